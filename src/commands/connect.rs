@@ -1,0 +1,180 @@
+//! From the settings to a session with the server.
+
+use super::Failed;
+use crate::REFERENCE_VERSION;
+use crate::api::{
+    CertificateCheck, Credentials, HttpMethod, Listener, ProxySettings, RetryPolicy, Session,
+    SessionEvent, SessionOptions, Trust,
+};
+use crate::settings::{self, ApiSettings, InitialConnect, Settings};
+use crate::ui::Printer;
+
+/// How long a command waits for a server that has never answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Patience {
+    /// A person waits: a wrong address is to show soon.
+    Short,
+    /// A task is wanted, whenever the server comes: as for every other call.
+    Long,
+    /// A task has begun: for ever.
+    Endless,
+}
+
+/// A session that has not connected yet.
+pub(super) fn session(
+    settings: &Settings,
+    patience: Patience,
+    printer: Printer,
+) -> Result<Session, Failed> {
+    let api = settings.api()?;
+    for notice in &api.notices {
+        printer.line(notice);
+    }
+    let variable = |name: &str| settings.environment().get(name).map(str::to_owned);
+    let server = url::Url::parse(&api.host).map_err(|error| {
+        Failed::message(
+            format!("api.api_server `{}`: {error}", api.host),
+            ADDRESS_HINT,
+        )
+    })?;
+    let mut options =
+        SessionOptions::new(server, credentials(&api), REFERENCE_VERSION, host_name());
+    options.trust = Trust::resolve(certificates(&api), variable);
+    options.proxies = ProxySettings::from_variables(variable);
+    options.default_method = method(&api);
+    options.retries = retries(&api, patience);
+    options.token_threshold = api.token_refresh_threshold;
+    options.token_lifetime = api.requested_token_life;
+    options.idle_connections = api.http.pool_size;
+    options.version_limit = api
+        .forced_max_version
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|error| {
+            Failed::new(
+                error,
+                Some("`CLEARML_AGENT_FORCE_MAX_API_VERSION` is a version like 2.23"),
+            )
+        })?;
+    options.listener = Some(Listener::new(move |event| announce(event, printer)));
+    Ok(Session::new(options)?)
+}
+
+/// The machine's name as the server sees it.
+pub(super) fn host_name() -> String {
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+const ADDRESS_HINT: &str = "the address looks like https://api.clear.ml or http://localhost:8008";
+
+fn credentials(api: &ApiSettings) -> Credentials {
+    match &api.credentials {
+        settings::Credentials::Token(token) => Credentials::Token(token.clone()),
+        settings::Credentials::Keys {
+            access_key,
+            secret_key,
+        } => Credentials::Keys {
+            access_key: access_key.clone(),
+            secret_key: secret_key.clone(),
+        },
+    }
+}
+
+fn certificates(api: &ApiSettings) -> CertificateCheck {
+    match &api.certificates {
+        settings::CertificateCheck::System => CertificateCheck::System,
+        settings::CertificateCheck::Bundle(path) => CertificateCheck::File(path.clone()),
+        settings::CertificateCheck::Off => CertificateCheck::Off,
+    }
+}
+
+fn method(api: &ApiSettings) -> HttpMethod {
+    match api.http.method {
+        settings::RequestMethod::Get => HttpMethod::Get,
+        settings::RequestMethod::Post => HttpMethod::Post,
+        settings::RequestMethod::Put => HttpMethod::Put,
+    }
+}
+
+fn retries(api: &ApiSettings, patience: Patience) -> RetryPolicy {
+    let retries = &api.http.retries;
+    let first_connect = match (patience, api.initial_connect) {
+        (Patience::Endless, _) => Some(u32::MAX),
+        (Patience::Short | Patience::Long, InitialConnect::Limited(limit)) => Some(limit),
+        (Patience::Short, InitialConnect::Default) => Some(InitialConnect::FEW),
+        (Patience::Short, InitialConnect::AsConfigured) | (Patience::Long, _) => None,
+    };
+    RetryPolicy {
+        total: retries.total,
+        connect: retries.connect,
+        read: retries.read,
+        status: retries.status,
+        first_connect,
+        backoff_factor: retries.backoff_factor,
+        backoff_max: retries.backoff_max,
+        wait_on_maintenance: api.http.wait_on_maintenance_forever,
+        ..RetryPolicy::default()
+    }
+}
+
+/// One line when the server goes and one when it comes back; each try while a person waits (D-167, A-023).
+fn announce(event: &SessionEvent<'_>, printer: Printer) {
+    match event {
+        SessionEvent::Retrying {
+            retry,
+            wait,
+            error,
+            starting: true,
+            ..
+        } => {
+            printer.warning(&format!(
+                "Retrying ({retry}) in {:.0} s: {error}",
+                wait.as_secs_f64()
+            ));
+        }
+        SessionEvent::Retrying { call, error, .. } => tracing::debug!(call, %error, "trying again"),
+        SessionEvent::Down { error } => {
+            printer.warning(&format!("the server does not answer: {error}"));
+        }
+        SessionEvent::Up { away } => {
+            printer.line(format!(
+                "The server answers again after {:.0} seconds",
+                away.as_secs_f64()
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Environment;
+
+    ///
+    #[test]
+    fn the_first_connection_is_tried_as_long_as_its_caller_waits() {
+        let text =
+            "api { api_server: \"http://h:8008\", credentials { access_key: K, secret_key: S } }";
+        let tries = |patience, variable: Option<&str>| {
+            let name = "CLEARML_AGENT_INITIAL_CONNECT_RETRY_OVERRIDE";
+            let environment: Environment =
+                variable.map(|value| (name, value)).into_iter().collect();
+            let api = Settings::from_text(text, &environment)
+                .unwrap()
+                .api()
+                .unwrap();
+            retries(&api, patience).first_connect
+        };
+        assert_eq!(tries(Patience::Short, None), Some(4));
+        assert_eq!(tries(Patience::Long, None), None);
+        for patience in [Patience::Short, Patience::Long] {
+            assert_eq!(tries(patience, Some("1")), Some(1));
+            assert_eq!(tries(patience, Some("true")), Some(4));
+            assert_eq!(tries(patience, Some("false")), None);
+            assert_eq!(tries(Patience::Endless, Some("1")), Some(u32::MAX));
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! `clearml-agent execute`: one task, in one of three shapes (E 1.1).
+
+pub(super) use crate::cli::Execute as Arguments;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::spawn_local;
+use tokio_util::sync::CancellationToken;
+
+use super::connect::{self, Patience};
+use super::daemon::{login_failed, named, slot_failed, worker_name};
+use super::options::{self, PreparationWishes};
+use super::{ExitStatus, Failed};
+use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
+use crate::process::{Output, replace_self};
+use crate::python;
+use crate::settings::{AgentSettings, Detected, Settings};
+use crate::storage::{Places, Slot, create_temporary};
+use crate::task::{
+    CurrentTask, DequeuePolicy, Entry, Failure, FinalStatus, Outcome, PrepareError, RunFolder,
+    Shape, StatusReporter, Supervised, Supervision, TaskServer, fetch_task, take_task,
+};
+use crate::ui::Printer;
+use crate::worker::{WorkerName, vacant_slots};
+
+/// How long the farewell may take (D-300).
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// What all shapes have found out before they begin.
+struct Assignment {
+    session: Session,
+    settings: Settings,
+    agent: AgentSettings,
+    task: TaskId,
+    places: Places,
+}
+
+/// Runs one task.
+pub(super) async fn execute(
+    settings: Settings,
+    arguments: Arguments,
+    printer: Printer,
+) -> Result<ExitStatus, Failed> {
+    for notice in settings.notices() {
+        printer.line(notice);
+    }
+    if arguments.id.is_empty() {
+        return Err(Failed::message(
+            "Worker execute must have valid task id",
+            "name the task with `--id`",
+        ));
+    }
+    let session = connect::session(&settings, Patience::Long, printer)?;
+    session
+        .claims()
+        .await
+        .map_err(|error| login_failed(&error, &session))?;
+    let detected = Detected {
+        host_name: connect::host_name(),
+        python_version: python::default_version().await,
+        ..Detected::default()
+    };
+    let settings = settings.completed(&detected).with_folders(0);
+    let agent = settings.agent()?;
+    let places = options::usable_places(&agent)?;
+    let task = resolve(&session, &arguments.id).await?;
+    let assignment = Assignment {
+        session,
+        settings,
+        agent,
+        task,
+        places,
+    };
+    if arguments.disable_monitoring {
+        assignment.become_the_program(&arguments, printer).await
+    } else if arguments.full_monitoring {
+        assignment.like_a_worker(&arguments, printer).await
+    } else {
+        assignment.plain(&arguments, printer).await
+    }
+}
+
+impl Assignment {
+    /// Prepares, then replaces this process by the program (E-001).
+    async fn become_the_program(
+        mut self,
+        arguments: &Arguments,
+        printer: Printer,
+    ) -> Result<ExitStatus, Failed> {
+        let worker = self.own_worker()?;
+        let task = self.take(arguments, &worker, printer).await?;
+        let preparation = options::preparation(&self.settings, self.wishes(arguments, task, None))?;
+        let server = self.server(&worker);
+        let output = Output::stdout()?;
+        let interrupted = cancelled_by_interrupt()?;
+        match preparation.run(&server, &output, &interrupted, || {}).await {
+            Ok(prepared) => {
+                let Err(error) = replace_self(&mut prepared.command.to_std_with_streams());
+                let name = prepared
+                    .command
+                    .words()
+                    .into_iter()
+                    .next()
+                    .unwrap_or_default();
+                Err(Failed::message(
+                    format!("could not start `{name}`: {error}"),
+                    "check the task's `binary`",
+                ))
+            }
+            Err(PrepareError::Cancelled) => Ok(ExitStatus::INTERRUPTED),
+            Err(PrepareError::Failed(failure)) => {
+                // The status is for who started this process, but these reasons only this one knows (E-016, E-017).
+                if let Some(reason) = &failure.status_reason {
+                    settle(&server, FinalStatus::Failed(reason.clone())).await;
+                }
+                Err(failed(failure))
+            }
+        }
+    }
+
+    /// Acts as a daemon for this one task (E-003).
+    async fn like_a_worker(
+        self,
+        arguments: &Arguments,
+        printer: Printer,
+    ) -> Result<ExitStatus, Failed> {
+        let name = worker_name(&self.agent, arguments.cpu_only);
+        let slot = Slot::claim(
+            &self.places.slots,
+            |slot| name.worker_id(slot),
+            &vacant_slots(&self.places, &name),
+        )
+        .await
+        .map_err(slot_failed)?;
+        let worker: WorkerId = slot.worker.parse()?;
+        let settings = named(&self.settings.with_folders(slot.number as usize), &worker);
+        let propagates = self.agent.propagate_exit_code;
+        let mut signals = Signals::listen()?;
+        let outcome = Self { settings, ..self }
+            .supervise(arguments, worker, Shape::Full, &mut signals, printer)
+            .await?;
+        drop(slot);
+        // Whoever ends the worker itself is told so; how the task ended is another matter (E-278, D-061).
+        Ok(match (signals.has_terminate().await, propagates) {
+            (true, _) => ExitStatus::INTERRUPTED,
+            (false, true) => ExitStatus(outcome.exit_code()),
+            (false, false) => ExitStatus::SUCCESS,
+        })
+    }
+
+    /// Prepares on the console, uploads what the program prints, sets the final status (E-002).
+    async fn plain(self, arguments: &Arguments, printer: Printer) -> Result<ExitStatus, Failed> {
+        let worker = self.own_worker()?;
+        let mut signals = Signals::listen()?;
+        let outcome = self
+            .supervise(arguments, worker, Shape::Plain, &mut signals, printer)
+            .await?;
+        Ok(ExitStatus(outcome.exit_code()))
+    }
+
+    async fn supervise(
+        mut self,
+        arguments: &Arguments,
+        worker: WorkerId,
+        shape: Shape,
+        signals: &mut Signals,
+        printer: Printer,
+    ) -> Result<Outcome, Failed> {
+        check_log_file(arguments)?;
+        let task = tokio::select! {
+            taken = self.take(arguments, &worker, printer) => Some(taken?),
+            () = signals.any() => None,
+        };
+        let server = self.server(&worker);
+        let Some(task) = task else {
+            // Refused, and rightly so, unless the task has just been taken from its queue.
+            let server = server.with_deadline(FAREWELL);
+            settle(&server, FinalStatus::Stopped("user abort".to_owned())).await;
+            return Ok(Outcome::Aborted);
+        };
+        let ended = self
+            .supervise_taken(arguments, task, &worker, shape, printer)
+            .await;
+        if let Err(failed) = &ended {
+            // It has left its queue and must not stay as it is (E-008).
+            settle(&server, FinalStatus::Failed(failed.text())).await;
+        }
+        self.farewell(&worker).await;
+        ended
+    }
+
+    async fn supervise_taken(
+        &self,
+        arguments: &Arguments,
+        task: Task,
+        worker: &WorkerId,
+        shape: Shape,
+        printer: Printer,
+    ) -> Result<Outcome, Failed> {
+        let run = self.create_run(arguments, worker)?;
+        let journal = run.open()?;
+        let configuration = journal.entry().configuration;
+        // The program sees the worker's file where it runs below one, else the user's own (E-254).
+        let (settings, shown) = match shape {
+            Shape::Plain => (self.settings.clone(), None),
+            Shape::Daemon | Shape::Full => (
+                self.settings.located(&configuration),
+                Some((configuration, worker.clone())),
+            ),
+        };
+        let preparation = options::preparation(&settings, self.wishes(arguments, task, shown))?;
+        let (current, reported) = watch::channel(None);
+        let report = options::report(&self.agent, worker.clone(), None);
+        let reporter = spawn_local(StatusReporter::new(self.session.clone(), report).run(reported));
+        current.send_replace(Some(CurrentTask {
+            task: self.task.clone(),
+            queue: None,
+        }));
+        let give_up = CancellationToken::new();
+        let session = self.session.clone().with_cancellation(give_up.clone());
+        let supervision = Supervision {
+            journal: journal.clone(),
+            server: TaskServer::new(session, self.task.clone(), worker.clone()),
+            preparation,
+            shape,
+            rules: options::rules(&self.agent),
+            watch: options::watch(&self.agent),
+            host: connect::host_name(),
+            stand_in: None,
+            give_up,
+        };
+        let supervised = Box::pin(supervision.run()).await;
+        reporter.abort();
+        match supervised {
+            Ok(Supervised::Settled(outcome)) => Ok(outcome),
+            Ok(Supervised::Unsettled(outcome)) => {
+                printer.warning("the server could not be told how the task ended; the next agent on this machine will");
+                Ok(outcome)
+            }
+            Err(error) => {
+                journal.remove();
+                Err(error.into())
+            }
+        }
+    }
+
+    fn server(&self, worker: &WorkerId) -> TaskServer {
+        TaskServer::new(self.session.clone(), self.task.clone(), worker.clone())
+    }
+
+    /// Fetches the task, or a clone of it, and takes it out of its queue (E-014, E-015, E-020).
+    async fn take(
+        &mut self,
+        arguments: &Arguments,
+        worker: &WorkerId,
+        printer: Printer,
+    ) -> Result<Task, Failed> {
+        let policy = match (arguments.clone, arguments.require_queue) {
+            (true, _) => DequeuePolicy::Never,
+            (false, true) => DequeuePolicy::Required,
+            (false, false) => DequeuePolicy::IfQueued,
+        };
+        if arguments.clone {
+            self.duplicate(worker, printer).await?;
+        }
+        let taken = take_task(&self.server(worker), policy).await;
+        taken.map_err(not_taken)
+    }
+
+    /// E-014
+    async fn duplicate(&mut self, worker: &WorkerId, printer: Printer) -> Result<(), Failed> {
+        printer.line(format!("Cloning task id={}", self.task));
+        let original = fetch_task(&self.server(worker)).await.map_err(not_taken)?;
+        let name = format!("Clone of {}", original.name.unwrap_or_default());
+        let new = self.session.tasks().duplicate(&self.task, &name).await;
+        self.task = new.map_err(|error| {
+            let reason = error.reference_text();
+            Failed::new(
+                anyhow::Error::msg(format!("Cloning failed: {reason}")),
+                error.hint(),
+            )
+        })?;
+        printer.line(format!("Task cloned, new task id={}", self.task));
+        Ok(())
+    }
+
+    /// The journal makes sure that the task is settled, also when this process is killed.
+    fn create_run(&self, arguments: &Arguments, worker: &WorkerId) -> Result<RunFolder, Failed> {
+        let (configuration, _) = create_temporary(&self.places.slots, ".clearml_agent.", ".cfg")?;
+        self.settings.write(&configuration)?;
+        let output = match &arguments.log_file {
+            Some(path) => std::path::absolute(path)?,
+            None => create_temporary(&self.places.temporary, ".clearml_agent_out.", ".txt")?.0,
+        };
+        let mut entry = Entry::new(
+            self.task.to_string(),
+            worker.to_string(),
+            String::new(),
+            configuration,
+            output.clone(),
+        );
+        if arguments.log_file.is_some() {
+            entry.keeps_output = true;
+            // What an earlier run has printed stays in the file and is not this task's.
+            entry.progress.acknowledged = output.metadata().map_or(0, |file| file.len());
+        }
+        let run = RunFolder::create(&self.places, &entry)?;
+        run.watch()?;
+        Ok(run)
+    }
+
+    fn wishes(
+        &self,
+        arguments: &Arguments,
+        task: Task,
+        shown: Option<(PathBuf, WorkerId)>,
+    ) -> PreparationWishes {
+        let (configuration, worker) = shown.unzip();
+        PreparationWishes {
+            configuration: configuration.unwrap_or_else(|| self.configuration_file()),
+            worker,
+            log_level: arguments.log_level.to_uppercase(),
+            optimize: arguments.optimize,
+            task: Some(Box::new(task)),
+        }
+    }
+
+    /// The user's own file (E-254).
+    fn configuration_file(&self) -> PathBuf {
+        self.settings
+            .location()
+            .map_or_else(|| self.settings.home().join("clearml.conf"), PathBuf::from)
+    }
+
+    /// E-022
+    fn own_worker(&self) -> Result<WorkerId, Failed> {
+        let id = match worker_name(&self.agent, false) {
+            WorkerName::Fixed(id) => id,
+            WorkerName::Slotted { name, .. } => format!("{name}:{}", std::process::id()),
+        };
+        Ok(id.parse()?)
+    }
+
+    async fn farewell(&self, worker: &WorkerId) {
+        let session = self.session.clone().with_deadline(FAREWELL);
+        if let Err(error) = session.workers().unregister(worker, &[]).await {
+            tracing::info!(%error, "could not unregister the worker");
+        }
+    }
+}
+
+/// D-113
+async fn resolve(session: &Session, id: &str) -> Result<TaskId, Failed> {
+    if TaskId::is_written_in(id) {
+        return Ok(id.parse()?);
+    }
+    let hint = "copy the task's id from the web page";
+    match session.tasks().by_name(id).await? {
+        NameMatch::One(task) => task
+            .id
+            .ok_or_else(|| Failed::message("the server named a task without an id", hint)),
+        NameMatch::None { near } => Err(Failed::message(
+            listed(
+                format!("Could not find task with name/id \"{id}\""),
+                ". Did you mean this?",
+                &near,
+            ),
+            hint,
+        )),
+        NameMatch::Several(tasks) => Err(Failed::message(
+            listed(
+                format!("Found multiple tasks with name \"{id}\""),
+                ":",
+                &tasks,
+            ),
+            hint,
+        )),
+    }
+}
+
+fn listed(text: String, intro: &str, tasks: &[Task]) -> String {
+    const MOST: usize = 10;
+    if tasks.is_empty() {
+        return text;
+    }
+    let lines = tasks.iter().take(MOST).map(|task| {
+        let id = task.id.as_ref().map(TaskId::as_str).unwrap_or_default();
+        format!("\n* ({id}) {}", task.name.as_deref().unwrap_or_default())
+    });
+    text + intro + &lines.collect::<String>()
+}
+
+/// Before anything is said to the server: whoever names the file is here to name another one.
+fn check_log_file(arguments: &Arguments) -> Result<(), Failed> {
+    let Some(path) = &arguments.log_file else {
+        return Ok(());
+    };
+    Output::append(path).map(drop).map_err(|error| {
+        Failed::message(
+            format!(
+                "could not write to the log file `{}`: {error}",
+                path.display()
+            ),
+            "name a file that can be written with `--log-file`",
+        )
+    })
+}
+
+/// Ctrl-C ends the preparation with everything that it has started (E-279).
+fn cancelled_by_interrupt() -> Result<CancellationToken, Failed> {
+    let token = CancellationToken::new();
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let cancel = token.clone();
+    spawn_local(async move {
+        interrupts.recv().await;
+        cancel.cancel();
+    });
+    Ok(token)
+}
+
+/// The signals that end a run, from before the task is touched.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// True where SIGTERM has come meanwhile.
+    async fn has_terminate(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+}
+
+async fn settle(server: &TaskServer, status: FinalStatus) {
+    if let Err(error) = server.settle(&status).await {
+        tracing::info!(%error, "could not set the task's status");
+    }
+}
+
+fn failed(failure: Failure) -> Failed {
+    Failed::new(anyhow::Error::msg(failure.message), failure.hint.as_deref())
+}
+
+/// Nobody stops a task that is only being looked up.
+fn not_taken(error: PrepareError) -> Failed {
+    match error {
+        PrepareError::Failed(failure) => failed(failure),
+        PrepareError::Cancelled => Failed::new(anyhow::Error::msg("interrupted"), None),
+    }
+}

@@ -1,0 +1,222 @@
+//! One verb, one file: what each command does, with plain values and a printer.
+
+mod config;
+mod connect;
+mod daemon;
+mod execute;
+mod options;
+mod supervise;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::task::LocalSet;
+
+use crate::REFERENCE_VERSION;
+use crate::api::ApiError;
+use crate::cli::{Cli, Command, GitCredentials};
+use crate::settings::hocon::Kind;
+use crate::settings::{Environment, Overrides, Settings, SettingsError};
+use crate::ui::Printer;
+
+/// How a command ended, as the shell sees it (D 1.8).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ExitStatus(pub u8);
+
+impl ExitStatus {
+    /// Everything went well.
+    pub const SUCCESS: Self = Self(0);
+    /// A failure that was explained (D-056).
+    pub const FAILURE: Self = Self(1);
+    /// Ended by SIGINT or SIGTERM (D-058).
+    pub const INTERRUPTED: Self = Self(254);
+}
+
+/// A failure with what the user can do about it.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    error: anyhow::Error,
+    hint: Option<String>,
+    /// A line before the error, where the reference has two (F-020).
+    preamble: Option<String>,
+}
+
+impl Failed {
+    pub(crate) fn new(error: impl Into<anyhow::Error>, hint: Option<&str>) -> Self {
+        Self {
+            error: error.into(),
+            hint: hint.map(str::to_owned),
+            preamble: None,
+        }
+    }
+
+    /// What went wrong, in one line without the hint.
+    pub(crate) fn text(&self) -> String {
+        format!("{:#}", self.error)
+    }
+
+    pub(crate) fn message(text: impl Into<String>, hint: &str) -> Self {
+        Self::new(anyhow::Error::msg(text.into()), Some(hint))
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        let error: anyhow::Error = error.into();
+        if let Some(error) = error.downcast_ref::<ApiError>() {
+            // D-066
+            return Self::new(anyhow::Error::msg(error.reference_text()), error.hint());
+        }
+        let settings = error.downcast_ref::<SettingsError>();
+        let hint = settings.and_then(SettingsError::hint);
+        let preamble = settings.and_then(SettingsError::preamble);
+        Self {
+            error,
+            hint,
+            preamble,
+        }
+    }
+}
+
+/// Runs a parsed command line.
+pub fn run(cli: Cli, environment: &Environment) -> ExitCode {
+    start_tracing(cli.debug);
+    let printer = Printer;
+    if cli.version {
+        printer.line(format!("CLEARML-AGENT version {REFERENCE_VERSION}"));
+        return ExitCode::SUCCESS;
+    }
+    match dispatch(cli, environment, printer) {
+        Ok(status) => ExitCode::from(status.0),
+        Err(Failed {
+            error,
+            hint,
+            preamble,
+        }) => {
+            if let Some(preamble) = preamble {
+                printer.line(preamble);
+            }
+            printer.error(&format!("{error:#}"), hint.as_deref());
+            ExitCode::from(ExitStatus::FAILURE.0)
+        }
+    }
+}
+
+/// Prints the answer to a question of git, if there is one.
+pub fn answer(answer: Option<&str>) -> ExitCode {
+    use std::io::Write;
+    // Not through the printer: this is the one place where a secret is meant to be printed, to git's own pipe.
+    match answer.map(|answer| writeln!(std::io::stdout(), "{answer}")) {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(_)) | None => ExitCode::FAILURE,
+    }
+}
+
+fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<ExitStatus, Failed> {
+    let Some(command) = cli.command else {
+        printer.line(Cli::summary());
+        return Ok(ExitStatus::SUCCESS);
+    };
+    if let Command::Supervise(options) = &command {
+        return block_on(supervise::supervise(&options.journal, environment));
+    }
+    let mut overrides = Overrides::of_file(cli.config_file);
+    if let Command::Daemon(daemon::Arguments { git, .. })
+    | Command::Execute(execute::Arguments { git, .. }) = &command
+    {
+        overrides = with_credentials(overrides, git);
+    }
+    let home = Path::new(environment.get("HOME").unwrap_or("/"));
+    let settings = Settings::load(environment, home, &overrides)?;
+    match command {
+        Command::Config => Ok(config::config(&settings, printer)),
+        Command::Daemon(arguments) => {
+            block_on(daemon::daemon(settings, arguments, cli.debug, printer))
+        }
+        Command::Execute(arguments) => block_on(execute::execute(settings, arguments, printer)),
+        Command::Supervise(_) => Ok(ExitStatus::FAILURE),
+    }
+}
+
+/// The command line comes before the configuration and its variables (E-027).
+fn with_credentials(overrides: Overrides, git: &GitCredentials) -> Overrides {
+    let options = [
+        ("agent.git_user", &git.git_user, "--git-user"),
+        ("agent.git_pass", &git.git_pass, "--git-pass"),
+    ];
+    options
+        .into_iter()
+        .fold(overrides, |overrides, (key, value, option)| match value {
+            Some(value) => overrides.with(key, Kind::Text(value.clone()), option),
+            None => overrides,
+        })
+}
+
+/// One thread: children die with the thread that starts them, so it must be the one that lives longest.
+fn block_on<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let result = LocalSet::new().block_on(&runtime, work);
+    // What still runs in the background (a fetch that was given up) is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+fn start_tracing(debug: bool) {
+    use tracing_subscriber::filter::LevelFilter;
+    let level = if debug {
+        LevelFilter::DEBUG
+    } else {
+        LevelFilter::WARN
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secrets::SecretString;
+
+    /// E-027, D-020
+    #[test]
+    fn credentials_of_the_command_line_come_first() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("clearml.conf");
+        std::fs::write(file, "agent { git_user: file, git_pass: password-of-file }").unwrap();
+        let environment = Environment::from([
+            ("CLEARML_AGENT_GIT_USER", "variable"),
+            ("TRAINS_AGENT_GIT_PASS", "password-of-variable"),
+        ]);
+        let git = |user: Option<&str>, password: Option<&str>| {
+            let given = GitCredentials {
+                git_user: user.map(str::to_owned),
+                git_pass: password.map(str::to_owned),
+            };
+            let overrides = with_credentials(Overrides::default(), &given);
+            let settings = Settings::load(&environment, home.path(), &overrides).unwrap();
+            let written = home.path().join("written.conf");
+            settings.write(&written).unwrap();
+            let read = Overrides::of_file(Some(written));
+            let child = Settings::load(settings.environment(), home.path(), &read).unwrap();
+            let [own, inherited] = [settings, child].map(|settings| {
+                let git = settings.agent().unwrap().git;
+                (git.user, git.password)
+            });
+            assert_eq!(own, inherited);
+            own
+        };
+        let pair =
+            |user: &str, password| (Some(user.to_owned()), Some(SecretString::new(password)));
+        assert_eq!(git(None, None), pair("variable", "password-of-variable"));
+        assert_eq!(git(Some("me"), None), pair("me", "password-of-variable"));
+        assert_eq!(
+            git(Some("me"), Some("password-of-option")),
+            pair("me", "password-of-option")
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! From the settings to the plain options of the rooms below.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Failed;
+use crate::api::{QueueId, Task, WorkerId};
+use crate::logs::LineRules;
+use crate::python::{CacheOptions, IndexUrl, Optimization, PythonOptions, SkipEnvironment};
+use crate::settings::env_vars;
+use crate::settings::{AgentSettings, GitSettings, PackageManagerKind, Settings};
+use crate::source::{CredentialRules, HostCredentials, SourceOptions, UrlRules};
+use crate::storage::{Places, create_temporary};
+use crate::task::{Preparation, ReportOptions, WatchOptions};
+
+/// The least time between two looks at idle queues (D-027).
+const LEAST_POLLING: Duration = Duration::from_secs(5);
+
+/// What the caller of a preparation decides.
+#[derive(Debug)]
+pub(super) struct PreparationWishes {
+    /// The configuration file that the program sees.
+    pub configuration: PathBuf,
+    /// The worker's id, below a daemon (E-263).
+    pub worker: Option<WorkerId>,
+    /// `--log-level`.
+    pub log_level: String,
+    /// `-O`.
+    pub optimize: u8,
+    /// The task, where it has been fetched already.
+    pub task: Option<Box<Task>>,
+}
+
+/// How tasks are prepared under these settings.
+pub(super) fn preparation(
+    settings: &Settings,
+    wishes: PreparationWishes,
+) -> Result<Preparation, Failed> {
+    let agent = settings.agent()?;
+    let environment = settings.environment();
+    let mut exported = vec![("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned())];
+    let mut both = |name: &str, value: &str| {
+        exported.push((format!("CLEARML_{name}"), value.to_owned()));
+        exported.push((format!("TRAINS_{name}"), value.to_owned()));
+    };
+    both("LOG_LEVEL", &wishes.log_level);
+    if let Some(worker) = &wishes.worker {
+        both("WORKER_ID", worker.as_str());
+    }
+    // A child of a worker says which file it got; a command has said so itself.
+    let introduction = wishes.worker.as_ref().map(|_| {
+        let file = wishes.configuration.display();
+        format!("Using custom configuration file from env var: {file}")
+    });
+    Ok(Preparation {
+        introduction,
+        source: source(settings, &agent),
+        python: python(settings, &agent),
+        variables: environment.clone(),
+        configuration: wishes.configuration,
+        printout: settings.printout(),
+        exported,
+        optimization: match wishes.optimize {
+            0 => Optimization::None,
+            1 => Optimization::Assertions,
+            _ => Optimization::Documentation,
+        },
+        root_on_python_path: agent.force_git_root_python_path,
+        extra_python_path: environment
+            .text(&env_vars::EXTRA_PYTHON_PATH)
+            .map(str::to_owned),
+        apply_task_environment: agent.enable_task_env,
+        task: wishes.task,
+    })
+}
+
+/// How a running task is watched.
+pub(super) fn watch(agent: &AgentSettings) -> WatchOptions {
+    WatchOptions {
+        interval: agent.poll_interval.unwrap_or(LEAST_POLLING),
+        ping: agent.task_ping_interval,
+        callback_limit: agent.abort_callback_max_timeout,
+    }
+}
+
+/// Between two looks at idle queues (D-027, D-075).
+pub(super) fn polling_interval(agent: &AgentSettings, wanted: u64) -> Duration {
+    agent
+        .poll_interval
+        .unwrap_or_else(|| Duration::from_secs(wanted).max(LEAST_POLLING))
+}
+
+/// Treatment of a console's control characters.
+pub(super) fn rules(agent: &AgentSettings) -> LineRules {
+    LineRules {
+        fold_carriage_returns: agent.suppress_carriage_return,
+    }
+}
+
+/// What a worker reports.
+pub(super) fn report(
+    agent: &AgentSettings,
+    worker: WorkerId,
+    queues: Option<Vec<QueueId>>,
+) -> ReportOptions {
+    ReportOptions {
+        worker,
+        is_daemon: queues.is_some(),
+        queues,
+        interval: agent.status_report_interval,
+        disk_path: agent.monitoring.disk_use_path.clone(),
+    }
+}
+
+/// The agent's folders.
+pub(super) fn places(agent: &AgentSettings) -> Result<Places, Failed> {
+    let places = Places::new(agent.output_folder.clone()).map_err(|error| {
+        Failed::message(
+            format!("could not use the agent's folders: {error}"),
+            FOLDERS_HINT,
+        )
+    })?;
+    writable(&places.runs, Places::create(&places.runs))?;
+    Ok(places)
+}
+
+/// The same, and sure that files can be made in them: nobody takes a task that is bound to fail for that.
+pub(super) fn usable_places(agent: &AgentSettings) -> Result<Places, Failed> {
+    let places = places(agent)?;
+    for folder in [&places.slots, &places.temporary] {
+        let tried = Places::create(folder)
+            .and_then(|()| create_temporary(folder, ".clearml_agent_out.", ".txt"))
+            .and_then(|(path, _)| std::fs::remove_file(path));
+        writable(folder, tried)?;
+    }
+    Ok(places)
+}
+
+const FOLDERS_HINT: &str = "set `HOME`, and `TMPDIR` or `CLEARML_AGENT_TEMP_STDOUT_FILE_DIR`, to folders that can be written";
+
+fn writable(folder: &Path, tried: std::io::Result<()>) -> Result<(), Failed> {
+    tried.map_err(|error| {
+        let folder = folder.display();
+        Failed::message(
+            format!("could not write to the folder `{folder}`: {error}"),
+            FOLDERS_HINT,
+        )
+    })
+}
+
+fn source(settings: &Settings, agent: &AgentSettings) -> SourceOptions {
+    let environment = settings.environment();
+    SourceOptions {
+        rules: rewriting(settings, &agent.git),
+        cache_folder: agent.vcs_cache.path.clone(),
+        cache_enabled: agent.vcs_cache.enabled,
+        clone_on_pull_fail: agent.vcs_cache.clone_on_pull_fail,
+        fetch_arguments: Some(agent.git.fetch_arguments.clone()),
+        verbose: agent.git.clone_verbose,
+        force_code_dir: environment
+            .text(&env_vars::FORCE_CODE_DIR)
+            .map(PathBuf::from),
+        force_exec_script: environment
+            .text(&env_vars::FORCE_EXEC_SCRIPT)
+            .map(str::to_owned),
+        // By number: git starts it from a process of its own, for which `self` would be git.
+        askpass_program: PathBuf::from(format!("/proc/{}/exe", std::process::id())),
+        environment: environment
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    }
+}
+
+fn rewriting(settings: &Settings, git: &GitSettings) -> UrlRules {
+    let credentials =
+        |user: &Option<String>, password: &_, host: &Option<String>| HostCredentials {
+            user: user.clone().unwrap_or_default(),
+            password: Option::clone(password),
+            host: host.clone(),
+        };
+    let extra = git.extra_credentials.iter();
+    UrlRules {
+        force_ssh: git.force_ssh_protocol,
+        force_ssh_port: git.force_ssh_port,
+        force_ssh_user: Some(git.force_ssh_user.clone()).filter(|user| !user.is_empty()),
+        translate_ssh: settings.boolean("agent.translate_ssh").unwrap_or(true),
+        replacement_scheme: git.replacement_scheme.clone(),
+        credentials: CredentialRules {
+            global: credentials(&git.user, &git.password, &git.host),
+            extra: extra
+                .map(|extra| credentials(&extra.user, &extra.password, &extra.host))
+                .collect(),
+            match_prefix: git.host_match_prefix,
+            azure_pat: git.use_azure_pat,
+            entra_token: git.use_ms_entra_token,
+        },
+    }
+}
+
+fn python(settings: &Settings, agent: &AgentSettings) -> PythonOptions {
+    let manager = &agent.package_manager;
+    let cache = &agent.venvs_cache;
+    PythonOptions {
+        python_binary: agent.python_binary.clone().unwrap_or_default(),
+        default_python: agent.default_python.clone().unwrap_or_default(),
+        ignore_requested: agent.ignore_requested_python_version,
+        venvs_dir: agent.venvs_dir.clone(),
+        package_manager: match manager.kind {
+            PackageManagerKind::Pip => "pip",
+            PackageManagerKind::Conda => "conda",
+            PackageManagerKind::Poetry => "poetry",
+            PackageManagerKind::Uv => "uv",
+        }
+        .to_owned(),
+        system_site_packages: manager.system_site_packages,
+        pip_version: manager.pip_version.clone(),
+        pip_legacy_resolver: manager.pip_legacy_resolver.clone(),
+        extra_index_url: manager.extra_index_url.iter().map(IndexUrl::new).collect(),
+        extra_install_flags: manager.extra_pip_install_flags.clone(),
+        force_upgrade: manager.force_upgrade,
+        priority_packages: manager.priority_packages.clone(),
+        priority_optional_packages: manager.priority_optional_packages.clone(),
+        post_packages: manager.post_packages.clone(),
+        post_optional_packages: manager.post_optional_packages.clone(),
+        force_repo_requirements_txt: manager.force_repo_requirements_txt,
+        force_original_requirements: manager.force_original_requirements,
+        download_cache: agent
+            .pip_download_cache
+            .enabled
+            .then(|| agent.pip_download_cache.path.clone()),
+        cuda_version: agent.cuda.cuda.clone().unwrap_or_else(|| "0".to_owned()),
+        venvs_cache: CacheOptions {
+            path: cache.path.clone().unwrap_or_default(),
+            max_entries: cache.max_entries,
+            free_space_threshold_gb: cache.free_space_threshold_gb,
+            lock_timeout: cache.lock_timeout.map_or(30.0, |limit| limit.as_secs_f64()),
+        },
+        skip: skip(settings),
+        force_task_init: is_true(settings, &env_vars::FORCE_TASK_INIT),
+        installer_variables: Vec::<(OsString, OsString)>::new(),
+    }
+}
+
+/// E-229 to E-231
+fn skip(settings: &Settings) -> SkipEnvironment {
+    let interpreter = settings
+        .environment()
+        .text(&env_vars::SKIP_PIP_VENV_INSTALL);
+    let named = interpreter
+        .filter(|text| crate::settings::truth(text).is_none())
+        .map(str::to_owned);
+    if is_true(settings, &env_vars::SKIP_PYTHON_ENV_INSTALL) {
+        return SkipEnvironment::Everything(named);
+    }
+    match (named, interpreter.and_then(crate::settings::truth)) {
+        (Some(interpreter), _) => SkipEnvironment::Interpreter(interpreter),
+        (None, Some(true)) => SkipEnvironment::ChosenInterpreter,
+        (None, _) => SkipEnvironment::No,
+    }
+}
+
+fn is_true(settings: &Settings, variable: &env_vars::Variable) -> bool {
+    settings
+        .environment()
+        .boolean(variable)
+        .unwrap_or_default()
+        .unwrap_or(false)
+}

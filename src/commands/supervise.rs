@@ -1,0 +1,83 @@
+//! The hidden `supervise`: one task for a daemon, until its journal is gone.
+
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+
+use super::connect::{self, Patience};
+use super::options::{self, PreparationWishes};
+use super::{ExitStatus, Failed};
+use crate::api::{QueueId, TaskId, WorkerId};
+use crate::settings::{Environment, Overrides, Settings};
+use crate::task::{
+    CurrentTask, Entry, RunFolder, Shape, StandIn, Supervised, Supervision, TaskServer,
+};
+use crate::ui::Printer;
+
+/// Runs the task of the journal, or finishes what is left of it.
+pub(super) async fn supervise(
+    journal: &Path,
+    environment: &Environment,
+) -> Result<ExitStatus, Failed> {
+    let hint = "`supervise` is started by the daemon";
+    let folder = RunFolder::of_journal(journal).ok_or_else(|| {
+        Failed::message(format!("`{}` is not a journal", journal.display()), hint)
+    })?;
+    let journal = folder.open()?;
+    let entry = journal.entry();
+    // A temporary folder that was emptied must not keep the task from being settled.
+    let file = Some(entry.configuration.clone()).filter(|file| file.is_file());
+    let overrides = Overrides::of_file(file);
+    let home = environment.get("HOME").unwrap_or("/");
+    let settings = Settings::load(environment, Path::new(home), &overrides)?;
+    let agent = settings.agent()?;
+    let give_up = CancellationToken::new();
+    let session =
+        connect::session(&settings, Patience::Endless, Printer)?.with_cancellation(give_up.clone());
+    let (task, worker): (TaskId, WorkerId) = (entry.task.parse()?, entry.worker.parse()?);
+    let queues: Vec<QueueId> = parsed(&entry)?;
+    let preparation = options::preparation(
+        &settings,
+        PreparationWishes {
+            configuration: entry.configuration.clone(),
+            worker: Some(worker.clone()),
+            log_level: "INFO".to_owned(),
+            optimize: 0,
+            task: None,
+        },
+    )?;
+    let stand_in = StandIn {
+        run: journal.folder().clone(),
+        session: session.clone(),
+        report: options::report(&agent, worker.clone(), Some(queues)),
+        current: CurrentTask {
+            task: task.clone(),
+            queue: entry.queue.parse().ok(),
+        },
+        slots: options::places(&agent)?.slots,
+        slot: entry.slot,
+    };
+    let supervision = Supervision {
+        journal,
+        server: TaskServer::new(session, task, worker),
+        preparation,
+        shape: Shape::Daemon,
+        rules: options::rules(&agent),
+        watch: options::watch(&agent),
+        host: connect::host_name(),
+        stand_in: Some(stand_in),
+        give_up,
+    };
+    match Box::pin(supervision.run()).await? {
+        Supervised::Settled(_) => Ok(ExitStatus::SUCCESS),
+        Supervised::Unsettled(_) => Ok(ExitStatus::FAILURE),
+    }
+}
+
+fn parsed(entry: &Entry) -> Result<Vec<QueueId>, Failed> {
+    Ok(entry
+        .queues
+        .iter()
+        .map(|queue| queue.parse())
+        .collect::<Result<_, _>>()?)
+}

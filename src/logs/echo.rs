@@ -1,0 +1,152 @@
+//! Copies a task's console to the agent's own stdout (D-226).
+//!
+//! It has a thread and a reader of its own: a terminal or pipe that nobody reads holds up neither
+//! the task nor the upload.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::{LineRules, Spool};
+use crate::secrets::{self, Registry};
+
+/// The thread's handle.
+#[derive(Debug)]
+pub struct Echo {
+    speaker: Speaker,
+    done: mpsc::Receiver<()>,
+}
+
+/// Says lines of the agent's own; see [`Echo::say`].
+#[derive(Clone, Debug)]
+pub struct Speaker {
+    requests: mpsc::Sender<Request>,
+    output: Option<Arc<File>>,
+}
+
+#[derive(Debug)]
+enum Request {
+    Drain,
+    /// A line, and how long the output was when it was said.
+    Say(String, u64),
+}
+
+struct Copier {
+    spool: Option<Spool>,
+    rules: LineRules,
+    acknowledged: Arc<AtomicU64>,
+    done: mpsc::Sender<()>,
+}
+
+impl Echo {
+    /// How often the file is looked at.
+    const TICK: Duration = Duration::from_millis(200);
+    /// How long the end of a run waits for a reader of stdout.
+    const LAST_WAIT: Duration = Duration::from_secs(2);
+
+    /// Starts copying the file at `path` from `offset` on; without a path only [`Echo::say`] prints.
+    pub fn start(
+        path: Option<&Path>,
+        offset: u64,
+        rules: LineRules,
+        acknowledged: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
+        let spool = path.map(|path| Spool::open(path, offset)).transpose()?;
+        let output = path.map(File::open).transpose()?.map(Arc::new);
+        let (requests, inbox) = mpsc::channel();
+        let (done, answers) = mpsc::channel();
+        let copier = Copier {
+            spool,
+            rules,
+            acknowledged,
+            done,
+        };
+        std::thread::Builder::new()
+            .name("echo".to_owned())
+            .spawn(move || copier.run(&inbox))?;
+        Ok(Self {
+            speaker: Speaker { requests, output },
+            done: answers,
+        })
+    }
+
+    /// Prints a line of the agent's own behind what the task has printed until now.
+    pub fn say(&self, line: impl Into<String>) {
+        self.speaker.say(line);
+    }
+
+    /// For those who only speak.
+    pub fn speaker(&self) -> Speaker {
+        self.speaker.clone()
+    }
+
+    /// Waits until everything has been printed, or until it is clear that nobody reads it.
+    pub fn drain(&self) {
+        if self.speaker.requests.send(Request::Drain).is_ok() {
+            let _ = self.done.recv_timeout(Self::LAST_WAIT);
+        }
+    }
+}
+
+impl Speaker {
+    /// As [`Echo::say`].
+    pub fn say(&self, line: impl Into<String>) {
+        let written = match &self.output {
+            Some(file) => file.metadata().map_or(u64::MAX, |metadata| metadata.len()),
+            None => 0,
+        };
+        // The thread ends only with its last handle.
+        let _ = self.requests.send(Request::Say(line.into(), written));
+    }
+}
+
+impl Copier {
+    fn run(mut self, inbox: &mpsc::Receiver<Request>) {
+        loop {
+            let request = inbox.recv_timeout(Echo::TICK);
+            match request {
+                Ok(Request::Say(line, written)) => {
+                    self.copy(true, written);
+                    print(format!("{}\n", secrets::mask(&line)).as_bytes());
+                }
+                Ok(Request::Drain) => {
+                    self.copy(true, u64::MAX);
+                    // Who asked may have stopped waiting.
+                    let _ = self.done.send(());
+                }
+                Err(RecvTimeoutError::Timeout) => self.copy(false, u64::MAX),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.copy(true, u64::MAX);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Copies what the output held when it was `written` bytes long.
+    fn copy(&mut self, ended: bool, written: u64) {
+        let Some(spool) = &mut self.spool else { return };
+        spool.limit_to(written);
+        let masker = Registry::global().masker();
+        loop {
+            // Asked each time: while nobody read stdout, what is next may have been given back to the disk.
+            if spool.skip_to(self.acknowledged.load(Ordering::Relaxed)) {
+                print(b"[... output skipped: it was not read in time ...]\n");
+            }
+            let Ok(Some(segment)) = spool.next(&masker, ended, Instant::now()) else {
+                return;
+            };
+            print(self.rules.text(&segment.bytes).as_bytes());
+        }
+    }
+}
+
+/// A stdout that is closed is no reason to stop: the server has the console as well.
+fn print(bytes: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+}

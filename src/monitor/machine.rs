@@ -1,0 +1,165 @@
+//! Reads the machine's counters.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use nix::sys::statvfs::statvfs;
+use sysinfo::{
+    Components, CpuRefreshKind, DiskRefreshKind, Disks, MemoryRefreshKind, Networks, System,
+};
+
+const MEBIBYTE: f64 = 1_048_576.0;
+
+/// What the machine does at one moment; rates since the sample before.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// °C, where there are sensors.
+    pub cpu_temperature: Option<f64>,
+    /// Percent.
+    pub cpu_usage: f64,
+    /// Percent.
+    pub disk_free: f64,
+    /// MiB per second.
+    pub disk_read: f64,
+    /// MiB per second.
+    pub disk_write: f64,
+    /// MiB.
+    pub memory_free: f64,
+    /// MiB.
+    pub memory_used: f64,
+    /// MiB per second.
+    pub network_rx: f64,
+    /// MiB per second.
+    pub network_tx: f64,
+}
+
+/// Keeps the counters of the sample before.
+#[derive(Debug)]
+pub struct MachineSampler {
+    system: System,
+    networks: Networks,
+    disks: Disks,
+    components: Components,
+    disk_path: PathBuf,
+    sampled: Instant,
+}
+
+impl MachineSampler {
+    /// Reads all counters once, so that the first sample is a difference (D-176).
+    ///
+    /// Fails on an operating system whose counters are not known.
+    pub fn new(disk_path: &Path) -> Result<Self, sysinfo::Error> {
+        let mut system = System::new()?;
+        system.refresh_cpu_specifics(CpuRefreshKind::nothing().with_usage());
+        Ok(Self {
+            system,
+            networks: Networks::new_with_refreshed_list()?,
+            disks: Disks::new_with_refreshed_list_specifics(
+                DiskRefreshKind::nothing().with_io_usage(),
+            )?,
+            components: Components::new_with_refreshed_list()?,
+            disk_path: disk_path.to_owned(),
+            sampled: Instant::now(),
+        })
+    }
+
+    /// The machine now.
+    pub fn sample(&mut self) -> Sample {
+        let seconds = self.sampled.elapsed().as_secs_f64().max(f64::EPSILON);
+        self.sampled = Instant::now();
+        self.system
+            .refresh_cpu_specifics(CpuRefreshKind::nothing().with_usage());
+        self.system
+            .refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+        self.networks.refresh(false);
+        self.disks
+            .refresh_specifics(false, DiskRefreshKind::nothing().with_io_usage());
+        self.components.refresh(false);
+        let rate = |bytes: u64| mebibytes(bytes) / seconds;
+        let (read, written) = self.disk_bytes();
+        let (received, transmitted) =
+            self.networks
+                .values()
+                .fold((0, 0), |(received, transmitted), network| {
+                    (
+                        received + network.received(),
+                        transmitted + network.transmitted(),
+                    )
+                });
+        let available = self.system.available_memory();
+        Sample {
+            cpu_temperature: self.temperature(),
+            cpu_usage: f64::from(self.system.global_cpu_usage()),
+            disk_free: free_share(&self.disk_path),
+            disk_read: rate(read),
+            disk_write: rate(written),
+            memory_free: mebibytes(available),
+            memory_used: mebibytes(self.system.total_memory().saturating_sub(available)),
+            network_rx: rate(received),
+            network_tx: rate(transmitted),
+        }
+    }
+
+    /// A disk that is mounted twice counts once.
+    fn disk_bytes(&self) -> (u64, u64) {
+        let disks: BTreeMap<_, _> = self
+            .disks
+            .iter()
+            .map(|disk| (disk.name(), disk.usage()))
+            .collect();
+        disks.values().fold((0, 0), |(read, written), usage| {
+            (read + usage.read_bytes, written + usage.written_bytes)
+        })
+    }
+
+    /// The hottest core (D-187).
+    fn temperature(&self) -> Option<f64> {
+        let cores = self
+            .components
+            .iter()
+            .filter(|component| component.label().starts_with("coretemp"));
+        cores
+            .filter_map(sysinfo::Component::temperature)
+            .map(f64::from)
+            .reduce(f64::max)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three decimals are reported")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / MEBIBYTE
+}
+
+/// 100 − used / (used + available to the user) · 100, to one decimal (D-190).
+#[expect(clippy::cast_precision_loss, reason = "one decimal is reported")]
+fn free_share(path: &Path) -> f64 {
+    let Ok(disk) = statvfs(path) else { return 0.0 };
+    let used = disk.blocks().saturating_sub(disk.blocks_free()) as f64;
+    let available = disk.blocks_available() as f64;
+    if used + available == 0.0 {
+        return 0.0;
+    }
+    ((100.0 - used / (used + available) * 100.0) * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// D-186, D-188, D-189, D-190
+    #[test]
+    fn a_sample_of_this_machine_is_plausible() {
+        let sample = MachineSampler::new(Path::new("/"))
+            .expect("a known system")
+            .sample();
+        assert!(
+            sample.memory_used > 1.0 && sample.memory_free > 1.0,
+            "{sample:?}"
+        );
+        assert!(
+            (0.0..=100.0).contains(&sample.disk_free) && (0.0..=100.0).contains(&sample.cpu_usage),
+            "{sample:?}"
+        );
+    }
+}

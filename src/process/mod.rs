@@ -1,0 +1,13 @@
+//! Processes of the operating system: where their output goes, how they start and how they end.
+
+mod command;
+mod identity;
+mod output;
+mod tree;
+mod unix;
+
+pub use command::{Command, Finished, ProcessError};
+pub use identity::ProcessIdentity;
+pub use output::Output;
+pub use tree::{kill_descendants, kill_followers, kill_inheritors, kill_tree};
+pub use unix::{become_subreaper, replace_self, start_session, tie_to_parent};

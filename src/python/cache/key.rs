@@ -1,0 +1,121 @@
+//! The key of a cached environment, in the format that the official agent uses (E-240, E-241).
+
+use std::fmt;
+
+use md5::{Digest, Md5};
+
+use super::super::repr;
+use super::super::requirements::{RequirementList, TaskRequirements};
+
+/// Name of a cached environment: lower-case hexadecimal digits.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(in crate::python) struct CacheKey(String);
+
+/// What an environment depends on, apart from its packages.
+#[derive(Clone, Debug)]
+pub(in crate::python) struct KeyInputs {
+    /// Image and arguments of the container.
+    pub(in crate::python) docker_cmd: String,
+    /// `agent.cuda_version`.
+    pub(in crate::python) cuda_version: String,
+    /// The interpreter as it was named (E-115).
+    pub(in crate::python) interpreter: String,
+}
+
+impl CacheKey {
+    /// The key of an environment with these packages; none where they do not determine it (E-241).
+    pub(in crate::python) fn new(
+        inputs: &KeyInputs,
+        requirements: &TaskRequirements,
+    ) -> Option<Self> {
+        let pip = lines(requirements.pip.as_ref());
+        let conda = lines(requirements.conda.as_ref());
+        let includes_files = pip
+            .iter()
+            .any(|line| line.starts_with("-r ") || line.starts_with("--requirement "));
+        if includes_files || pip.is_empty() && conda.is_empty() {
+            return None;
+        }
+        let image = match inputs.docker_cmd.split_whitespace().next() {
+            Some(image) => format!("OrderedDict([('docker_cmd', {})])", repr::string(image)),
+            None => String::new(),
+        };
+        let list = |lines: &[String]| {
+            if lines.is_empty() {
+                String::new()
+            } else {
+                repr::list(lines)
+            }
+        };
+        let text = [
+            "<class 'clearml_agent.helper.package.pip_api.venv.VirtualenvPip'>",
+            &image,
+            &inputs.cuda_version,
+            &inputs.interpreter,
+            &list(&pip),
+            &list(&conda),
+        ]
+        .join("\n");
+        let digest = Md5::digest(text.as_bytes());
+        Some(Self(format!("{digest:x}")))
+    }
+
+    /// True where `entry`, the name of a folder, has this key as one of its parts (E-242).
+    pub(super) fn names(&self, entry: &str) -> bool {
+        entry.split('.').any(|part| part == self.0)
+    }
+}
+
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn lines(list: Option<&RequirementList>) -> Vec<String> {
+    let text = list.map(RequirementList::text).unwrap_or_default();
+    let mut lines: Vec<String> = text
+        .lines()
+        .map(|line| line.trim().to_owned())
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    lines.sort();
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::cases::{case_id, cases, strings};
+
+    /// E-240, E-241: keys of the official agent.
+    #[test]
+    fn keys_are_those_of_the_official_agent() {
+        let cases = cases("venv_cache_key");
+        assert_eq!(cases.len(), 7);
+        for case in cases {
+            let inputs = KeyInputs {
+                docker_cmd: case["docker_cmd"].as_str().unwrap_or_default().to_owned(),
+                cuda_version: case["cuda_version"].as_str().unwrap_or_default().to_owned(),
+                interpreter: case["python_version"]
+                    .as_str()
+                    .expect("interpreter")
+                    .to_owned(),
+            };
+            let dictionaries = match &case["requirements"] {
+                serde_json::Value::Array(items) => items.clone(),
+                one => vec![one.clone()],
+            };
+            let keys: Vec<String> = dictionaries
+                .iter()
+                .filter_map(|value| CacheKey::new(&inputs, &TaskRequirements::from_value(value)))
+                .map(|key| key.to_string())
+                .collect();
+            let mut expected = strings(&case["expect"]["keys"]);
+            let mut found = keys.clone();
+            expected.sort();
+            found.sort();
+            assert_eq!(found, expected, "{}", case_id(&case));
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The environment of one task: made before its code is fetched, because the code lives inside it (E-007).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use super::cache::{Cache, CacheKey, KeyInputs};
+use super::error::PythonError;
+use super::interpreter::{self, Choice, Interpreter};
+use super::options::{PythonOptions, PythonRequest, SkipEnvironment};
+use super::pip::{Pip, pip_specifications};
+use super::requirements::TaskRequirements;
+use super::venv::{self, Seed};
+use super::version::PythonVersion;
+use crate::process::{Command, Output};
+
+/// Where a task's program finds its packages.
+#[derive(Debug)]
+pub struct Environment {
+    folder: PathBuf,
+    python: PathBuf,
+    interpreter: Interpreter,
+    /// What this run installs (E-127..E-129).
+    pub(super) requirements: TaskRequirements,
+    pub(super) origin: Origin,
+    pub(super) cache: Option<CachePlace>,
+}
+
+/// How the environment came to be, which decides what is installed into it.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Origin {
+    /// Made for this task.
+    Fresh(Seed),
+    /// A copy of a cached one (E-244).
+    Cached,
+    /// An interpreter that was there before (E-229, E-230).
+    Existing,
+    /// Nothing is installed (E-231).
+    Untouched,
+}
+
+/// The cache, and what the environment is known by there.
+#[derive(Debug)]
+pub(super) struct CachePlace {
+    pub(super) cache: Cache,
+    pub(super) inputs: KeyInputs,
+    /// Of the list before the run.
+    pub(super) key: Option<CacheKey>,
+}
+
+/// Makes an empty environment for the task, or takes one from the cache.
+///
+/// The folder of the task before is removed first (E-119), with the code in it (E-073).
+pub async fn create_environment(
+    request: &PythonRequest,
+    options: &PythonOptions,
+    output: &Output,
+    cancel: &CancellationToken,
+) -> Result<Environment, PythonError> {
+    let (requirements, notice) = request.requirements.chosen(options);
+    if let Some(notice) = notice {
+        output.line(notice);
+    }
+    match &options.skip {
+        SkipEnvironment::No => {}
+        skip => return existing(request, options, requirements, skip, output, cancel).await,
+    }
+    if options.package_manager != "pip" {
+        output.line(format!(
+            "WARNING: agent.package_manager.type={} is not supported, using pip",
+            options.package_manager
+        ));
+    }
+    let choice = choose(request, options, output, cancel).await?;
+    let folder = options.venvs_dir.join(&choice.folder_name);
+    remove(&folder).await?;
+    let cache = if options.venvs_cache.is_enabled() {
+        let inputs = KeyInputs {
+            docker_cmd: request.docker_cmd.clone(),
+            cuda_version: options.cuda_version.clone(),
+            interpreter: choice.interpreter.name.clone(),
+        };
+        let key = CacheKey::new(&inputs, &requirements);
+        let cache = Cache::new(&options.venvs_cache);
+        Some(CachePlace { cache, inputs, key })
+    } else {
+        output.line(
+            "::: Python virtual environment cache is DISABLED. To accelerate spin-up time set `agent.venvs_cache.path=~/.clearml/venvs-cache` :::\n",
+        );
+        None
+    };
+    let environment = |origin| Environment {
+        python: venv::python_of(&folder),
+        folder: folder.clone(),
+        interpreter: choice.interpreter.clone(),
+        requirements,
+        origin,
+        cache: None,
+    };
+    if let Some(place) = &cache
+        && restore(place, &folder, output, cancel).await?
+    {
+        return Ok(Environment {
+            cache,
+            ..environment(Origin::Cached)
+        });
+    }
+    let parent = folder.parent().unwrap_or(&folder);
+    fs::create_dir_all(parent).map_err(PythonError::files("create", parent))?;
+    let seed = venv::create(&choice.interpreter, &folder, options, output, cancel).await?;
+    output.line("\n");
+    Ok(Environment {
+        cache,
+        ..environment(Origin::Fresh(seed))
+    })
+}
+
+/// Takes the environment from the cache, if it is there and works (E-243, E-250).
+async fn restore(
+    place: &CachePlace,
+    folder: &Path,
+    output: &Output,
+    cancel: &CancellationToken,
+) -> Result<bool, PythonError> {
+    let Some(key) = &place.key else {
+        return Ok(false);
+    };
+    output.line(place.cache.lock_notice());
+    let found = place.cache.check_out(key, folder, cancel).await;
+    if cancel.is_cancelled() {
+        return Err(PythonError::Cancelled);
+    }
+    match found {
+        Ok(Some(entry)) => {
+            // The interpreter may have been removed from the machine since (E-120).
+            if !venv::python_of(folder).exists() {
+                output.line(format!(
+                    "WARNING: cached environment {} has no working interpreter",
+                    entry.display()
+                ));
+                remove(folder).await?;
+                return Ok(false);
+            }
+            output.line(format!(
+                "::: Using Cached environment {} :::",
+                entry.display()
+            ));
+            Ok(true)
+        }
+        Ok(None) => Ok(false),
+        Err(error) => {
+            output.line(cache_failure(&place.cache, &error));
+            Ok(false)
+        }
+    }
+}
+
+pub(super) fn cache_failure(cache: &Cache, error: &io::Error) -> String {
+    format!(
+        "WARNING: Failed accessing venvs cache at {}: {error}",
+        cache.path().display()
+    )
+}
+
+async fn choose(
+    request: &PythonRequest,
+    options: &PythonOptions,
+    output: &Output,
+    cancel: &CancellationToken,
+) -> Result<Choice, PythonError> {
+    let choice = interpreter::choose(&request.binary, options, cancel).await?;
+    for notice in &choice.notices {
+        output.line(notice);
+    }
+    Ok(choice)
+}
+
+/// An interpreter that is there, without an environment of its own (E-229..E-231).
+async fn existing(
+    request: &PythonRequest,
+    options: &PythonOptions,
+    requirements: TaskRequirements,
+    skip: &SkipEnvironment,
+    output: &Output,
+    cancel: &CancellationToken,
+) -> Result<Environment, PythonError> {
+    let named = match skip {
+        SkipEnvironment::Interpreter(path) => Some(path),
+        SkipEnvironment::Everything(path) => path.as_ref(),
+        SkipEnvironment::No | SkipEnvironment::ChosenInterpreter => None,
+    };
+    let mut found = None;
+    if let Some(path) = named {
+        found = interpreter::probe(path, cancel).await?;
+        output.line(match &found {
+            Some(_) => format!("Python interpreter {path} is set from environment var"),
+            None => format!(
+                "Warning: interpreter {path} could not be found. Reverting to the default interpreter resolution"
+            ),
+        });
+    }
+    let (interpreter, folder_name) = if let Some(interpreter) = found {
+        let name = interpreter.version.short();
+        (interpreter, name)
+    } else {
+        let choice = choose(request, options, output, cancel).await?;
+        let interpreter = choice.interpreter;
+        if *skip == SkipEnvironment::ChosenInterpreter {
+            let path = interpreter.path.display();
+            output.line(format!(
+                "Interpreter '{}' found at '{path}'",
+                interpreter.name
+            ));
+        }
+        (interpreter, choice.folder_name)
+    };
+    let (folder, origin) = match skip {
+        SkipEnvironment::Everything(_) => (options.venvs_dir.clone(), Origin::Untouched),
+        _ => (options.venvs_dir.join(folder_name), Origin::Existing),
+    };
+    for code in ["task_repository", "code"] {
+        remove(&folder.join(code)).await?;
+    }
+    fs::create_dir_all(&folder).map_err(PythonError::files("create", &folder))?;
+    Ok(Environment {
+        python: interpreter.path.clone(),
+        folder,
+        interpreter,
+        requirements,
+        origin,
+        cache: None,
+    })
+}
+
+async fn remove(folder: &Path) -> Result<(), PythonError> {
+    let path = folder.to_owned();
+    let removed = tokio::task::spawn_blocking(move || match fs::symlink_metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
+        Ok(_) => fs::remove_file(&path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    });
+    removed
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+        .map_err(PythonError::files("remove", folder))
+}
+
+impl Environment {
+    /// The folder in which the code of the task is put: `task_repository/<name>` or `code` (E-118).
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The interpreter that runs the task (E-124).
+    pub fn python(&self) -> &Path {
+        &self.python
+    }
+
+    /// Version of that interpreter.
+    pub fn version(&self) -> PythonVersion {
+        self.interpreter.version
+    }
+
+    /// The interpreter from which the environment was made.
+    pub fn base_interpreter(&self) -> &Interpreter {
+        &self.interpreter
+    }
+
+    /// True where the environment was taken from the cache.
+    pub fn is_cached(&self) -> bool {
+        self.origin == Origin::Cached
+    }
+
+    /// `sys.path` of the interpreter as it is in `script_folder`, joined with colons; none where it does not say (E-105, E-109).
+    pub async fn sys_path(
+        &self,
+        script_folder: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, PythonError> {
+        let finished = Command::new(&self.python)
+            .args(["-c", "import sys; print(':'.join(sys.path))"])
+            .env_remove("PYTHONPATH")
+            .folder(script_folder)
+            .capture(cancel)
+            .await?;
+        Ok(finished.is_success().then(|| finished.text()))
+    }
+
+    /// Brings pip to the wanted version (E-134, E-138).
+    pub(super) async fn prepare_pip(&mut self, pip: &Pip<'_>) -> Result<(), PythonError> {
+        let specifications = pip_specifications(pip.options, &self.requirements);
+        match &self.origin {
+            Origin::Fresh(Seed::Wheels(wheels)) => {
+                venv::seed(&self.folder, wheels, &specifications, pip).await?;
+                self.origin = Origin::Fresh(Seed::Installed);
+            }
+            _ => pip.upgrade_itself(&specifications).await?,
+        }
+        let before_3_9 = self.interpreter.version
+            < PythonVersion {
+                major: 3,
+                minor: 9,
+                patch: 0,
+            };
+        if before_3_9 && let Err(failed) = pip.install(&["Cython"], &["Cython"]).await? {
+            return Err(PythonError::PipVersion(failed));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! What is installed in the end, for the task's page and for the cache (E-194..E-199, E-245).
+
+use tokio_util::sync::CancellationToken;
+
+use super::cache::{CacheKey, CheckIn, KeyInputs};
+use super::environment::{Environment, Origin, cache_failure};
+use super::error::PythonError;
+use super::install::Installed;
+use super::installed::{self, InstalledPackage};
+use super::options::PythonOptions;
+use super::pip::Pip;
+use super::report::Report;
+use super::requirements::{RequirementList, TaskRequirements};
+use crate::process::Output;
+
+impl Environment {
+    /// Asks the installer what is there; none where nothing is reported (E-194, E-195).
+    pub async fn freeze(
+        &self,
+        installed: &Installed,
+        options: &PythonOptions,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Report>, PythonError> {
+        if self.origin == Origin::Untouched || !installed.has_source {
+            return Ok(None);
+        }
+        let pip = Pip::new(self.python(), options, output, cancel);
+        let Some(lines) = pip.freeze(false).await? else {
+            output.line("Could not freeze installed packages");
+            return Ok(None);
+        };
+        let own_pip = installed::packages(self.folder())
+            .iter()
+            .find(|package| package.name == "pip")
+            .map(InstalledPackage::line);
+        Ok(Some(Report::new(lines, installed, own_pip)))
+    }
+
+    /// Puts the environment into the cache, where there is one (E-245).
+    ///
+    /// It is known there by what was asked for and by what was installed, so that a clone of the finished task finds it as well.
+    pub async fn keep(
+        &self,
+        report: &Report,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<(), PythonError> {
+        let Some(place) = &self.cache else {
+            return Ok(());
+        };
+        let keys = self.keys(&place.inputs, place.key.as_ref(), report);
+        output.line(format!(
+            "Adding venv into cache: {}",
+            self.folder().display()
+        ));
+        let result = place.cache.check_in(&keys, self.folder(), cancel).await;
+        if cancel.is_cancelled() {
+            return Err(PythonError::Cancelled);
+        }
+        match result {
+            Ok(CheckIn::Kept) => {}
+            Ok(CheckIn::NoRoom(text)) => output.line(text),
+            Err(error) => output.line(cache_failure(&place.cache, &error)),
+        }
+        Ok(())
+    }
+
+    fn keys(
+        &self,
+        inputs: &KeyInputs,
+        before: Option<&CacheKey>,
+        report: &Report,
+    ) -> Vec<CacheKey> {
+        let after = TaskRequirements {
+            pip: Some(RequirementList::Lines(report.packages().to_vec())),
+            conda: self.requirements.conda.clone(),
+            ..TaskRequirements::default()
+        };
+        before
+            .cloned()
+            .into_iter()
+            .chain(CacheKey::new(inputs, &after))
+            .collect()
+    }
+}

@@ -1,0 +1,436 @@
+//! Installs what the task or its repository names into the environment (E section 7.1).
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::environment::{Environment, Origin};
+use super::error::{FailedCommand, PythonError};
+use super::index_url::IndexUrl;
+use super::installed;
+use super::lines::RequirementLines;
+use super::options::{PythonOptions, PythonRequest};
+use super::pip::{Pip, temporary_file, wants_legacy_resolver};
+use super::plan::{InstallPlan, PlanContext, Requested, SeparateKind};
+use super::requirements::RequirementList;
+use crate::process::Output;
+use crate::secrets;
+
+/// Where the task's code is.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeLocation<'a> {
+    /// The checkout; none for a task without a repository.
+    pub root: Option<&'a Path>,
+    /// The folder in which the program starts.
+    pub script_folder: &'a Path,
+}
+
+/// A link with the credentials that it needs (E-246).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RewrittenLink {
+    /// What the installer gets.
+    pub url: String,
+    /// What is printed.
+    pub shown: String,
+}
+
+/// Turns the URL of a `git+` link into the one to fetch from; none where it stays as it is.
+pub type LinkRewriter = dyn Fn(&str) -> Option<RewrittenLink> + Send + Sync;
+
+/// The rules for links, which belong to the code and not to Python.
+#[derive(Clone, Default)]
+pub struct Links(Option<Arc<LinkRewriter>>);
+
+impl Links {
+    /// Links that pass through `rewrite`.
+    pub fn new(rewrite: impl Fn(&str) -> Option<RewrittenLink> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(rewrite)))
+    }
+
+    pub(super) fn rewrite(&self, url: &str) -> Option<RewrittenLink> {
+        self.0.as_ref().and_then(|rewrite| rewrite(url))
+    }
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Links")
+    }
+}
+
+/// What was installed, for the report.
+#[derive(Clone, Debug, Default)]
+pub struct Installed {
+    /// True where there was something to install from: a list of the task, or a repository (E-195).
+    pub(super) has_source: bool,
+    pub(super) requested: Requested,
+    /// Address of a file in the download cache, and the link that it stands for.
+    pub(super) downloads: Vec<(String, String)>,
+    /// Folder in which local packages are looked up.
+    pub(super) folder: PathBuf,
+}
+
+/// How a list ends in an error (E-132).
+enum Source<'a> {
+    Task,
+    File(&'a Path),
+}
+
+impl Environment {
+    /// Installs the task's list, else the `requirements.txt` files of the repository (E-130).
+    pub async fn install(
+        &mut self,
+        request: &PythonRequest,
+        code: CodeLocation<'_>,
+        options: &PythonOptions,
+        links: &Links,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<Installed, PythonError> {
+        let folder = code.root.unwrap_or(code.script_folder).to_owned();
+        let mut installed = Installed {
+            has_source: !self.requirements.is_empty() || code.root.is_some(),
+            folder: folder.clone(),
+            ..Installed::default()
+        };
+        if self.origin == Origin::Untouched {
+            return Ok(Installed::default());
+        }
+        let mut pip = Pip::new(self.python(), options, output, cancel);
+        pip.folder = Some(folder);
+        let added = added_packages(request, options, output);
+        let mut session = Session {
+            existing: Vec::new(),
+            links,
+            installed: &mut installed,
+            pip,
+            is_cached: self.is_cached(),
+        };
+        let list = self.requirements.pip.as_ref().map(RequirementList::text);
+        if session.is_cached {
+            let has_links = list.as_ref().is_some_and(|list| list.contains(['@', '/']));
+            session.existing = session.find_existing(self, has_links).await?;
+        } else {
+            self.prepare_pip(&session.pip).await?;
+            session.look_around(self).await?;
+        }
+        if !self.requirements.is_empty() || code.root.is_none() {
+            let text = with_added(&added, list.as_deref().unwrap_or_default());
+            session.install_list(&text, &Source::Task).await?;
+        } else {
+            let root = code.root.unwrap_or(code.script_folder);
+            let files = requirements_files(root, code.script_folder, &request.entry_point);
+            if files.is_empty() {
+                session
+                    .install_list(&with_added(&added, ""), &Source::Task)
+                    .await?;
+                output.line("Warning: installing NO task requirements or repository requirements");
+            }
+            for (place, file) in files.iter().enumerate() {
+                output.line(format!("Trying pip install: {}", file.display()));
+                let text = fs::read(file).map_err(PythonError::files("read", file))?;
+                let text = String::from_utf8_lossy(&text);
+                let text = with_added(if place == 0 { &added } else { &[] }, &text);
+                session.install_list(&text, &Source::File(file)).await?;
+            }
+        }
+        Ok(installed)
+    }
+}
+
+/// One run of the installer over all lists of a task.
+struct Session<'a> {
+    pip: Pip<'a>,
+    /// What was there before (E-161).
+    existing: Vec<String>,
+    links: &'a Links,
+    installed: &'a mut Installed,
+    is_cached: bool,
+}
+
+impl Session<'_> {
+    /// Lines of what the environment holds.
+    ///
+    /// One that sees no other packages can be read without starting pip, unless links are to be compared.
+    async fn find_existing(
+        &self,
+        environment: &Environment,
+        has_links: bool,
+    ) -> Result<Vec<String>, PythonError> {
+        let is_own = environment.origin != Origin::Existing;
+        if is_own && !self.pip.options.system_site_packages && !has_links {
+            let packages = installed::packages(environment.folder());
+            return Ok(packages
+                .iter()
+                .map(installed::InstalledPackage::line)
+                .collect());
+        }
+        Ok(self.pip.freeze(true).await?.unwrap_or_default())
+    }
+
+    /// Notes what the environment holds, and decides about the resolver (E-140, E-161).
+    async fn look_around(&mut self, environment: &Environment) -> Result<(), PythonError> {
+        self.existing = self.find_existing(environment, false).await?;
+        let version = self
+            .existing
+            .iter()
+            .find_map(|line| line.strip_prefix("pip=="));
+        let rules = &self.pip.options.pip_legacy_resolver;
+        self.pip.is_legacy = version.is_some_and(|version| wants_legacy_resolver(rules, version));
+        if self.pip.is_legacy {
+            self.pip.output.line(
+                "INFO: Using legacy resolver for PIP to avoid inconsistency with package versions!",
+            );
+        }
+        Ok(())
+    }
+
+    /// A list may replace pip by one without the old resolver (E-140).
+    async fn check_resolver(&mut self) -> Result<(), PythonError> {
+        if !self.pip.is_legacy {
+            return Ok(());
+        }
+        let now = self.pip.freeze(true).await?.unwrap_or_default();
+        let version = now.iter().find_map(|line| line.strip_prefix("pip=="));
+        let rules = &self.pip.options.pip_legacy_resolver;
+        if version.is_some_and(|version| !wants_legacy_resolver(rules, version)) {
+            self.pip.is_legacy = false;
+            self.pip.output.line("INFO: removing pip legacy resolver!");
+        }
+        Ok(())
+    }
+
+    async fn install_list(&mut self, text: &str, source: &Source<'_>) -> Result<(), PythonError> {
+        let read = |path: &Path| {
+            let bytes = fs::read(path).ok()?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let lines = RequirementLines::read(text, &self.installed.folder, &read);
+        let context = PlanContext {
+            options: self.pip.options,
+            links: self.links,
+            existing: &self.existing,
+            exists: &|path| path.exists(),
+        };
+        let mut plan = if self.is_cached {
+            InstallPlan::cached(lines, &context)
+        } else {
+            InstallPlan::fresh(lines, &context)
+        };
+        for notice in &plan.notices {
+            self.pip.output.line(notice);
+        }
+        self.pip.add_indexes(&plan.indexes);
+        self.pip.list_options = std::mem::take(&mut plan.options);
+        let requested = std::mem::take(&mut plan.requested);
+        self.installed.requested.add(requested);
+        let left_out = self.install_before(&plan).await?;
+        self.install_main(&plan, &left_out, source).await?;
+        self.install_after(&plan).await
+    }
+
+    /// Priority packages; the places of the lines that the main file leaves out (E-151, E-152).
+    async fn install_before(&mut self, plan: &InstallPlan) -> Result<Vec<usize>, PythonError> {
+        let mut left_out = Vec::new();
+        for package in &plan.before {
+            let argument = [package.argument.as_str()];
+            if self.pip.install(&argument, &argument).await?.is_err() && package.is_optional {
+                left_out.push(package.line);
+            }
+            if self.installed.requested.pip {
+                self.check_resolver().await?;
+            }
+        }
+        Ok(left_out)
+    }
+
+    async fn install_main(
+        &mut self,
+        plan: &InstallPlan,
+        left_out: &[usize],
+        source: &Source<'_>,
+    ) -> Result<(), PythonError> {
+        let mut lines = Vec::new();
+        for (place, line) in plan.main.iter().enumerate() {
+            if left_out.contains(&place) {
+                continue;
+            }
+            match &line.download {
+                Some(url) => lines.push(self.download_cached(url, line.full()).await?),
+                None => lines.push(line.full()),
+            }
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let file = temporary_file("cached-reqs", &(lines.join("\n") + "\n"))?;
+        let path = file.path().display().to_string();
+        let arguments = ["-r", path.as_str()];
+        match self.pip.install(&arguments, &arguments).await? {
+            Ok(()) => Ok(()),
+            Err(command) => Err(self.list_failed(&lines, command, source)),
+        }
+    }
+
+    fn list_failed(
+        &self,
+        requirements: &[String],
+        command: FailedCommand,
+        source: &Source<'_>,
+    ) -> PythonError {
+        let output = self.pip.output;
+        let text = requirements.join("\n");
+        output.line(format!(
+            "ERROR: installing pip requirements failed, requirements.txt:\n{text}\n"
+        ));
+        match source {
+            Source::Task => PythonError::Requirements {
+                requirements: masked(requirements),
+                command,
+            },
+            Source::File(path) => {
+                output.line(format!(
+                    "ERROR: Failed installing requirements.txt:\n{text}"
+                ));
+                PythonError::RequirementsFile {
+                    path: (*path).to_owned(),
+                    requirements: masked(requirements),
+                    command,
+                }
+            }
+        }
+    }
+
+    /// Fetches a link once for all tasks of this machine (E-184).
+    async fn download_cached(&mut self, url: &str, line: String) -> Result<String, PythonError> {
+        let name = url.rsplit('/').next().filter(|name| !name.is_empty());
+        let (Some(cache), Some(name)) = (&self.pip.options.download_cache, name) else {
+            return Ok(line);
+        };
+        let folder = cache.join(format!("cu{}", self.pip.options.cuda_version));
+        if let Err(error) = fs::create_dir_all(&folder) {
+            self.pip.output.line(format!(
+                "Failed creating pip download cache folder at `{}`: {error}",
+                folder.display()
+            ));
+            return Ok(line);
+        }
+        let shown = IndexUrl::new(url);
+        self.pip.output.line(format!(
+            "clearml-agent: Downloading \"{shown}\" to pip cache"
+        ));
+        if self.pip.download(url, &folder).await?.is_err() {
+            self.pip.output.line(format!(
+                "clearml_agent: ERROR: Could not download wheel name of \"{shown}\""
+            ));
+            return Ok(line);
+        }
+        let cached = format!("file://{}/{name}", folder.display());
+        self.installed
+            .downloads
+            .push((cached.clone(), url.to_owned()));
+        Ok(cached)
+    }
+
+    /// Post packages, links and local packages, one by one (E-153, E-177, E-178).
+    async fn install_after(&mut self, plan: &InstallPlan) -> Result<(), PythonError> {
+        let mut freeze = None;
+        for package in &plan.after {
+            if matches!(package.kind, SeparateKind::Vcs { .. }) {
+                if freeze.is_none() {
+                    freeze = Some(self.pip.freeze(false).await?.unwrap_or_default());
+                }
+                let notice = freeze
+                    .as_deref()
+                    .and_then(|freeze| package.already_installed(freeze));
+                if let Some(notice) = notice {
+                    self.pip.output.line(notice);
+                    continue;
+                }
+            }
+            let result = self
+                .pip
+                .install(&[&package.argument], &[&package.shown])
+                .await?;
+            let is_optional = matches!(package.kind, SeparateKind::Post { is_optional: true });
+            match result {
+                Err(command) if !is_optional => {
+                    return Err(PythonError::Package {
+                        argument: secrets::mask(&package.shown),
+                        command,
+                    });
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn masked(lines: &[String]) -> Vec<String> {
+    lines.iter().map(|line| secrets::mask(line)).collect()
+}
+
+impl Requested {
+    fn add(&mut self, other: Self) {
+        self.setuptools = other.setuptools.or(self.setuptools.take());
+        self.pip |= other.pip;
+        self.locals.extend(other.locals);
+    }
+}
+
+/// Packages that the agent itself needs for this task (E-192, E-193).
+fn added_packages(
+    request: &PythonRequest,
+    options: &PythonOptions,
+    output: &Output,
+) -> Vec<&'static str> {
+    let mut added = Vec::new();
+    if options.force_task_init {
+        output.line("Force clearml Task.init patch adding clearml package to requirements");
+        added.push("clearml");
+    }
+    if request.entry_point.to_lowercase().ends_with(".ipynb") {
+        output.line("Force nbconvert patch to convert .ipynb to python");
+        added.extend(["nbconvert", "ipython"]);
+    }
+    added
+}
+
+fn with_added(added: &[&str], text: &str) -> String {
+    let mut lines: Vec<&str> = added.to_vec();
+    lines.push(text);
+    lines.join("\n")
+}
+
+/// Every `requirements.txt` from `root` down to the folder of the script, never outside `root` (E-131).
+fn requirements_files(root: &Path, script_folder: &Path, entry_point: &str) -> Vec<PathBuf> {
+    let mut folders = vec![root.to_owned()];
+    let is_module = entry_point.split_whitespace().next() == Some("-m");
+    let script = script_folder.join(entry_point);
+    let inside = script
+        .parent()
+        .and_then(|folder| folder.strip_prefix(root).ok());
+    if let (false, Some(inside)) = (is_module, inside) {
+        let mut folder = root.to_owned();
+        for part in inside.components() {
+            match part {
+                std::path::Component::Normal(name) => folder.push(name),
+                std::path::Component::CurDir => continue,
+                _ => break,
+            }
+            folders.push(folder.clone());
+        }
+    }
+    folders
+        .iter()
+        .map(|folder| folder.join("requirements.txt"))
+        .filter(|file| file.is_file())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,334 @@
+//! Which Python a task gets, and why (E-110..E-117).
+
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+
+use super::error::PythonError;
+use super::options::PythonOptions;
+use super::version::PythonVersion;
+use crate::process::{Command, ProcessError};
+
+/// An interpreter that runs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Interpreter {
+    /// As it was named: `python3.11` or a path; part of the cache key (E-115).
+    pub name: String,
+    /// The executable as the interpreter knows itself.
+    pub path: PathBuf,
+    /// Its version.
+    pub version: PythonVersion,
+    /// Whether it can import `virtualenv` (E-121).
+    pub has_virtualenv: bool,
+    /// Whether the wheels of pip are there with which `ensurepip` works.
+    pub(super) bundled_wheels: Vec<PathBuf>,
+}
+
+/// An interpreter with the reason for its choice.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    pub(super) interpreter: Interpreter,
+    /// The name of the environment folder, `<ver>` (E-115).
+    pub(super) folder_name: String,
+    /// What the console says where another one than the wanted was taken.
+    pub(super) notices: Vec<String>,
+}
+
+/// The version that `script.binary` asks for (E-110).
+pub fn requested_version(binary: &str) -> Option<String> {
+    let name = binary.trim().rsplit('/').next()?;
+    let numbers: Vec<&str> = name.strip_prefix("python")?.split('.').collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    numbers
+        .iter()
+        .all(is_number)
+        .then(|| numbers[..numbers.len().min(2)].join("."))
+}
+
+/// Chooses the interpreter of a task.
+pub(super) async fn choose(
+    binary: &str,
+    options: &PythonOptions,
+    cancel: &CancellationToken,
+) -> Result<Choice, PythonError> {
+    choose_with(binary, options, async |name: &str| {
+        probe(name, cancel).await
+    })
+    .await
+}
+
+async fn choose_with<P>(
+    binary: &str,
+    options: &PythonOptions,
+    probe: P,
+) -> Result<Choice, PythonError>
+where
+    P: AsyncFn(&str) -> Result<Option<Interpreter>, PythonError>,
+{
+    let requested = requested_version(binary).filter(|_| !options.ignore_requested);
+    let configured = [&options.python_binary, &options.default_python]
+        .into_iter()
+        .find(|value| !value.trim().is_empty())
+        .map(|value| value.trim().to_owned());
+    let key = requested
+        .or_else(|| configured.clone())
+        .unwrap_or_else(|| "3".to_owned());
+    let mut notices = Vec::new();
+    let mut tried = Vec::new();
+    if let Some(choice) = search(&key, &probe, &mut tried).await? {
+        return Ok(choice);
+    }
+    if let Some(other) = configured.filter(|other| *other != key) {
+        notices.push(format!(
+            "Warning: could not locate requested Python version {key}, reverting to version {other}"
+        ));
+        if let Some(mut choice) = search(&other, &probe, &mut tried).await? {
+            choice.notices.splice(0..0, notices);
+            return Ok(choice);
+        }
+    }
+    Err(PythonError::NoInterpreter { key, tried })
+}
+
+/// The first candidate with the wanted version, else the first that runs (E-113, E-114).
+async fn search<P>(
+    key: &str,
+    probe: &P,
+    tried: &mut Vec<String>,
+) -> Result<Option<Choice>, PythonError>
+where
+    P: AsyncFn(&str) -> Result<Option<Interpreter>, PythonError>,
+{
+    let mut first_that_runs = None;
+    for candidate in candidates(key) {
+        if !tried.contains(&candidate) {
+            tried.push(candidate.clone());
+        }
+        let Some(interpreter) = probe(&candidate).await? else {
+            continue;
+        };
+        if is_name(key) && candidate == key || interpreter.version.matches(key) {
+            return Ok(Some(Choice::new(interpreter, Vec::new())));
+        }
+        first_that_runs.get_or_insert(interpreter);
+    }
+    Ok(first_that_runs.map(|interpreter| {
+        let notice = format!(
+            "Python executable with version '{key}' requested by the Task, not found in path, using '{}' (v{}) instead",
+            interpreter.path.display(),
+            interpreter.version
+        );
+        Choice::new(interpreter, vec![notice])
+    }))
+}
+
+/// A path or the name of a program is taken as it is, whatever its version.
+fn is_name(key: &str) -> bool {
+    !key.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// What is tried for `key`, last the interpreters that stand in for the agent's own (E-113, E-287).
+fn candidates(key: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    if is_name(key) {
+        names.push(key.to_owned());
+    } else {
+        let numbers: Vec<&str> = key.split('.').collect();
+        for count in (1..=numbers.len()).rev() {
+            names.push(format!("python{}", numbers[..count].join(".")));
+        }
+        names.push("python".to_owned());
+    }
+    for own in ["python3", "python"] {
+        if !names.iter().any(|name| name == own) {
+            names.push(own.to_owned());
+        }
+    }
+    names
+}
+
+impl Choice {
+    fn new(interpreter: Interpreter, notices: Vec<String>) -> Self {
+        let suffix = interpreter
+            .name
+            .rsplit('/')
+            .next()
+            .and_then(|name| name.strip_prefix("python"))
+            .filter(|suffix| suffix.contains('.'))
+            .filter(|suffix| interpreter.version.matches(suffix));
+        let folder_name = suffix.map_or_else(|| interpreter.version.short(), str::to_owned);
+        Self {
+            interpreter,
+            folder_name,
+            notices,
+        }
+    }
+}
+
+/// Runs on every Python from 2.7 on; one start answers all questions.
+const PROBE: &str = r#"
+import os, sys
+try:
+    from importlib.util import find_spec
+except ImportError:
+    find_spec = lambda name: None
+print("%d.%d.%d" % tuple(sys.version_info[:3]))
+print(sys.executable)
+print(find_spec("virtualenv") is not None)
+spec = find_spec("ensurepip")
+folder = os.path.join(os.path.dirname(spec.origin), "_bundled") if spec and spec.origin else ""
+for name in sorted(os.listdir(folder)) if folder and os.path.isdir(folder) else []:
+    print(os.path.join(folder, name))
+"#;
+
+/// Asks the interpreter `name` who it is; none where it does not run.
+pub(super) async fn probe(
+    name: &str,
+    cancel: &CancellationToken,
+) -> Result<Option<Interpreter>, PythonError> {
+    let command = Command::new(name)
+        .args(["-c", PROBE])
+        .env_remove("PYTHONPATH")
+        // A module of the current folder must not pass for an installed one.
+        .folder("/");
+    let finished = match command.capture(cancel).await {
+        Ok(finished) if finished.is_success() => finished,
+        Err(ProcessError::Cancelled(_)) => return Err(PythonError::Cancelled),
+        Ok(_) | Err(ProcessError::Start { .. }) => return Ok(None),
+    };
+    Ok(parse_probe(name, &finished.text()))
+}
+
+fn parse_probe(name: &str, text: &str) -> Option<Interpreter> {
+    let mut lines = text.lines();
+    Some(Interpreter {
+        name: name.to_owned(),
+        version: lines.next()?.parse().ok()?,
+        path: PathBuf::from(lines.next().filter(|path| !path.is_empty())?),
+        has_virtualenv: lines.next() == Some("True"),
+        bundled_wheels: lines
+            .map(PathBuf::from)
+            .filter(|path| path.extension().is_some_and(|extension| extension == "whl"))
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::cases::{case_id, cases};
+
+    async fn chosen(
+        binary: &str,
+        options: &PythonOptions,
+        installed: &[(&str, &str)],
+    ) -> Result<Choice, PythonError> {
+        choose_with(binary, options, async |name: &str| {
+            let found = installed.iter().find(|(known, _)| *known == name);
+            Ok(found.and_then(|(_, version)| {
+                parse_probe(name, &format!("{version}\n/usr/bin/{name}\nFalse\n"))
+            }))
+        })
+        .await
+    }
+
+    /// E-110
+    #[test]
+    fn the_binary_names_the_version() {
+        let cases = cases("python_version_from_binary");
+        assert_eq!(cases.len(), 10);
+        for case in cases {
+            let binary = case["binary"].as_str().unwrap_or_default();
+            let expected = case["expect"]["version"].as_str().map(str::to_owned);
+            assert_eq!(requested_version(binary), expected, "{}", case_id(&case));
+        }
+    }
+
+    /// E-113, E-115
+    #[tokio::test]
+    async fn the_wanted_version_is_taken_as_named() {
+        let installed = [("python3.9", "3.9.18"), ("python3", "3.11.2")];
+        let options = PythonOptions::default();
+        let choice = chosen("/usr/local/bin/python3.9", &options, &installed).await;
+        let choice = choice.expect("found");
+        assert_eq!(choice.interpreter.name, "python3.9");
+        assert_eq!(choice.folder_name, "3.9");
+        assert!(choice.notices.is_empty());
+        let choice = chosen("python3", &options, &installed)
+            .await
+            .expect("found");
+        assert_eq!(
+            (
+                choice.interpreter.name.as_str(),
+                choice.folder_name.as_str()
+            ),
+            ("python3", "3.11")
+        );
+    }
+
+    /// E-114, E-116: `3.1` is not satisfied by 3.11, and the difference is said.
+    #[tokio::test]
+    async fn another_version_is_taken_with_a_word() {
+        let installed = [("python3", "3.11.2")];
+        let choice = chosen("python3.1", &PythonOptions::default(), &installed).await;
+        let choice = choice.expect("found");
+        assert_eq!(
+            choice.notices,
+            [
+                "Python executable with version '3.1' requested by the Task, not found in path, using '/usr/bin/python3' (v3.11.2) instead"
+            ]
+        );
+        assert_eq!(choice.folder_name, "3.11");
+    }
+
+    /// E-111, E-112
+    #[tokio::test]
+    async fn the_configured_interpreter_serves_tasks_without_a_version() {
+        let installed = [
+            ("/opt/py/bin/python", "3.8.1"),
+            ("python3.9", "3.9.1"),
+            ("python3", "3.11.2"),
+        ];
+        let mut options = PythonOptions {
+            python_binary: "/opt/py/bin/python".into(),
+            ..PythonOptions::default()
+        };
+        let choice = chosen("python", &options, &installed).await.expect("found");
+        assert_eq!(choice.interpreter.name, "/opt/py/bin/python");
+        assert_eq!(choice.folder_name, "3.8");
+        let choice = chosen("python3.9", &options, &installed)
+            .await
+            .expect("found");
+        assert_eq!(choice.interpreter.name, "python3.9");
+        options.ignore_requested = true;
+        let choice = chosen("python3.9", &options, &installed)
+            .await
+            .expect("found");
+        assert_eq!(choice.interpreter.name, "/opt/py/bin/python");
+    }
+
+    /// E-114
+    #[tokio::test]
+    async fn no_interpreter_names_what_was_tried() {
+        let error = chosen("python3.9", &PythonOptions::default(), &[]).await;
+        assert_eq!(
+            error.expect_err("nothing is installed").to_string(),
+            "Python executable with version '3.9' requested by the Task, key 'agent.default_python', not found in path, \
+             tried: ('python3.9', 'python3', 'python')"
+        );
+    }
+
+    /// E-113: a real interpreter answers; a program that is none does not.
+    #[tokio::test]
+    async fn a_real_interpreter_is_asked() {
+        let cancel = CancellationToken::new();
+        let found = probe("python3", &cancel)
+            .await
+            .expect("ran")
+            .expect("python3 is installed");
+        assert_eq!(found.version.major, 3);
+        assert!(found.path.is_absolute());
+        assert_eq!(probe("true", &cancel).await.expect("ran"), None);
+        assert_eq!(probe("no-such-python", &cancel).await.expect("ran"), None);
+    }
+}

@@ -1,0 +1,46 @@
+//! A task's Python environment: interpreter, requirements, virtual environment, installers.
+//!
+//! The order is E-007: [`create_environment`], then the code is fetched into its folder, then
+//! [`Environment::install`], [`Environment::freeze`] and [`Environment::keep`].
+
+mod cache;
+#[cfg(test)]
+mod cases;
+mod custom_build;
+mod environment;
+mod error;
+mod freeze;
+mod index_url;
+mod install;
+mod installed;
+mod interpreter;
+mod launch;
+mod lines;
+mod machine;
+mod options;
+mod pip;
+mod plan;
+mod python_path;
+mod report;
+mod repr;
+mod requirement;
+mod requirements;
+mod venv;
+mod version;
+
+pub use custom_build::{BuiltCommand, CustomBuild};
+pub use environment::{Environment, create_environment};
+pub use error::{FailedCommand, PythonError};
+pub use index_url::IndexUrl;
+pub use install::{CodeLocation, Installed, LinkRewriter, Links, RewrittenLink};
+pub use interpreter::{Interpreter, requested_version};
+pub use launch::{
+    BinaryKind, LaunchCommand, LaunchRequest, Optimization, Runner, ShellBinary, Variables,
+    binary_kind, command_line, find_shell, nbconvert_command,
+};
+pub use machine::default_version;
+pub use options::{CacheOptions, PythonOptions, PythonRequest, SkipEnvironment};
+pub use python_path::{PathParts, REMOVED_VARIABLES, io_encoding, python_path, shell_variables};
+pub use report::Report;
+pub use requirements::{RequirementList, TaskRequirements};
+pub use version::PythonVersion;

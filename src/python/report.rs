@@ -1,0 +1,183 @@
+//! The list of installed packages as the task's page gets it (E-196, E-199).
+
+use std::path::{Component, Path, PathBuf};
+
+use percent_encoding::percent_decode_str;
+
+use super::install::Installed;
+
+/// Installed packages, with the agent's own replacements turned back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Report {
+    packages: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn new(freeze: Vec<String>, installed: &Installed, pip: Option<String>) -> Self {
+        let mut packages = Vec::new();
+        let mut locals = Vec::new();
+        for line in freeze {
+            if line.contains("clearml-agent") {
+                continue;
+            }
+            if let Some(original) = local_requirement(&line, installed) {
+                locals.push(original);
+                continue;
+            }
+            packages.push(with_original_link(line, installed));
+        }
+        packages.extend(locals);
+        let requested = &installed.requested;
+        if let Some(setuptools) = &requested.setuptools {
+            packages.retain(|line| !line.to_lowercase().starts_with("setuptools="));
+            packages.insert(0, setuptools.clone());
+        }
+        if requested.pip
+            && let Some(pip) = pip
+        {
+            packages.retain(|line| !line.to_lowercase().starts_with("pip="));
+            packages.insert(0, pip);
+        }
+        Self { packages }
+    }
+
+    /// One line for each package, in the order of `freeze`.
+    pub fn packages(&self) -> &[String] {
+        &self.packages
+    }
+
+    /// What the console shows before the program starts (E-199).
+    pub fn summary(&self) -> String {
+        let mut sorted: Vec<&String> = self.packages.iter().collect();
+        sorted.sort_by_key(|line| line.to_lowercase());
+        let mut text = "Summary - installed python packages:\npip:\n".to_owned();
+        for line in sorted {
+            text.push_str("- ");
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn local_requirement(line: &str, installed: &Installed) -> Option<String> {
+    let (_, address) = line.split_once(" @ file://")?;
+    let address = percent_decode_str(address).decode_utf8_lossy().into_owned();
+    let place = normalized(Path::new(&address));
+    let locals = &installed.requested.locals;
+    locals
+        .iter()
+        .find(|local| {
+            let path = local.split(['#', '[', ';']).next().unwrap_or(local);
+            let path = path
+                .trim_start_matches("--editable")
+                .trim_start_matches("-e");
+            normalized(&installed.folder.join(path.trim())) == place
+        })
+        .cloned()
+}
+
+fn with_original_link(line: String, installed: &Installed) -> String {
+    for (cached, original) in &installed.downloads {
+        if let Some(name) = line.strip_suffix(cached.as_str()) {
+            return format!("{name}{original}");
+        }
+    }
+    line
+}
+
+fn normalized(path: &Path) -> PathBuf {
+    let mut result = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                result.pop();
+            }
+            part => result.push(part),
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cases::{case_id, cases, strings};
+    use super::super::install::Links;
+    use super::super::lines::RequirementLines;
+    use super::super::options::PythonOptions;
+    use super::super::plan::{InstallPlan, PlanContext};
+    use super::*;
+
+    /// E-196: every recorded report but that of a directly resolved torch.
+    #[test]
+    fn replacements_are_turned_back() {
+        let mut count = 0;
+        for case in cases("replace_back") {
+            let id = case_id(&case);
+            if id == "R089" {
+                continue;
+            }
+            count += 1;
+            let text = case["requirements"].as_str().expect("requirements");
+            let folder = Path::new("/code");
+            let lines = RequirementLines::read(text, folder, &|_| None);
+            let context = PlanContext {
+                options: &PythonOptions::default(),
+                links: &Links::default(),
+                existing: &[],
+                exists: &|_| true,
+            };
+            let plan = InstallPlan::fresh(lines, &context);
+            let downloads = plan.main.iter().filter_map(|line| line.download.clone());
+            let downloads = downloads.map(|url| {
+                let name = url.rsplit('/').next().expect("a name").to_owned();
+                (
+                    format!("file://$HOME/.clearml/pip-download-cache/cu0/{name}"),
+                    url,
+                )
+            });
+            let installed = Installed {
+                has_source: true,
+                requested: plan.requested,
+                downloads: downloads.collect(),
+                folder: folder.to_owned(),
+            };
+            let freeze = strings(&case["freeze"])
+                .iter()
+                .map(|line| line.replace("$CWD", "/code"))
+                .collect();
+            let pip = strings(&case["full_freeze"])
+                .into_iter()
+                .find(|line| line.starts_with("pip=="));
+            let report = Report::new(freeze, &installed, pip);
+            assert_eq!(
+                report.packages(),
+                strings(&case["expect"]["reported"]["pip"]),
+                "{id}"
+            );
+        }
+        assert_eq!(count, 7);
+    }
+
+    fn report(lines: &[&str]) -> Report {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        Report::new(lines, &Installed::default(), None)
+    }
+
+    /// E-194
+    #[test]
+    fn the_agent_itself_is_not_reported() {
+        let report = report(&["Six==1.16.0", "clearml-agent==3.0.3", "attrs==1"]);
+        assert_eq!(report.packages(), ["Six==1.16.0", "attrs==1"]);
+    }
+
+    /// E-199
+    #[test]
+    fn the_summary_is_sorted_without_regard_to_case() {
+        assert_eq!(
+            report(&["Zope==1", "attrs==1", "Bottle==1"]).summary(),
+            "Summary - installed python packages:\npip:\n- attrs==1\n- Bottle==1\n- Zope==1\n"
+        );
+    }
+}

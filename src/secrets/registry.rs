@@ -1,0 +1,111 @@
+//! Which strings are secrets, in every form in which a program may print them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, RwLock};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::Masker;
+
+/// What stands in place of a secret.
+pub(super) const MASK: &str = "****";
+
+/// Shorter values are not masked: they would blank ordinary words.
+const SHORTEST: usize = 4;
+
+/// What a URL's user and password may hold unescaped (RFC 3986, unreserved).
+const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The process's set of secrets and the masker made of it.
+#[derive(Debug)]
+pub struct Registry(RwLock<Known>);
+
+#[derive(Debug)]
+struct Known {
+    forms: BTreeSet<String>,
+    masker: Arc<Masker>,
+}
+
+impl Registry {
+    /// The registry that [`super::SecretString`] writes to.
+    #[cfg(not(test))]
+    pub fn global() -> &'static Self {
+        static GLOBAL: std::sync::LazyLock<Registry> = std::sync::LazyLock::new(Registry::default);
+        &GLOBAL
+    }
+
+    /// Each test has a registry of its own: one test's password may be an ordinary word of another's output.
+    #[cfg(test)]
+    pub fn global() -> &'static Self {
+        thread_local!(static OF_THIS_TEST: &'static Registry = Box::leak(Box::default()));
+        OF_THIS_TEST.with(|registry| *registry)
+    }
+
+    /// Adds a secret in its plain and URL-encoded forms.
+    pub fn register(&self, secret: &str) {
+        if secret.len() < SHORTEST {
+            return;
+        }
+        let mut known = self
+            .0
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let before = known.forms.len();
+        known.forms.extend(forms(secret));
+        if known.forms.len() != before {
+            known.masker = Arc::new(Masker::new(&known.forms));
+        }
+    }
+
+    /// The masker of all secrets registered until now.
+    pub fn masker(&self) -> Arc<Masker> {
+        self.0
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .masker
+            .clone()
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        let forms = BTreeSet::new();
+        let masker = Arc::new(Masker::new(&forms));
+        Self(RwLock::new(Known { forms, masker }))
+    }
+}
+
+/// `text` without the secrets of this process.
+pub fn mask(text: &str) -> String {
+    Registry::global().masker().mask(text)
+}
+
+fn forms(secret: &str) -> impl Iterator<Item = String> {
+    let encoded = utf8_percent_encode(secret, USER_INFO).to_string();
+    let lower = lower_escapes(&encoded);
+    let query = encoded.replace("%20", "+");
+    [secret.to_owned(), encoded, lower, query].into_iter()
+}
+
+/// Some clients write `%2f` where others write `%2F`.
+fn lower_escapes(encoded: &str) -> String {
+    let mut rest_of_escape = 0;
+    encoded
+        .chars()
+        .map(|c| {
+            if c == '%' {
+                rest_of_escape = 2;
+                c
+            } else if rest_of_escape > 0 {
+                rest_of_escape -= 1;
+                c.to_ascii_lowercase()
+            } else {
+                c
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! `agent.package_manager` with the variables that beat it.
+
+use super::agent::{PackageManagerKind, PackageManagerSettings, PytorchResolve};
+use super::env_vars;
+use super::lookup::wrong_type;
+use super::{Settings, SettingsError};
+
+impl Settings {
+    pub(super) fn package_manager(&self) -> Result<PackageManagerSettings, SettingsError> {
+        let key = |name: &str| format!("agent.package_manager.{name}");
+        let text = |name| self.filled_text(&key(name));
+        let list = |name| self.list(&key(name)).unwrap_or_default();
+        let is_on = |name| self.is_on(&key(name));
+        let template = |name, default: &str| text(name).unwrap_or_else(|| default.to_owned());
+        Ok(PackageManagerSettings {
+            kind: self.package_manager_kind(&key("type"))?,
+            pip_version: list("pip_version"),
+            poetry_version: text("poetry_version"),
+            poetry_install_extra_args: list("poetry_install_extra_args"),
+            poetry_files_from_working_dir: is_on("poetry_files_from_repo_working_dir"),
+            uv_version: text("uv_version"),
+            uv_sync_extra_args: list("uv_sync_extra_args"),
+            uv_run_extra_args: list("uv_run_extra_args"),
+            uv_replace_pip: is_on("uv_replace_pip"),
+            uv_sync_locked_if_lock_file: is_on("uv_sync_locked_if_lock_file"),
+            uv_unsafe_best_match: is_on("uv_unsafe_best_match"),
+            uv_files_from_working_dir: is_on("uv_files_from_repo_working_dir"),
+            system_site_packages: is_on("system_site_packages"),
+            force_upgrade: is_on("force_upgrade"),
+            extra_index_url: list("extra_index_url"),
+            extra_pip_install_flags: self
+                .environment()
+                .words(&env_vars::EXTRA_PIP_INSTALL_FLAGS)
+                .unwrap_or_else(|| list("extra_pip_install_flags")),
+            pip_legacy_resolver: list("pip_legacy_resolver"),
+            pytorch_resolve: self.pytorch_resolve(&key("pytorch_resolve"))?,
+            torch_nightly: is_on("torch_nightly"),
+            torch_index_template: template(
+                "extra_index_url_template",
+                "https://download.pytorch.org/whl/cu{}/",
+            ),
+            torch_nightly_index_template: template(
+                "nightly_extra_index_url_template",
+                "https://download.pytorch.org/whl/nightly/cu{}/",
+            ),
+            conda_channels: list("conda_channels"),
+            force_repo_requirements_txt: is_on("force_repo_requirements_txt"),
+            force_original_requirements: is_on("force_original_requirements"),
+            priority_packages: list("priority_packages"),
+            priority_optional_packages: list("priority_optional_packages"),
+            post_packages: list("post_packages"),
+            post_optional_packages: list("post_optional_packages"),
+        })
+    }
+
+    fn package_manager_kind(&self, key: &str) -> Result<PackageManagerKind, SettingsError> {
+        let environment = self.environment();
+        if environment.boolean(&env_vars::FORCE_POETRY)? == Some(true) {
+            return Ok(PackageManagerKind::Poetry);
+        }
+        if environment.boolean(&env_vars::FORCE_UV)? == Some(true) {
+            return Ok(PackageManagerKind::Uv);
+        }
+        let Some(word) = self.filled_text(key) else {
+            return Ok(PackageManagerKind::Pip);
+        };
+        match word.as_str() {
+            "pip" => Ok(PackageManagerKind::Pip),
+            "conda" => Ok(PackageManagerKind::Conda),
+            "poetry" => Ok(PackageManagerKind::Poetry),
+            "uv" => Ok(PackageManagerKind::Uv),
+            _ => Err(self.none_of(key, "one of pip, conda, poetry, uv")),
+        }
+    }
+
+    fn pytorch_resolve(&self, key: &str) -> Result<PytorchResolve, SettingsError> {
+        let named = |word: &str| match word {
+            "pip" => Some(PytorchResolve::Pip),
+            "direct" => Some(PytorchResolve::Direct),
+            "none" => Some(PytorchResolve::None),
+            _ => None,
+        };
+        let variable = &env_vars::PACKAGE_PYTORCH_RESOLVE;
+        if let Some((variable, word)) = self.environment().named_text(variable) {
+            return named(word).ok_or_else(|| SettingsError::InvalidVariable {
+                variable,
+                value: word.to_owned(),
+                expected: "pip, direct, none",
+            });
+        }
+        match self.filled_text(key) {
+            None => Ok(PytorchResolve::Pip),
+            Some(word) => named(&word).ok_or_else(|| self.none_of(key, "one of pip, direct, none")),
+        }
+    }
+
+    fn none_of(&self, key: &str, expected: &'static str) -> SettingsError {
+        self.value(key)
+            .map_or(SettingsError::NoConfiguration, |value| {
+                wrong_type(key, expected, value)
+            })
+    }
+}

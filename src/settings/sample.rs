@@ -1,0 +1,134 @@
+//! `clearml.conf.sample`: read by our parser and by an independent one to the same values.
+
+use super::hocon::{Kind, Object, Source, Value, World, parse};
+use super::{Environment, Settings, layers};
+
+const SAMPLE: &str = include_str!("../../clearml.conf.sample");
+
+/// The sample with every line that is switched off switched on.
+fn everything_on() -> String {
+    let lines = SAMPLE.lines().map(|line| match line.trim_start() {
+        text if text == "#" || text.starts_with("# ") => line.to_owned(),
+        text if text.starts_with('#') => line.replacen('#', "", 1),
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn ours(text: &str) -> Object {
+    parse(text, Source::Text, World::new(&|_| None)).expect("the sample is good")
+}
+
+/// The same value as the independent reader gives it.
+fn same(ours: &Value, theirs: &hocon::Hocon) -> bool {
+    use hocon::Hocon;
+    match (&ours.kind, theirs) {
+        (Kind::Null, Hocon::Null) => true,
+        (Kind::Boolean(ours), Hocon::Boolean(theirs)) => ours == theirs,
+        (Kind::Integer(ours), Hocon::Integer(theirs)) => ours.to_i64() == Some(*theirs),
+        (Kind::Float(ours), Hocon::Real(theirs)) => ours.to_bits() == theirs.to_bits(),
+        (Kind::Text(ours), Hocon::String(theirs)) => ours == theirs,
+        (Kind::List(ours), Hocon::Array(theirs)) => {
+            ours.len() == theirs.len()
+                && ours
+                    .iter()
+                    .zip(theirs)
+                    .all(|(ours, theirs)| same(ours, theirs))
+        }
+        (Kind::Object(ours), Hocon::Hash(_)) => same_members(ours, theirs),
+        _ => false,
+    }
+}
+
+fn same_members(ours: &Object, theirs: &hocon::Hocon) -> bool {
+    let hocon::Hocon::Hash(members) = theirs else {
+        return false;
+    };
+    ours.len() == members.len()
+        && ours
+            .iter()
+            .all(|(key, value)| members.get(key).is_some_and(|theirs| same(value, theirs)))
+}
+
+fn theirs(text: &str) -> hocon::Hocon {
+    hocon::HoconLoader::new()
+        .strict()
+        .load_str(text)
+        .and_then(hocon::HoconLoader::hocon)
+        .expect("the sample is standard HOCON")
+}
+
+#[test]
+fn both_parsers_read_the_sample_to_the_same_values() {
+    for text in [SAMPLE.to_owned(), everything_on()] {
+        let (ours, theirs) = (ours(&text), theirs(&text));
+        assert!(ours.len() >= 2, "api and agent are there");
+        assert!(same_members(&ours, &theirs), "{ours:?}\n{theirs:?}");
+    }
+}
+
+/// What we write for other processes is standard HOCON too (F-117).
+#[test]
+fn an_independent_parser_reads_what_we_write() {
+    let settings = Settings::from_text(SAMPLE, &Environment::default()).expect("good");
+    assert!(same_members(settings.root(), &theirs(&settings.to_hocon())));
+}
+
+/// What is switched on shows the default, so that a copied sample changes nothing but the server.
+#[test]
+fn the_sample_shows_the_defaults() {
+    let sample = ours(SAMPLE);
+    let Kind::Object(agent) = &sample["agent"].kind else {
+        panic!("agent is an object");
+    };
+    assert_defaults("agent", agent);
+}
+
+fn assert_defaults(path: &str, members: &Object) {
+    for (key, value) in members {
+        let path = format!("{path}.{key}");
+        match &value.kind {
+            Kind::Object(members) => assert_defaults(&path, members),
+            _ => assert_eq!(
+                layers::value(&layers::DEFAULTS, &path),
+                Some(value),
+                "{path}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn the_agent_accepts_the_sample() {
+    for text in [SAMPLE.to_owned(), everything_on()] {
+        let settings = Settings::from_text(&text, &Environment::default()).expect("good");
+        settings.agent().expect("every value has its type");
+        let error = settings.api().expect_err("the sample has no keys");
+        assert_eq!(
+            error.to_string(),
+            "no credentials for the API server http://localhost:8008"
+        );
+    }
+    let on = ours(&everything_on());
+    let user = on["agent"].member("git_user").expect("is switched on");
+    assert_eq!(user.kind, Kind::Text(String::new()));
+    assert!(on.contains_key("environment"));
+}
+
+/// Why the independent parser does not read users' files: docs/configuration.md.
+#[test]
+fn the_hocon_crate_loses_what_users_write() {
+    let text = "api { api_server: https://api.clear.ml }\nagent { worker_name: here }";
+    let lenient = hocon::HoconLoader::new()
+        .load_str(text)
+        .and_then(hocon::HoconLoader::hocon)
+        .expect("it reports no error");
+    assert_eq!(lenient["agent"]["worker_name"].as_string(), None);
+    assert!(hocon::HoconLoader::new().strict().load_str(text).is_err());
+    let ours = Settings::from_text(text, &Environment::default()).expect("good");
+    assert_eq!(ours.text("agent.worker_name").as_deref(), Some("here"));
+    assert_eq!(
+        ours.text("api.api_server").as_deref(),
+        Some("https://api.clear.ml")
+    );
+}

@@ -1,0 +1,8 @@
+//! The room as a whole: recorded URL cases, and real repositories in temporary folders.
+
+mod fetching;
+mod network;
+mod scripts;
+mod trouble;
+mod url_cases;
+pub(in crate::source) mod world;

@@ -1,0 +1,108 @@
+//! Locks between processes, on files; the operating system frees them when their holder dies.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// How long a lock that is held elsewhere is left alone before the next try.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A lock that is held until this value is dropped.
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+}
+
+/// Whom a lock keeps out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LockKind {
+    /// Those who want to change what it guards.
+    Shared,
+    /// Everybody.
+    Exclusive,
+}
+
+impl FileLock {
+    /// Waits for the lock on the file at `path`, which is created where it does not exist; none after `limit`.
+    ///
+    /// The file itself stays: removing it would let two holders in.
+    pub async fn acquire(path: &Path, kind: LockKind, limit: Duration) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
+        Self { file }.wait(kind, limit).await
+    }
+
+    /// Gives the lock up and waits for it as another kind; somebody else may have had it in between.
+    pub async fn exchange(self, kind: LockKind, limit: Duration) -> io::Result<Option<Self>> {
+        self.file.unlock()?;
+        self.wait(kind, limit).await
+    }
+
+    async fn wait(self, kind: LockKind, limit: Duration) -> io::Result<Option<Self>> {
+        let end = Instant::now() + limit;
+        loop {
+            let tried = match kind {
+                LockKind::Shared => self.file.try_lock_shared(),
+                LockKind::Exclusive => self.file.try_lock(),
+            };
+            match tried {
+                Ok(()) => return Ok(Some(self)),
+                Err(TryLockError::WouldBlock) if Instant::now() < end => sleep(PAUSE).await,
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn is_free(path: &Path, kind: LockKind) -> bool {
+        FileLock::acquire(path, kind, Duration::ZERO)
+            .await
+            .expect("tried")
+            .is_some()
+    }
+
+    #[tokio::test]
+    async fn shared_holders_keep_out_exclusive_ones_alone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("lock");
+        let shared = FileLock::acquire(&path, LockKind::Shared, Duration::ZERO)
+            .await
+            .expect("tried")
+            .expect("free");
+        assert!(is_free(&path, LockKind::Shared).await);
+        assert!(!is_free(&path, LockKind::Exclusive).await);
+        let exclusive = shared
+            .exchange(LockKind::Exclusive, Duration::ZERO)
+            .await
+            .expect("tried")
+            .expect("free");
+        assert!(!is_free(&path, LockKind::Shared).await);
+        drop(exclusive);
+        assert!(is_free(&path, LockKind::Exclusive).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_ends_the_wait() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("lock");
+        let _held = FileLock::acquire(&path, LockKind::Exclusive, Duration::ZERO)
+            .await
+            .expect("tried")
+            .expect("free");
+        let started = Instant::now();
+        let second = FileLock::acquire(&path, LockKind::Exclusive, Duration::from_mins(5)).await;
+        assert!(second.expect("tried").is_none());
+        assert!(started.elapsed() >= Duration::from_mins(5));
+    }
+}

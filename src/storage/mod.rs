@@ -1,0 +1,13 @@
+//! Files that survive a crash, locks, and the folders that the agent owns.
+
+mod atomic;
+mod lock;
+mod places;
+mod slots;
+mod temporary;
+
+pub use atomic::{read_private, write_private};
+pub use lock::{FileLock, LockKind};
+pub use places::Places;
+pub use slots::{Instance, Slot, SlotError};
+pub use temporary::{create_temporary, temporary_name};

@@ -1,0 +1,43 @@
+//! Names in the temporary folder: the official agent's prefixes with eight random characters (D-312).
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+
+const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789_";
+const RANDOM_CHARACTERS: usize = 8;
+
+/// `prefix`, eight random characters of `[a-z0-9_]`, `suffix` (D-312).
+pub fn temporary_name(prefix: &str, suffix: &str) -> String {
+    let mut bits = RandomState::new().build_hasher().finish();
+    let random: String = (0..RANDOM_CHARACTERS)
+        .map(|_| {
+            let size = ALPHABET.len() as u64;
+            let index = usize::try_from(bits % size).unwrap_or_default();
+            bits /= size;
+            char::from(ALPHABET[index])
+        })
+        .collect();
+    format!("{prefix}{random}{suffix}")
+}
+
+/// A new empty file (0600) of such a name in `folder`.
+pub fn create_temporary(folder: &Path, prefix: &str, suffix: &str) -> io::Result<(PathBuf, File)> {
+    loop {
+        let path = folder.join(temporary_name(prefix, suffix));
+        match OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+        {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A task as the agent needs it: parsed once, not validated later.
+
+use crate::api;
+use crate::python::TaskRequirements;
+use crate::source::CodeRequest;
+
+/// What a task asks for.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// Its code, with the fields as the server gave them.
+    pub code: CodeRequest,
+    /// Its packages.
+    pub requirements: TaskRequirements,
+    /// Image and arguments of its container, for messages and cache keys (E-021).
+    pub docker_cmd: String,
+    /// Section `Environment` of its hyper-parameters (E-260).
+    pub environment: Vec<(String, String)>,
+}
+
+/// Why a task cannot be run at all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DefinitionError {
+    /// E-016
+    #[error("Could not parse task execution info: can not run task without script information")]
+    NoScript,
+}
+
+impl TryFrom<api::Task> for Definition {
+    type Error = DefinitionError;
+
+    fn try_from(task: api::Task) -> Result<Self, DefinitionError> {
+        let script = task.script.ok_or(DefinitionError::NoScript)?;
+        let lists = serde_json::to_value(&script.requirements).unwrap_or_default();
+        let docker_cmd = task
+            .execution
+            .docker_cmd
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
+        let environment = task.hyperparams.get("Environment").into_iter().flatten();
+        Ok(Self {
+            code: CodeRequest {
+                repository: script.repository.unwrap_or_default(),
+                branch: script.branch.unwrap_or_default(),
+                tag: script.tag.unwrap_or_default(),
+                version_num: script.version_num.unwrap_or_default(),
+                diff: script.diff.unwrap_or_default(),
+                entry_point: script.entry_point.unwrap_or_default(),
+                working_dir: script.working_dir.unwrap_or_default(),
+                binary: script.binary.unwrap_or_default(),
+            },
+            requirements: TaskRequirements::from_value(&lists),
+            docker_cmd,
+            environment: environment
+                .map(|(name, parameter)| {
+                    (name.clone(), parameter.value.clone().unwrap_or_default())
+                })
+                .collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(task: serde_json::Value) -> Result<Definition, DefinitionError> {
+        serde_json::from_value::<api::Task>(task)
+            .expect("a task")
+            .try_into()
+    }
+
+    /// E-016
+    #[test]
+    fn a_task_without_a_script_is_refused_and_an_empty_script_is_not() {
+        assert_eq!(
+            parse(json!({"id": "a"})).err(),
+            Some(DefinitionError::NoScript)
+        );
+        assert!(parse(json!({"id": "a", "script": {}})).is_ok());
+    }
+
+    /// E-260
+    #[test]
+    fn the_environment_section_is_read() {
+        let section = json!({"A": {"section": "Environment", "name": "A", "value": "1"}});
+        let task =
+            parse(json!({"script": {}, "hyperparams": {"Environment": section, "Args": {}}}));
+        assert_eq!(
+            task.expect("parsed").environment,
+            [("A".to_owned(), "1".to_owned())]
+        );
+    }
+}

@@ -1,0 +1,376 @@
+//! What is known on disk about a run, so that whoever comes after a crash can finish it.
+//!
+//! A run has a folder of its own: the journal, which its supervisor alone writes once it lives, a
+//! lock that the supervisor holds as long as it lives, and the note of the worker that watches it.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::Outcome;
+use crate::logs::Progress;
+use crate::process::ProcessIdentity;
+use crate::storage::{Places, read_private, temporary_name, write_private};
+
+/// Version of the format; a reader refuses a newer one.
+const VERSION: u32 = 1;
+const JOURNAL: &str = "journal.json";
+const LOCK: &str = "lock";
+const WORKER: &str = "worker.json";
+
+/// Where a run is; each phase is written before the step that it names is taken.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Phase {
+    /// Taken from its queue; nothing has been said to the server.
+    Pulled,
+    /// Code and environment are being made.
+    Preparing,
+    /// The program runs.
+    Running {
+        /// The program, which leads its own process group.
+        program: ProcessIdentity,
+    },
+    /// The program has ended, or will never start; the server may not know yet.
+    Ended {
+        /// How.
+        outcome: Outcome,
+    },
+    /// The log has its last line; the status may not be set yet.
+    Announced {
+        /// How the program ended.
+        outcome: Outcome,
+    },
+}
+
+/// What a journal says.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Entry {
+    /// Format.
+    pub version: u32,
+    /// The boot of the machine in which the run began.
+    pub boot: String,
+    /// Task.
+    pub task: String,
+    /// Worker id under which the task runs.
+    pub worker: String,
+    /// Queue that it came from.
+    pub queue: String,
+    /// All queues of the worker, for status reports on its behalf.
+    pub queues: Vec<String>,
+    /// Slot of the worker (D-126).
+    pub slot: u32,
+    /// The resolved configuration (0600); removed with the run (D-150).
+    pub configuration: PathBuf,
+    /// The task's output (0600); removed with the run (D-208).
+    pub output: PathBuf,
+    /// The user has named the output file and keeps it (E-028).
+    #[serde(default)]
+    pub keeps_output: bool,
+    /// The supervisor, once it lives.
+    pub supervisor: Option<ProcessIdentity>,
+    /// Where the run is.
+    pub phase: Phase,
+    /// How far the log has come.
+    pub progress: Progress,
+}
+
+/// The worker that watches over a run at present.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Watcher {
+    /// Its process.
+    pub process: ProcessIdentity,
+}
+
+/// The folder of a run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RunFolder(PathBuf);
+
+/// A journal that this process may write: it holds the run's lock.
+#[derive(Clone, Debug)]
+pub struct Journal(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    folder: RunFolder,
+    entry: Mutex<Entry>,
+    /// Held until the process ends, whatever the reason.
+    _lock: File,
+}
+
+/// Why a journal could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another supervisor has the run.
+    #[error("another process supervises the run in `{0}`")]
+    Busy(PathBuf),
+    /// The file system said no.
+    #[error("could not use the journal in `{folder}`")]
+    Storage {
+        /// The run's folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not a journal of this version.
+    #[error("`{0}` is not a journal that this version can read")]
+    Unreadable(PathBuf),
+}
+
+impl RunFolder {
+    /// Makes the folder of a new run with its first entry.
+    pub fn create(places: &Places, entry: &Entry) -> io::Result<Self> {
+        let folder = places
+            .runs
+            .join(temporary_name(&format!("{}.", entry.task), ""));
+        Places::create(&folder)?;
+        let run = Self(folder);
+        run.write(entry)?;
+        Ok(run)
+    }
+
+    /// The folder that holds the journal file at `journal`.
+    pub fn of_journal(journal: &Path) -> Option<Self> {
+        journal.parent().map(|folder| Self(folder.to_owned()))
+    }
+
+    /// All runs of this machine's user.
+    pub fn all(places: &Places) -> Vec<Self> {
+        let entries = fs::read_dir(&places.runs).into_iter().flatten().flatten();
+        let mut runs: Vec<Self> = entries
+            .map(|entry| Self(entry.path()))
+            .filter(|run| run.journal().exists())
+            .collect();
+        runs.sort_by(|a, b| a.0.cmp(&b.0));
+        runs
+    }
+
+    /// The journal's path.
+    pub fn journal(&self) -> PathBuf {
+        self.0.join(JOURNAL)
+    }
+
+    /// What the journal says now.
+    pub fn read(&self) -> Result<Entry, JournalError> {
+        let bytes = read_private(&self.journal()).map_err(|source| self.storage(source))?;
+        let entry: Option<Entry> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        entry
+            .filter(|entry| entry.version <= VERSION)
+            .ok_or_else(|| JournalError::Unreadable(self.journal()))
+    }
+
+    /// True while a supervisor lives that has this run.
+    pub fn is_supervised(&self) -> bool {
+        match self.lock_file() {
+            Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
+            Err(_) => false,
+        }
+    }
+
+    /// Takes the run for this process.
+    pub fn open(self) -> Result<Journal, JournalError> {
+        let lock = self.lock_file().map_err(|source| self.storage(source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::Busy(self.0)),
+            Err(TryLockError::Error(source)) => return Err(self.storage(source)),
+        }
+        let entry = self.read()?;
+        Ok(Journal(Arc::new(Inner {
+            folder: self,
+            entry: Mutex::new(entry),
+            _lock: lock,
+        })))
+    }
+
+    /// The worker that watches, or the last one that did.
+    pub fn watcher(&self) -> Option<Watcher> {
+        let bytes = read_private(&self.0.join(WORKER)).ok()??;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Makes this process the run's worker.
+    pub fn watch(&self) -> io::Result<()> {
+        let process = ProcessIdentity::of_this_process().ok_or(io::ErrorKind::NotFound)?;
+        write_private(
+            &self.0.join(WORKER),
+            &serde_json::to_vec(&Watcher { process })?,
+        )
+    }
+
+    /// Removes the run with everything that belongs to it.
+    pub fn remove(&self, entry: &Entry) {
+        let output = (!entry.keeps_output).then_some(&entry.output);
+        for path in output.into_iter().chain([&entry.configuration]) {
+            // What is gone already needs no removing.
+            let _ = fs::remove_file(path);
+        }
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, folder = %self.0.display(), "could not remove the run's folder");
+        }
+    }
+
+    fn lock_file(&self) -> io::Result<File> {
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(self.0.join(LOCK))
+    }
+
+    fn write(&self, entry: &Entry) -> io::Result<()> {
+        write_private(&self.journal(), &serde_json::to_vec(entry)?)
+    }
+
+    fn storage(&self, source: io::Error) -> JournalError {
+        JournalError::Storage {
+            folder: self.0.clone(),
+            source,
+        }
+    }
+}
+
+impl Entry {
+    /// The first entry of a run.
+    pub fn new(
+        task: String,
+        worker: String,
+        queue: String,
+        configuration: PathBuf,
+        output: PathBuf,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            boot: boot(),
+            task,
+            worker,
+            queue,
+            queues: Vec::new(),
+            slot: 0,
+            configuration,
+            output,
+            keeps_output: false,
+            supervisor: None,
+            phase: Phase::Pulled,
+            progress: Progress::default(),
+        }
+    }
+
+    /// False after a reboot: no process of the run can be alive.
+    pub fn is_of_this_boot(&self) -> bool {
+        self.boot == boot()
+    }
+}
+
+impl Journal {
+    /// What the journal says now.
+    pub fn entry(&self) -> Entry {
+        self.lock().clone()
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.0.folder
+    }
+
+    /// Changes the entry on disk before it returns.
+    ///
+    /// A disk that is full does not end the task: the run goes on with what is in memory.
+    pub fn update(&self, change: impl FnOnce(&mut Entry)) {
+        let mut entry = self.lock();
+        change(&mut entry);
+        if let Err(error) = self.0.folder.write(&entry) {
+            tracing::warn!(%error, "could not write the journal");
+        }
+    }
+
+    /// Removes the run: it is settled.
+    pub fn remove(&self) {
+        self.0.folder.remove(&self.lock());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entry> {
+        self.0.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The kernel's name for the time since the machine was started.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(folder: &Path) -> Places {
+        Places {
+            runs: folder.join("runs"),
+            slots: folder.to_owned(),
+            temporary: folder.to_owned(),
+        }
+    }
+
+    fn entry() -> Entry {
+        Entry::new(
+            "t1".to_owned(),
+            "host:0".to_owned(),
+            "q1".to_owned(),
+            "c".into(),
+            "o".into(),
+        )
+    }
+
+    #[test]
+    fn a_run_has_one_supervisor_at_a_time() {
+        let folder = tempfile::tempdir().expect("folder");
+        let places = places(folder.path());
+        let run = RunFolder::create(&places, &entry()).expect("created");
+        assert!(!run.is_supervised());
+        let journal = run.clone().open().expect("opened");
+        assert!(run.is_supervised());
+        assert!(matches!(run.clone().open(), Err(JournalError::Busy(_))));
+        drop(journal);
+        assert!(!run.is_supervised());
+    }
+
+    #[test]
+    fn what_was_written_is_there_after_the_writer_is_gone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let places = places(folder.path());
+        let journal = RunFolder::create(&places, &entry())
+            .expect("created")
+            .open()
+            .expect("opened");
+        let outcome = Outcome::Exited(3);
+        journal.update(|entry| {
+            entry.phase = Phase::Ended {
+                outcome: outcome.clone(),
+            }
+        });
+        drop(journal);
+        let runs = RunFolder::all(&places);
+        assert_eq!(runs.len(), 1);
+        let read = runs[0].read().expect("read");
+        assert_eq!(read.phase, Phase::Ended { outcome });
+        assert!(read.is_of_this_boot());
+    }
+
+    #[test]
+    fn a_journal_of_a_newer_version_is_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let newer = Entry {
+            version: VERSION + 1,
+            ..entry()
+        };
+        let run = RunFolder::create(&places(folder.path()), &newer).expect("created");
+        assert!(matches!(run.read(), Err(JournalError::Unreadable(_))));
+    }
+}

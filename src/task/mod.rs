@@ -1,0 +1,26 @@
+//! One task from its fields to its final status.
+
+mod definition;
+mod journal;
+mod launch;
+mod outcome;
+mod prepare;
+mod server;
+mod signals;
+mod stand_in;
+mod status_reports;
+mod stop;
+mod supervise;
+mod watch;
+
+pub use definition::{Definition, DefinitionError};
+pub use journal::{Entry, Journal, JournalError, Phase, RunFolder, Watcher};
+pub use outcome::{ExitLine, FinalStatus, Outcome, Settlement, StopReason};
+pub use prepare::{
+    DequeuePolicy, Failure, Preparation, PrepareError, Prepared, fetch_task, take_task,
+};
+pub use server::TaskServer;
+pub use stand_in::StandIn;
+pub use status_reports::{CurrentTask, ReportOptions, StatusReporter};
+pub use supervise::{Shape, SuperviseError, Supervised, Supervision};
+pub use watch::WatchOptions;

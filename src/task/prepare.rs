@@ -1,0 +1,455 @@
+//! From the task's fields to a command that can be started: code, environment, variables (E 1.2).
+
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+
+use super::definition::Definition;
+use super::server::TaskServer;
+use crate::api::{ApiError, Task};
+use crate::process::{Command, Output};
+use crate::python::{
+    self, BinaryKind, CodeLocation, Environment, LaunchCommand, LaunchRequest, Links, Optimization,
+    PathParts, PythonError, PythonOptions, PythonRequest, Report, Runner, SkipEnvironment,
+};
+use crate::settings;
+use crate::source::{self, Code, CodeRequest, SourceError, SourceOptions};
+
+/// How code and environment of a task are made.
+#[derive(Clone, Debug)]
+pub struct Preparation {
+    /// Code.
+    pub source: SourceOptions,
+    /// Environment.
+    pub python: PythonOptions,
+    /// The agent's own variables.
+    pub variables: settings::Environment,
+    /// The configuration file that the program sees (E-254).
+    pub configuration: PathBuf,
+    /// Names the configuration file, where nobody has done so before (F-005).
+    pub introduction: Option<String>,
+    /// The configuration as it is printed first.
+    pub printout: String,
+    /// Variables that the program gets beside the agent's own.
+    pub exported: Vec<(String, String)>,
+    /// `-O` of the interpreter (E-024).
+    pub optimization: Optimization,
+    /// The root of the checkout instead of the script's folders is on `PYTHONPATH` (E-107).
+    pub root_on_python_path: bool,
+    /// More of `PYTHONPATH` (E-108).
+    pub extra_python_path: Option<String>,
+    /// The task's `Environment` section is applied (E-260).
+    pub apply_task_environment: bool,
+    /// The task, where the caller has fetched it and taken it from its queue already.
+    pub task: Option<Box<Task>>,
+}
+
+/// What is done about the queue that a task may be in (E-014, E-015).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DequeuePolicy {
+    /// Taken out if it is in one.
+    IfQueued,
+    /// A clone is in none.
+    Never,
+    /// A task in no queue is not run.
+    Required,
+}
+
+/// A program that is ready to be started.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The program with its variables and folder.
+    pub command: Command,
+}
+
+/// Why there is no program to start.
+#[derive(Clone, Debug)]
+pub enum PrepareError {
+    /// The task was stopped.
+    Cancelled,
+    /// Something is wrong with the task or the machine.
+    Failed(Failure),
+}
+
+/// What went wrong, in words for the user.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// What and where.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The reason with which the task is to be marked as failed at once, whatever its shape (E-016, E-017).
+    pub status_reason: Option<String>,
+}
+
+impl Preparation {
+    /// Prepares the task; everything is said on `output`. Programs that run meanwhile die when `cancel` is cancelled.
+    ///
+    /// `begun` is called once the server has the task as running: before, its status is that of an earlier run.
+    pub async fn run(
+        &self,
+        server: &TaskServer,
+        output: &Output,
+        cancel: &CancellationToken,
+        begun: impl FnOnce(),
+    ) -> Result<Prepared, PrepareError> {
+        let server = server.cancelled_by(cancel);
+        let prepared = self.prepare(&server, output, cancel, begun).await;
+        if cancel.is_cancelled() {
+            Err(PrepareError::Cancelled)
+        } else {
+            prepared
+        }
+    }
+
+    async fn prepare(
+        &self,
+        server: &TaskServer,
+        output: &Output,
+        cancel: &CancellationToken,
+        begun: impl FnOnce(),
+    ) -> Result<Prepared, PrepareError> {
+        if let Some(introduction) = &self.introduction {
+            output.line(introduction);
+        }
+        let task = match &self.task {
+            Some(task) => Task::clone(task),
+            None => take_task(server, DequeuePolicy::IfQueued).await?,
+        };
+        output.line(&self.printout);
+        server.started_because("worker started execution").await?;
+        begun();
+        output.line(format!("Executing task id [{}]:", server.task()));
+        let definition = match Definition::try_from(task) {
+            Ok(definition) => definition,
+            Err(error) => {
+                let hint = Some("give the task a script, or enqueue another one");
+                return Err(failure_with_status(
+                    error.to_string(),
+                    hint,
+                    error.to_string(),
+                ));
+            }
+        };
+        let request = definition.code.normalised(&self.source);
+        print_request(&request, &definition.docker_cmd, output);
+        let python = PythonRequest {
+            binary: request.binary.clone(),
+            requirements: definition.requirements.clone(),
+            entry_point: request.entry_point.clone(),
+            docker_cmd: definition.docker_cmd.clone(),
+            has_repository: !request.repository.is_empty(),
+        };
+        let options = self.python_options(&python);
+        let mut environment = python::create_environment(&python, &options, output, cancel).await?;
+        let folder = environment.folder();
+        let code = source::fetch_code(&request, &self.source, folder, output, cancel)
+            .await
+            .map_err(|error| without_code(&error, &request, &definition.docker_cmd))?;
+        let location = CodeLocation {
+            root: code.repository.as_ref().map(|_| code.root.as_path()),
+            script_folder: &code.script_folder,
+        };
+        let links = Links::default();
+        let installed = environment
+            .install(&python, location, &options, &links, output, cancel)
+            .await?;
+        let frozen = environment
+            .freeze(&installed, &options, output, cancel)
+            .await?;
+        if let Some(frozen) = &frozen {
+            if let Err(error) = server.report_packages(frozen.packages().to_vec()).await {
+                output.line(format!(
+                    "Could not set task requirements: {}",
+                    error.reference_text()
+                ));
+            }
+            environment.keep(frozen, output, cancel).await?;
+        }
+        self.command(
+            server,
+            &definition,
+            &request,
+            &code,
+            &environment,
+            frozen.as_ref(),
+            output,
+            cancel,
+        )
+        .await
+    }
+
+    /// A shell script without packages needs no environment (E-232).
+    fn python_options(&self, request: &PythonRequest) -> PythonOptions {
+        let mut options = self.python.clone();
+        if request.needs_no_python() && options.skip == SkipEnvironment::No {
+            options.skip = SkipEnvironment::Everything(None);
+        }
+        options
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the last step needs what all steps before have made"
+    )]
+    async fn command(
+        &self,
+        server: &TaskServer,
+        definition: &Definition,
+        request: &CodeRequest,
+        code: &Code,
+        environment: &Environment,
+        frozen: Option<&Report>,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<Prepared, PrepareError> {
+        output.line(format!("Running task id [{}]:", server.task()));
+        let (kind, warning) = python::binary_kind(&request.binary);
+        if let Some(warning) = warning {
+            output.line(warning);
+        }
+        let launch = self.launch_command(kind, definition, request, code, environment);
+        for notice in &launch.notices {
+            output.line(notice);
+        }
+        output.line(format!("[{}]$ {}", code.working_dir, launch.shown()));
+        match frozen {
+            Some(frozen) => output.line(frozen.summary()),
+            None => output.line("No freeze information available"),
+        }
+        if let Some(notebook) = &launch.notebook {
+            self.convert(notebook, environment, code, output, cancel)
+                .await?;
+        }
+        let mut command = Command::new(&launch.program)
+            .args(&launch.arguments)
+            .folder(&code.script_folder);
+        for (name, value) in self
+            .program_variables(kind, server, code, environment, cancel)
+            .await?
+        {
+            command = command.env(name, value);
+        }
+        for name in python::REMOVED_VARIABLES {
+            command = command.env_remove(name);
+        }
+        for (name, value) in definition
+            .environment
+            .iter()
+            .filter(|_| self.apply_task_environment)
+        {
+            command = command.env(name, value);
+        }
+        if let Some(repository) = code
+            .repository
+            .as_ref()
+            .filter(|_| request.version_num.is_empty())
+            && let Err(error) = server.record_commit(&repository.commit).await
+        {
+            tracing::info!(%error, "could not write the commit back to the task");
+        }
+        server
+            .started_because("worker starting task execution")
+            .await?;
+        output.line("Environment setup completed successfully\n\nStarting Task Execution:\n");
+        Ok(Prepared { command })
+    }
+
+    fn launch_command(
+        &self,
+        kind: BinaryKind,
+        definition: &Definition,
+        request: &CodeRequest,
+        code: &Code,
+        environment: &Environment,
+    ) -> LaunchCommand {
+        let shell = python::find_shell(
+            &request.binary,
+            self.variables.get("PATH"),
+            self.variables.get("SHELL"),
+        );
+        let runner = match kind {
+            BinaryKind::Python => Runner::Python(environment.python(), self.optimization),
+            BinaryKind::Shell => Runner::Shell(&shell),
+        };
+        let lookup = |name: &str| -> Option<String> {
+            let exported = self.exported.iter().chain(&definition.environment);
+            let known = exported
+                .rev()
+                .find(|(other, _)| other == name)
+                .map(|(_, value)| value.clone());
+            known.or_else(|| self.variables.get(name).map(str::to_owned))
+        };
+        python::command_line(&LaunchRequest {
+            runner,
+            entry_point: &code.entry_point,
+            is_file: code.script_folder.join(&code.entry_point).is_file(),
+            variables: Some(&lookup),
+        })
+    }
+
+    async fn convert(
+        &self,
+        notebook: &str,
+        environment: &Environment,
+        code: &Code,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<(), PrepareError> {
+        let finished = Command::new(environment.python())
+            .args(python::nbconvert_command(notebook))
+            .folder(&code.script_folder)
+            .run(output, cancel)
+            .await
+            .map_err(|_| PrepareError::Cancelled)?;
+        if finished.is_success() {
+            return Ok(());
+        }
+        let message = format!(
+            "Failed [{}] converting jupyter notebook: {notebook}",
+            finished.code()
+        );
+        Err(failure(
+            message,
+            Some("`jupyter nbconvert --to python` of this notebook must work"),
+        ))
+    }
+
+    /// E 11.2
+    async fn program_variables(
+        &self,
+        kind: BinaryKind,
+        server: &TaskServer,
+        code: &Code,
+        environment: &Environment,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<(String, String)>, PrepareError> {
+        let mut variables = self.exported.clone();
+        let mut both = |name: &str, value: &str| {
+            variables.push((format!("CLEARML_{name}"), value.to_owned()));
+            variables.push((format!("TRAINS_{name}"), value.to_owned()));
+        };
+        both("TASK_ID", server.task().as_str());
+        both("CONFIG_FILE", &self.configuration.display().to_string());
+        both("LOG_TASK_TO_BACKEND", "0");
+        let sys_path = environment.sys_path(&code.script_folder, cancel).await?;
+        let path = python::python_path(&PathParts {
+            previous: self.variables.get("PYTHONPATH"),
+            script_folder: &code.script_folder,
+            entry_point: &code.entry_point,
+            root: self.root_on_python_path.then_some(code.root.as_path()),
+            sys_path: sys_path.as_deref(),
+            extra: self.extra_python_path.as_deref(),
+        });
+        variables.extend(path.map(|path| ("PYTHONPATH".to_owned(), path)));
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .into_iter()
+            .find_map(|name| self.variables.get(name));
+        let encoding = python::io_encoding(self.variables.get("PYTHONIOENCODING"), locale);
+        variables
+            .extend(encoding.map(|encoding| ("PYTHONIOENCODING".to_owned(), encoding.to_owned())));
+        if kind == BinaryKind::Shell {
+            let shell = python::shell_variables(environment.folder(), self.variables.get("PATH"));
+            variables.extend(shell.map(|(name, value)| (name.to_owned(), value)));
+        }
+        Ok(variables)
+    }
+}
+
+fn print_request(request: &CodeRequest, docker_cmd: &str, output: &Output) {
+    let fields = [
+        ("repository", request.shown_repository()),
+        ("branch", request.branch.clone()),
+        ("version_num", request.version_num.clone()),
+        ("tag", request.tag.clone()),
+        ("docker_cmd", docker_cmd.to_owned()),
+        ("entry_point", request.entry_point.clone()),
+        ("working_dir", request.working_dir.clone()),
+    ];
+    for (name, value) in fields {
+        output.line(format!("{name} = {value}"));
+    }
+    output.line("");
+}
+
+/// Fetches the task and takes it out of its queue (E-014, E-015, E-020).
+pub async fn take_task(server: &TaskServer, policy: DequeuePolicy) -> Result<Task, PrepareError> {
+    let task = fetch_task(server).await?;
+    if policy == DequeuePolicy::Never {
+        return Ok(task);
+    }
+    // Whether the task was queued matters to `--require-queue` alone (E-015).
+    let queued = server.dequeue().await.unwrap_or(false);
+    if queued || policy == DequeuePolicy::IfQueued {
+        return Ok(task);
+    }
+    let id = server.task();
+    let message = format!("Execution required enqueued task, but task id={id} is not queued.");
+    let hint = "enqueue the task, or leave `--require-queue` out";
+    Err(failure(message, Some(hint)))
+}
+
+/// The task with everything that running it needs (E-020).
+pub async fn fetch_task(server: &TaskServer) -> Result<Task, PrepareError> {
+    server.fetch().await.map_err(|error| {
+        if !error.is_unknown_task() {
+            return error.into();
+        }
+        let message = format!(
+            "Could not find task id={} (for host: {})",
+            server.task(),
+            server.session().server()
+        );
+        let hint = "check the id on the web page, and the server in the configuration";
+        failure(message, Some(hint))
+    })
+}
+
+fn without_code(error: &SourceError, request: &CodeRequest, docker_cmd: &str) -> PrepareError {
+    let message = error.console_text(request, docker_cmd);
+    match error {
+        SourceError::Cancelled => PrepareError::Cancelled,
+        error if error.is_repository_failure() => failure_with_status(
+            message,
+            error.hint(),
+            "failed cloning repository".to_owned(),
+        ),
+        error => failure(message, error.hint()),
+    }
+}
+
+fn failure(message: impl Into<String>, hint: Option<impl Into<String>>) -> PrepareError {
+    PrepareError::Failed(Failure {
+        message: message.into(),
+        hint: hint.map(Into::into),
+        status_reason: None,
+    })
+}
+
+fn failure_with_status(
+    message: String,
+    hint: Option<impl Into<String>>,
+    reason: String,
+) -> PrepareError {
+    PrepareError::Failed(Failure {
+        message,
+        hint: hint.map(Into::into),
+        status_reason: Some(reason),
+    })
+}
+
+impl From<ApiError> for PrepareError {
+    fn from(error: ApiError) -> Self {
+        failure(error.reference_text(), error.hint())
+    }
+}
+
+impl From<PythonError> for PrepareError {
+    fn from(error: PythonError) -> Self {
+        if error.is_cancelled() {
+            Self::Cancelled
+        } else {
+            failure(error.to_string(), error.hint())
+        }
+    }
+}

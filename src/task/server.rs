@@ -1,0 +1,290 @@
+//! What a run says to the server about its task: each call with the words of the reference.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::outcome::FinalStatus;
+use crate::api::{
+    ApiError, Dequeue, LogEvent as WireEvent, LogLevel, Requirements, Retry, ScriptEdit, Session,
+    StatusChange, Task, TaskId, TaskLogQuery, WorkerId, json_lines,
+};
+use crate::logs::{EventSink, Level, LogEvent, SinkError};
+use crate::secrets;
+
+const HOST_KEY: &str = "_exec_agent_hostname";
+
+/// One task on the server, and the worker that runs it.
+#[derive(Clone, Debug)]
+pub struct TaskServer {
+    session: Session,
+    task: TaskId,
+    worker: WorkerId,
+}
+
+impl TaskServer {
+    /// The task as `worker` speaks of it.
+    pub fn new(session: Session, task: TaskId, worker: WorkerId) -> Self {
+        Self {
+            session,
+            task,
+            worker,
+        }
+    }
+
+    /// The task.
+    pub fn task(&self) -> &TaskId {
+        &self.task
+    }
+
+    /// The worker.
+    pub fn worker(&self) -> &WorkerId {
+        &self.worker
+    }
+
+    /// The session behind it.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The same task through a session whose calls end after `limit`.
+    #[must_use]
+    pub fn with_deadline(&self, limit: Duration) -> Self {
+        Self {
+            session: self.session.clone().with_deadline(limit),
+            ..self.clone()
+        }
+    }
+
+    /// The same task through a session whose calls end when `token` is cancelled.
+    #[must_use]
+    pub fn cancelled_by(&self, token: &CancellationToken) -> Self {
+        Self {
+            session: self.session.clone().with_cancellation(token.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// `tasks.started` with a message: `pulled by agent`, `launch by agent` (D-162, D-207).
+    pub async fn started(&self, message: &str) -> Result<(), ApiError> {
+        let change = StatusChange::forced(self.task.clone()).message(message);
+        self.session.tasks().started(&change).await.map(drop)
+    }
+
+    /// `tasks.started` with a reason, in the name of this worker (D-212).
+    pub async fn started_because(&self, reason: &str) -> Result<(), ApiError> {
+        let change = StatusChange::forced(self.task.clone())
+            .reason(reason)
+            .message(self.signature());
+        self.session.tasks().started(&change).await.map(drop)
+    }
+
+    /// Records on which host the task runs, beside what its runtime says already (D-206).
+    pub async fn record_host(&self, host: &str) -> Result<(), ApiError> {
+        let Some(mut runtime) = self.session.tasks().runtime(&self.task).await? else {
+            return Ok(());
+        };
+        runtime.insert(HOST_KEY.to_owned(), Value::from(host));
+        self.session
+            .tasks()
+            .edit_runtime(&self.task, &runtime)
+            .await
+            .map(drop)
+    }
+
+    /// The task with everything that running it needs.
+    pub async fn fetch(&self) -> Result<Task, ApiError> {
+        self.session.tasks().by_id(&self.task).await
+    }
+
+    /// Takes the task out of its queue; true where it was in one (E-015).
+    pub async fn dequeue(&self) -> Result<bool, ApiError> {
+        let dequeued = self
+            .session
+            .tasks()
+            .dequeue(&Dequeue::into_progress(self.task.clone()))
+            .await?;
+        if dequeued.updated == 0 {
+            return Ok(false);
+        }
+        let change = StatusChange::forced(self.task.clone())
+            .reason("starting execution soon")
+            .message("");
+        self.session.tasks().started(&change).await?;
+        Ok(true)
+    }
+
+    /// State and message alone; none where the task does not exist (D 5.4).
+    pub async fn status(&self) -> Result<Option<Task>, ApiError> {
+        self.session.tasks().status(&self.task).await
+    }
+
+    /// The state alone, before an abort is reported (D-243).
+    pub async fn status_only(&self) -> Result<Option<Task>, ApiError> {
+        self.session.tasks().status_only(&self.task).await
+    }
+
+    /// What the program has asked for in case of an abort (D-250).
+    pub async fn abort_callback(&self) -> Result<Option<Task>, ApiError> {
+        self.session.tasks().abort_callback(&self.task).await
+    }
+
+    /// The task is alive (D-202).
+    pub async fn ping(&self) -> Result<(), ApiError> {
+        self.session.tasks().ping(&self.task).await
+    }
+
+    /// Reports what is installed; the user's own list is kept once as `org_pip` (E-197).
+    pub async fn report_packages(&self, frozen: Vec<String>) -> Result<(), ApiError> {
+        let mut lists: Requirements = self
+            .session
+            .tasks()
+            .requirements(&self.task)
+            .await?
+            .unwrap_or_default();
+        lists.set_installed(frozen);
+        self.session
+            .tasks()
+            .set_requirements(&self.task, &lists)
+            .await
+            .map(drop)
+    }
+
+    /// Writes the commit back to a task that named none (E-083).
+    pub async fn record_commit(&self, commit: &str) -> Result<(), ApiError> {
+        let script = ScriptEdit {
+            version_num: Some(commit.to_owned()),
+        };
+        self.session
+            .tasks()
+            .edit_script(&self.task, &script)
+            .await
+            .map(drop)
+    }
+
+    /// Sets a final status. A refusal is not an error: somebody else has set one (D-247).
+    pub async fn settle(&self, status: &FinalStatus) -> Result<(), ApiError> {
+        let change = StatusChange::new(self.task.clone());
+        let signed = |reason: &str| {
+            change
+                .reason(secrets::mask(reason))
+                .message(self.signature())
+        };
+        let tasks = self.session.tasks();
+        let answer = match status {
+            FinalStatus::Completed(reason) => tasks.completed(&signed(reason)).await,
+            FinalStatus::Failed(reason) => tasks.failed(&signed(reason)).await,
+            FinalStatus::Stopped(reason) => tasks.stopped(&signed(reason)).await,
+        };
+        match answer {
+            Err(error) if error.refusal().is_none() || is_server_fault(&error) => Err(error),
+            Err(error) => {
+                tracing::info!(%error, "the server keeps the status that the task has");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn signature(&self) -> String {
+        format!("Changed by clearml-agent {}", self.worker)
+    }
+}
+
+impl EventSink for TaskServer {
+    async fn add(&self, events: &[LogEvent]) -> Result<(), SinkError> {
+        let wire: Vec<WireEvent<'_>> = events
+            .iter()
+            .map(|event| {
+                WireEvent::new(
+                    level(event.level),
+                    &self.task,
+                    &self.worker,
+                    &event.message,
+                    event.timestamp,
+                )
+            })
+            .collect();
+        let session = self.session.clone().with_retry(Retry::Never);
+        let added = session
+            .events()
+            .add_batch(json_lines(&wire))
+            .await
+            .map_err(|error| sink_error(&error))?;
+        if added.added < events.len() as u64 {
+            return Err(SinkError::Ambiguous(format!(
+                "Error ({}) sending events only {} of {} registered",
+                added.errors_info,
+                added.added,
+                events.len()
+            )));
+        }
+        Ok(())
+    }
+
+    async fn newest(&self, count: usize) -> Result<Vec<LogEvent>, SinkError> {
+        let query = TaskLogQuery {
+            task: self.task.clone(),
+            batch_size: u32::try_from(count).unwrap_or(u32::MAX),
+            navigate_earlier: true,
+            from_timestamp: None,
+        };
+        let session = self.session.clone().with_retry(Retry::Never);
+        let page = session
+            .events()
+            .task_log(&query)
+            .await
+            .map_err(|error| sink_error(&error))?;
+        let stored = page.events.into_iter().map(|event| LogEvent {
+            level: Level::Debug,
+            message: event.msg.unwrap_or_default(),
+            timestamp: event.timestamp,
+        });
+        Ok(stored.collect())
+    }
+}
+
+fn level(level: Level) -> LogLevel {
+    match level {
+        Level::Debug => LogLevel::Debug,
+        Level::Error => LogLevel::Error,
+        Level::Info => LogLevel::Info,
+        Level::Warning => LogLevel::Warning,
+    }
+}
+
+/// True where the API itself answered that it has failed: that says nothing about the request.
+fn is_server_fault(error: &ApiError) -> bool {
+    error
+        .refusal()
+        .is_some_and(|refusal| refusal.code >= SERVER_FAULT)
+}
+
+/// From this code on an error is the server's own.
+const SERVER_FAULT: u16 = 500;
+
+/// Statuses that a proxy or server gives for a body beyond its limit.
+const TOO_LARGE: u16 = 413;
+
+fn sink_error(error: &ApiError) -> SinkError {
+    let too_large = match error {
+        ApiError::Malformed { status, .. } | ApiError::Server { status, .. } => {
+            *status == TOO_LARGE
+        }
+        error => error
+            .refusal()
+            .is_some_and(|refusal| refusal.code == TOO_LARGE),
+    };
+    if too_large {
+        SinkError::TooLarge
+    } else if error.is_unknown_task() {
+        SinkError::Gone
+    } else if error.is_ambiguous() || is_server_fault(error) {
+        SinkError::Ambiguous(error.to_string())
+    } else if error.is_transient() || error.is_unauthorized() || error.is_interrupted() {
+        SinkError::NotTaken(error.to_string())
+    } else {
+        SinkError::Refused(error.to_string())
+    }
+}

@@ -1,0 +1,83 @@
+//! SIGTERM and SIGINT end the task; a server that is away does not hold them up for long (D-295, D-300, D-301).
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::outcome::Outcome;
+use super::stop::Stop;
+
+/// How long a SIGTERM waits for the server.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The signals that this process has been listening to since this was made.
+#[derive(Debug)]
+pub(super) struct Signals(Option<Kinds>);
+
+#[derive(Debug)]
+struct Kinds {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// From here on no signal ends the process by itself.
+    pub(super) fn listen() -> Self {
+        let kinds = || -> std::io::Result<Kinds> {
+            Ok(Kinds {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                hangup: signal(SignalKind::hangup())?,
+            })
+        };
+        let kinds = kinds();
+        if let Err(error) = &kinds {
+            tracing::warn!(%error, "signals cannot be caught; the task ends with the process");
+        }
+        Self(kinds.ok())
+    }
+
+    /// Obeys for ever: the first signal ends the task, the second one ends the waiting for the server.
+    pub(super) async fn obey(self, stop: Stop, give_up: CancellationToken) {
+        let Some(Kinds {
+            mut terminate,
+            mut interrupt,
+            mut hangup,
+        }) = self.0
+        else {
+            return;
+        };
+        let mut deadline = None;
+        loop {
+            let waiting = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = terminate.recv() => {
+                    if deadline.is_some() {
+                        give_up.cancel();
+                    }
+                    deadline = Some(tokio::time::Instant::now() + PATIENCE);
+                }
+                _ = interrupt.recv() => {
+                    if stop.cause().is_some() {
+                        give_up.cancel();
+                    }
+                }
+                // A terminal that is closed is its worker's business.
+                _ = hangup.recv() => continue,
+                () = waiting => {
+                    give_up.cancel();
+                    deadline = None;
+                    continue;
+                }
+            }
+            stop.because(Outcome::Aborted);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a supervisor does in place of its worker while there is none: it keeps the slot and reports the status.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::journal::RunFolder;
+use super::status_reports::{CurrentTask, ReportOptions, StatusReporter};
+use crate::api::{QueueId, Session, WorkerId};
+use crate::storage::Slot;
+
+/// How often a new worker is looked for.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long the farewell of a worker that is gone may take (D-300).
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Everything that the stand-in says and holds.
+#[derive(Clone, Debug)]
+pub struct StandIn {
+    /// The run, which names its worker.
+    pub run: RunFolder,
+    /// The way to the server.
+    pub session: Session,
+    /// What the worker reported.
+    pub report: ReportOptions,
+    /// The task that runs.
+    pub current: CurrentTask,
+    /// Folder of the slot files.
+    pub slots: PathBuf,
+    /// Number of the worker's slot.
+    pub slot: u32,
+}
+
+/// A worker's place that is held for it; letting go unregisters the worker.
+#[derive(Debug)]
+pub struct HeldPlace {
+    _slot: Option<Slot>,
+    session: Session,
+    worker: WorkerId,
+    queues: Vec<QueueId>,
+}
+
+impl StandIn {
+    /// Waits for the worker to go, stands in, steps back when a new one has come, and so on until `finished`.
+    ///
+    /// `held` has the worker's place while there is no worker.
+    pub async fn run(
+        self,
+        held: tokio::sync::watch::Sender<Option<HeldPlace>>,
+        finished: CancellationToken,
+    ) {
+        loop {
+            tokio::select! {
+                () = self.worker_ended() => {}
+                () = finished.cancelled() => return,
+            }
+            if self.has_worker() {
+                continue;
+            }
+            held.send_replace(Some(self.hold()));
+            let (keep, current) = tokio::sync::watch::channel(Some(self.current.clone()));
+            let reporter = StatusReporter::new(self.session.clone(), self.report.clone());
+            let reports = reporter.run(current);
+            tokio::pin!(reports);
+            tokio::select! {
+                () = &mut reports => {}
+                () = self.new_worker() => {}
+                () = finished.cancelled() => {
+                    drop(keep);
+                    // A report that is on its way must not arrive behind the farewell.
+                    let _ = tokio::time::timeout(FAREWELL, reports).await;
+                    return;
+                }
+            }
+            held.send_replace(None);
+        }
+    }
+
+    async fn worker_ended(&self) {
+        if let Some(watcher) = self.run.watcher() {
+            watcher.process.ended().await;
+        }
+    }
+
+    fn has_worker(&self) -> bool {
+        self.run
+            .watcher()
+            .is_some_and(|watcher| watcher.process.is_alive())
+    }
+
+    async fn new_worker(&self) {
+        while !self.has_worker() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn hold(&self) -> HeldPlace {
+        let slot = Slot::inherit(&self.slots, self.report.worker.to_string(), self.slot);
+        HeldPlace {
+            _slot: slot
+                .inspect_err(|error| tracing::warn!(%error, "could not keep the worker's slot"))
+                .ok(),
+            session: self.session.clone(),
+            worker: self.report.worker.clone(),
+            queues: self.report.queues.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl HeldPlace {
+    /// Takes leave of the server for the worker: the task has ended and no new worker has come.
+    pub fn farewell(&self) -> impl Future<Output = ()> + use<> {
+        let session = self.session.clone().with_deadline(FAREWELL);
+        let (worker, queues) = (self.worker.clone(), self.queues.clone());
+        async move {
+            if let Err(error) = session.workers().unregister(&worker, &queues).await {
+                tracing::info!(%error, "could not unregister the worker");
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `workers.status_report`: the machine's figures and the task at hand (D 4).
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::api::{MachineStats, QueueId, Session, StatusReport, TaskId, WorkerId};
+use crate::monitor::{Averages, MachineSampler, Sample};
+
+/// Two samples a second (D-173).
+const SAMPLING: Duration = Duration::from_millis(500);
+/// The first report comes soon, so that the worker shows up with its figures (D-173).
+const FIRST: Duration = Duration::from_secs(3);
+
+/// What a worker reports about itself.
+#[derive(Clone, Debug)]
+pub struct ReportOptions {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its queues; none for `execute` (D-181).
+    pub queues: Option<Vec<QueueId>>,
+    /// True for a daemon (D-183).
+    pub is_daemon: bool,
+    /// Between two reports (D-076).
+    pub interval: Duration,
+    /// File system whose free share is reported (D-190).
+    pub disk_path: PathBuf,
+}
+
+/// The task that a worker runs, with its queue (D-179, D-180).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CurrentTask {
+    /// Task.
+    pub task: TaskId,
+    /// Where it came from; none for `execute`.
+    pub queue: Option<QueueId>,
+}
+
+/// Samples and reports until it is dropped.
+#[derive(Debug)]
+pub struct StatusReporter {
+    session: Session,
+    options: ReportOptions,
+    sampler: Option<MachineSampler>,
+    samples: Vec<Sample>,
+}
+
+impl StatusReporter {
+    /// A reporter that has sampled nothing yet.
+    pub fn new(session: Session, options: ReportOptions) -> Self {
+        let sampler = MachineSampler::new(&options.disk_path).ok();
+        Self {
+            session,
+            options,
+            sampler,
+            samples: Vec::new(),
+        }
+    }
+
+    /// Reports until the sender of `current` is gone; `current` is reported at once when it changes (D-174).
+    ///
+    /// A report that fails keeps its samples for the next one (D-175).
+    pub async fn run(mut self, mut current: tokio::sync::watch::Receiver<Option<CurrentTask>>) {
+        let mut due = tokio::time::Instant::now() + FIRST;
+        let mut sampling = tokio::time::interval(SAMPLING);
+        sampling.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        sampling.tick().await;
+        loop {
+            tokio::select! {
+                _ = sampling.tick() => {
+                    let sample = self.sampler.as_mut().map(MachineSampler::sample);
+                    self.samples.extend(sample);
+                }
+                () = tokio::time::sleep_until(due) => {
+                    let task = current.borrow().clone();
+                    self.report_machine(task).await;
+                    due = tokio::time::Instant::now() + self.options.interval;
+                }
+                changed = current.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let task = current.borrow_and_update().clone();
+                    self.report(task, None).await;
+                }
+            }
+        }
+    }
+
+    async fn report_machine(&mut self, task: Option<CurrentTask>) {
+        let stats = Averages::of(&self.samples).as_ref().map(machine_stats);
+        if self.report(task, stats).await {
+            self.samples.clear();
+        }
+    }
+
+    /// True where the server has taken the report.
+    async fn report(&self, task: Option<CurrentTask>, machine_stats: Option<MachineStats>) -> bool {
+        let (task, queue) =
+            task.map_or((None, None), |current| (Some(current.task), current.queue));
+        let report = StatusReport {
+            machine_stats,
+            timestamp: now(),
+            worker: self.options.worker.clone(),
+            tags: None,
+            is_daemon: self.options.is_daemon,
+            task,
+            queue,
+            queues: self.options.queues.clone(),
+        };
+        let answer = self.session.workers().status_report(&report).await;
+        if let Err(error) = &answer {
+            tracing::info!(%error, "could not report the worker's status");
+        }
+        answer.is_ok()
+    }
+}
+
+/// Milliseconds since the epoch, in whole seconds (D-178).
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+        * 1000
+}
+
+fn machine_stats(averages: &Averages) -> MachineStats {
+    MachineStats {
+        cpu_temperature: averages.cpu_temperature.map(Vec::from),
+        cpu_usage: Some(averages.cpu_usage.into()),
+        disk_free_home: Some(averages.disk_free_home),
+        disk_read: Some(averages.disk_read),
+        disk_write: Some(averages.disk_write),
+        memory_free: Some(averages.memory_free),
+        memory_used: Some(averages.memory_used),
+        network_rx: Some(averages.network_rx),
+        network_tx: Some(averages.network_tx),
+        ..MachineStats::default()
+    }
+}

@@ -1,0 +1,480 @@
+//! One run from the moment it was taken from its queue to its final status, whoever died in between.
+//!
+//! The supervisor owns the task's output, status, abort and clean-up. Every step is in the journal before
+//! it is taken, so that a supervisor that comes after a crash knows what is left to do.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, spawn_local};
+use tokio_util::sync::CancellationToken;
+
+use super::journal::{Journal, Phase};
+use super::launch::Program;
+use super::outcome::{FinalStatus, Outcome, Settlement, StopReason};
+use super::prepare::{Preparation, PrepareError, Prepared};
+use super::server::TaskServer;
+use super::signals::Signals;
+use super::stand_in::{HeldPlace, StandIn};
+use super::stop::Stop;
+use super::watch::{Watch, WatchOptions, has_completed_callback};
+use crate::api::{ApiError, TaskStatus};
+use crate::logs::{Echo, Level, LineRules, Spool, Upload, UploadEnd, UploadHandle, UploadOptions};
+use crate::process::{Output, ProcessIdentity, become_subreaper, kill_followers, kill_inheritors};
+use crate::storage::Places;
+
+/// Who runs the task, and so what is said and where the preparation prints (E 1.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Shape {
+    /// For a daemon: everything is uploaded, the hand-over is announced.
+    Daemon,
+    /// `execute --full-monitoring`: a worker for one task.
+    Full,
+    /// `execute`: the preparation stays on the console.
+    Plain,
+}
+
+/// What a supervisor is told.
+#[derive(Debug)]
+pub struct Supervision {
+    /// The run; this process holds it.
+    pub journal: Journal,
+    /// The task on the server.
+    pub server: TaskServer,
+    /// How code and environment are made.
+    pub preparation: Preparation,
+    /// Who runs the task.
+    pub shape: Shape,
+    /// Treatment of control characters.
+    pub rules: LineRules,
+    /// How the server is watched.
+    pub watch: WatchOptions,
+    /// Host name for the task's runtime (D-206).
+    pub host: String,
+    /// Stands in for a worker that is gone; none where the worker is this process.
+    pub stand_in: Option<StandIn>,
+    /// Ends every wait for the server.
+    pub give_up: CancellationToken,
+}
+
+/// How supervision ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Supervised {
+    /// The server has everything; nothing of the run is left.
+    Settled(Outcome),
+    /// The server could not be told in time; the journal is left for the next supervisor.
+    Unsettled(Outcome),
+}
+
+impl Supervised {
+    /// How the task ended.
+    pub fn outcome(&self) -> &Outcome {
+        match self {
+            Self::Settled(outcome) | Self::Unsettled(outcome) => outcome,
+        }
+    }
+}
+
+/// Why a supervisor could not do its work at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SuperviseError {
+    /// The output file is of no use.
+    #[error("could not use the output file of the task")]
+    Output(#[from] std::io::Error),
+}
+
+/// Console and log of a run.
+struct Streams {
+    output: Output,
+    echo: Echo,
+    log: UploadHandle,
+    upload: JoinHandle<std::io::Result<UploadEnd>>,
+}
+
+impl Supervision {
+    /// Runs the task, or finishes what an earlier supervisor has left. Must run on a `LocalSet` of the main thread.
+    pub async fn run(self) -> Result<Supervised, SuperviseError> {
+        let signals = Signals::listen();
+        let inherited = self.take_over();
+        if let Err(error) = become_subreaper() {
+            tracing::warn!(%error, "programs that detach themselves may survive their task");
+        }
+        let streams = self.streams()?;
+        let stop = Stop::default();
+        let signals = spawn_local(signals.obey(stop.clone(), self.give_up.clone()));
+        let (hold, held) = tokio::sync::watch::channel(None);
+        let this = Rc::new(self);
+        let finished = CancellationToken::new();
+        let stand_in = this.clone().stand_in(hold, finished.clone());
+        let outcome = if let Some(outcome) = inherited {
+            outcome
+        } else {
+            let outcome = this.work(&stop, &streams).await;
+            this.enter(Phase::Ended {
+                outcome: outcome.clone(),
+            });
+            outcome
+        };
+        let told = this.settle(&outcome, &streams).await;
+        signals.abort();
+        finished.cancel();
+        // It has nothing to return; a panic in it must not keep the run from being settled.
+        let _ = stand_in.await;
+        let Streams {
+            echo, log, upload, ..
+        } = streams;
+        drop(log);
+        let uploaded = upload
+            .await
+            .is_ok_and(|end| matches!(end, Ok(UploadEnd::Complete)));
+        echo.drain();
+        leave(&held).await;
+        if told.is_ok() && uploaded {
+            this.journal.remove();
+            Ok(Supervised::Settled(outcome))
+        } else {
+            Ok(Supervised::Unsettled(outcome))
+        }
+    }
+
+    /// Takes the journal; the outcome is known already where an earlier supervisor has died.
+    fn take_over(&self) -> Option<Outcome> {
+        let entry = self.journal.entry();
+        let inherited = match (&entry.phase, entry.supervisor) {
+            (Phase::Ended { outcome } | Phase::Announced { outcome }, _) => Some(outcome.clone()),
+            // Whoever died, the task has not been touched.
+            (Phase::Pulled, _) | (_, None) => None,
+            (_, Some(earlier)) => {
+                if entry.is_of_this_boot() {
+                    kill_followers(earlier);
+                    if let Phase::Running { program } = entry.phase {
+                        kill_followers(program);
+                    }
+                    // What has left session and group as well; both are in the environment of every program.
+                    kill_inheritors(&[
+                        ("CLEARML_TASK_ID", self.server.task().as_str()),
+                        (
+                            "CLEARML_CONFIG_FILE",
+                            &entry.configuration.display().to_string(),
+                        ),
+                    ]);
+                }
+                Some(Outcome::Lost)
+            }
+        };
+        self.journal.update(|entry| {
+            entry.supervisor = ProcessIdentity::of_this_process();
+            if inherited == Some(Outcome::Lost) {
+                entry.phase = Phase::Ended {
+                    outcome: Outcome::Lost,
+                };
+            }
+        });
+        inherited
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.journal.update(|entry| entry.phase = phase);
+    }
+
+    fn streams(&self) -> std::io::Result<Streams> {
+        let entry = self.journal.entry();
+        if let Some(folder) = entry.output.parent() {
+            // It may have gone with a reboot; the task is to be settled all the same.
+            Places::create(folder)?;
+        }
+        let output = Output::append(&entry.output)?;
+        let acknowledged = Arc::new(AtomicU64::new(entry.progress.acknowledged));
+        let echo = Echo::start(
+            Some(&entry.output),
+            entry.progress.acknowledged,
+            self.rules,
+            acknowledged.clone(),
+        )?;
+        let spool = Spool::open(&entry.output, entry.progress.acknowledged)?;
+        let journal = self.journal.clone();
+        let options = UploadOptions {
+            rules: self.rules,
+            progress: entry.progress,
+            give_up: self.give_up.clone(),
+            spends_file: !entry.keeps_output,
+            acknowledged,
+        };
+        let record =
+            move |progress: &_| journal.update(|entry| entry.progress = Clone::clone(progress));
+        let (upload, log) = Upload::new(spool, self.server.clone(), record, options);
+        Ok(Streams {
+            output,
+            echo,
+            log,
+            upload: spawn_local(upload.run()),
+        })
+    }
+
+    fn stand_in(
+        self: Rc<Self>,
+        hold: tokio::sync::watch::Sender<Option<HeldPlace>>,
+        finished: CancellationToken,
+    ) -> JoinHandle<()> {
+        let stand_in = self.stand_in.clone();
+        spawn_local(async move {
+            if let Some(stand_in) = stand_in {
+                stand_in.run(hold, finished).await;
+            }
+        })
+    }
+
+    async fn work(&self, stop: &Stop, streams: &Streams) -> Outcome {
+        if let Err(error) = self.announce(streams).await {
+            let cause = stop.cause().cloned();
+            return cause.unwrap_or_else(|| self.not_announced(&error, streams));
+        }
+        let watch = Watch::new(
+            self.server.clone(),
+            self.watch,
+            streams.log.clone(),
+            streams.echo.speaker(),
+            stop.clone(),
+        );
+        let begun = Rc::new(Notify::new());
+        let gate = begun.clone();
+        let watch = spawn_local(async move {
+            gate.notified().await;
+            watch.run().await;
+        });
+        let outcome = self.prepare_and_run(stop, streams, &begun).await;
+        watch.abort();
+        stop.cause().cloned().unwrap_or(outcome)
+    }
+
+    /// What is said before anything is done (D-162, D-205 to D-208).
+    async fn announce(&self, streams: &Streams) -> Result<(), ApiError> {
+        if self.shape == Shape::Plain {
+            return Ok(());
+        }
+        let entry = self.journal.entry();
+        let task = self.server.task();
+        if self.shape == Shape::Daemon {
+            self.server.started("pulled by agent").await?;
+            let pulled = format!(
+                "task {task} pulled from {} by worker {}",
+                entry.queue, entry.worker
+            );
+            streams.echo.say(pulled.as_str());
+            streams.log.notice(Level::Info, pulled + "\n");
+        }
+        streams.echo.say(format!("Running task '{task}'"));
+        if let Err(error) = self.server.record_host(&self.host).await {
+            streams.echo.say(format!(
+                "Warning: failed obtaining/setting hostname for task '{task}': {error}"
+            ));
+        }
+        self.server.started("launch by agent").await?;
+        let output = entry.output.display();
+        streams.echo.say(format!(
+            "Storing stdout and stderr log to '{output}', '{output}'"
+        ));
+        Ok(())
+    }
+
+    /// The task has left its queue and cannot be started: it must not stay as it is (D-172, D-207).
+    fn not_announced(&self, error: &ApiError, streams: &Streams) -> Outcome {
+        if error.is_unknown_task() {
+            return Outcome::Stopped(StopReason::NotFound);
+        }
+        let task = self.server.task();
+        let message = format!(
+            "could not set status=in_progress task id '{task}': {}",
+            error.reference_text()
+        );
+        streams
+            .output
+            .line(format!("\nclearml_agent: ERROR: {message}\n"));
+        Outcome::not_started(message)
+    }
+
+    async fn prepare_and_run(&self, stop: &Stop, streams: &Streams, begun: &Notify) -> Outcome {
+        self.enter(Phase::Preparing);
+        match self.prepare(stop, streams, begun).await {
+            Ok(prepared) => self.launch(&prepared, stop, streams).await,
+            Err(PrepareError::Cancelled) => Outcome::Aborted,
+            Err(PrepareError::Failed(failure)) => {
+                let mut text = format!("\nclearml_agent: ERROR: {}", failure.message);
+                if let Some(hint) = &failure.hint {
+                    text = format!("{text}\nhint: {hint}");
+                }
+                self.preparation_output(streams).line(format!("{text}\n"));
+                match failure.status_reason {
+                    None => Outcome::not_started(failure.message),
+                    Some(reason) => {
+                        self.tell_at_once(&reason).await;
+                        Outcome::NotStarted {
+                            message: failure.message,
+                            reason,
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where two processes share a task, the one that prepares says why, and the other one how it ended (E-016, E-017).
+    async fn tell_at_once(&self, reason: &str) {
+        if self.shape == Shape::Plain {
+            return;
+        }
+        let status = FinalStatus::Failed(reason.to_owned());
+        if let Err(error) = self.server.settle(&status).await {
+            tracing::info!(%error, "could not mark the task as failed");
+        }
+    }
+
+    async fn prepare(
+        &self,
+        stop: &Stop,
+        streams: &Streams,
+        begun: &Notify,
+    ) -> Result<Prepared, PrepareError> {
+        let output = self.preparation_output(streams);
+        self.preparation
+            .run(&self.server, &output, stop.token(), || begun.notify_one())
+            .await
+    }
+
+    /// Only the program's own output is uploaded in the plain shape (E-002).
+    fn preparation_output(&self, streams: &Streams) -> Output {
+        let stdout = (self.shape == Shape::Plain)
+            .then(|| Output::stdout().ok())
+            .flatten();
+        stdout.unwrap_or_else(|| streams.output.clone())
+    }
+
+    async fn launch(&self, prepared: &Prepared, stop: &Stop, streams: &Streams) -> Outcome {
+        if self.shape == Shape::Plain {
+            let output = self.journal.entry().output;
+            streams.echo.say(format!(
+                "Storing stdout and stderr log into [{}]",
+                output.display()
+            ));
+        }
+        let program = match Program::start(&prepared.command, &streams.output) {
+            Ok(program) => program,
+            Err(error) => {
+                let name = prepared
+                    .command
+                    .words()
+                    .into_iter()
+                    .next()
+                    .unwrap_or_default();
+                let message = format!("could not start `{name}`: {error}");
+                streams
+                    .output
+                    .line(format!("\nclearml_agent: ERROR: {message}\n"));
+                return Outcome::not_started(message);
+            }
+        };
+        let identity = program.identity();
+        self.enter(Phase::Running { program: identity });
+        let code = program.wait(stop.token()).await;
+        streams
+            .echo
+            .say(format!("\nLeaving process id {}", identity.pid));
+        match code {
+            // Nobody but the program's own user can have interrupted it there (E-275).
+            Ok(-2) if self.shape == Shape::Plain => Outcome::Exited(-1),
+            Ok(code) => Outcome::Exited(code),
+            Err(error) => Outcome::not_started(error.to_string()),
+        }
+    }
+
+    /// Says everything that is to be said about the end, the status last.
+    async fn settle(&self, outcome: &Outcome, streams: &Streams) -> Result<(), ApiError> {
+        streams.log.drain().await;
+        if matches!(self.journal.entry().phase, Phase::Announced { .. }) {
+            let call = self.settlement(outcome).call;
+            return self.set_status(call).await;
+        }
+        let outcome = &self.seen_with_callback(outcome).await;
+        let mut settlement = self.settlement(outcome);
+        if *outcome == Outcome::Stopped(StopReason::Stopped) && self.failed_meanwhile().await {
+            settlement.event = Some("Process aborted by user - Task status was Failed".to_owned());
+            settlement.call = None;
+        }
+        if *outcome == Outcome::Aborted && self.shape == Shape::Plain {
+            streams.echo.say(format!(
+                "\nUser abort - stopping task {}",
+                self.server.task()
+            ));
+        }
+        if self.shape != Shape::Plain {
+            streams.echo.say(format!(
+                "DONE: Running task '{}'{}",
+                self.server.task(),
+                settlement.exit
+            ));
+        }
+        if let Some(event) = settlement.event {
+            streams.echo.say(event.as_str());
+            streams.log.notice(Level::Debug, event);
+            streams.log.drain().await;
+        }
+        if !self.give_up.is_cancelled() && settlement.call.is_some() {
+            self.enter(Phase::Announced {
+                outcome: outcome.clone(),
+            });
+        }
+        self.set_status(settlement.call).await
+    }
+
+    async fn set_status(&self, call: Option<FinalStatus>) -> Result<(), ApiError> {
+        match call {
+            Some(call) => self.server.settle(&call).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A program that its own abort callback has killed was aborted, it has not failed (D-238).
+    async fn seen_with_callback(&self, outcome: &Outcome) -> Outcome {
+        if matches!(outcome, Outcome::Exited(-9 | 137))
+            && let Ok(Some(task)) = self.server.abort_callback().await
+            && has_completed_callback(&task)
+        {
+            return Outcome::Stopped(StopReason::Stopped);
+        }
+        outcome.clone()
+    }
+
+    /// In the plain shape nobody else knows why a task was not started, so the status says it (E-008).
+    fn settlement(&self, outcome: &Outcome) -> Settlement {
+        let settlement = outcome.settlement();
+        match (self.shape, outcome) {
+            (Shape::Plain, Outcome::NotStarted { message, reason }) => Settlement {
+                event: Some(format!("clearml_agent: ERROR: {message}")),
+                call: Some(FinalStatus::Failed(reason.clone())),
+                ..settlement
+            },
+            _ => settlement,
+        }
+    }
+
+    /// The program may have marked its own task failed while it was stopped (D-243).
+    async fn failed_meanwhile(&self) -> bool {
+        let task = self
+            .server
+            .with_deadline(Duration::from_secs(5))
+            .status_only()
+            .await;
+        task.is_ok_and(|task| task.is_some_and(|task| task.status == Some(TaskStatus::Failed)))
+    }
+}
+
+/// A supervisor that stood in for its worker takes leave for it.
+async fn leave(held: &tokio::sync::watch::Receiver<Option<HeldPlace>>) {
+    let place = held.borrow().as_ref().map(HeldPlace::farewell);
+    if let Some(farewell) = place {
+        farewell.await;
+    }
+}

@@ -1,0 +1,32 @@
+//! Lines for people and for scripts that read them: flushed one by one, without secrets (D-064 to D-068).
+
+use std::io::{self, Write};
+
+use crate::secrets;
+
+/// Writes to stdout; a reader that has gone away is not an error.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Printer;
+
+impl Printer {
+    /// One line, or several.
+    pub fn line(self, text: impl AsRef<str>) {
+        let mut stdout = io::stdout().lock();
+        // The agent goes on where nobody listens: a closed terminal must not end a task.
+        let _ = writeln!(stdout, "{}", secrets::mask(text.as_ref())).and_then(|()| stdout.flush());
+    }
+
+    /// A mistake, in the shape that log scrapers know (D-065), and what to do about it.
+    pub fn error(self, message: &str, hint: Option<&str>) {
+        self.line(format!("\nclearml_agent: ERROR: {message}"));
+        if let Some(hint) = hint {
+            self.line(format!("hint: {hint}"));
+        }
+        self.line("");
+    }
+
+    /// Something that a person should know (D-065).
+    pub fn warning(self, message: &str) {
+        self.line(format!("clearml_agent: Warning: {message}"));
+    }
+}

@@ -1,0 +1,191 @@
+//! Hands a task over to a supervisor of its own, and sees to it that there is one until the run is settled.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::poller::Pulled;
+use crate::api::{QueueId, WorkerId};
+use crate::process::{ProcessIdentity, start_session};
+use crate::settings::Settings;
+use crate::storage::{Places, create_temporary};
+use crate::task::{Entry, RunFolder};
+
+/// The first pause before a supervisor that died is replaced.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How often a starting supervisor is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// The longest one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How supervisors are started.
+#[derive(Clone, Debug)]
+pub struct Nursery {
+    /// Where runs and their files are.
+    pub places: Places,
+    /// What supervisor and program get as their configuration.
+    pub settings: Settings,
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its queues.
+    pub queues: Vec<QueueId>,
+    /// Its slot.
+    pub slot: u32,
+    /// Global options that supervisors get as well.
+    pub arguments: Vec<String>,
+}
+
+/// A run that this worker watches.
+#[derive(Debug)]
+pub(super) struct WatchedRun {
+    /// The run.
+    pub(super) run: RunFolder,
+    supervisor: Supervisor,
+}
+
+#[derive(Debug)]
+enum Supervisor {
+    /// Started by an earlier worker.
+    Adopted(ProcessIdentity),
+    /// Started by this one.
+    Child(tokio::process::Child),
+    /// Died; the run is not settled.
+    Missing,
+}
+
+impl Nursery {
+    /// Writes the run down and starts its supervisor.
+    pub(super) fn hand_over(&self, pulled: &Pulled) -> io::Result<WatchedRun> {
+        let (configuration, output) = self.files()?;
+        let mut entry = Entry::new(
+            pulled.task.to_string(),
+            self.worker.to_string(),
+            pulled.queue.to_string(),
+            configuration,
+            output,
+        );
+        entry.queues = self.queues.iter().map(ToString::to_string).collect();
+        entry.slot = self.slot;
+        let run = RunFolder::create(&self.places, &entry)?;
+        // The task is marked as failed then: nobody must find it here and run it.
+        self.adopt(run.clone()).inspect_err(|_| run.remove(&entry))
+    }
+
+    /// Watches over a run that is there already; starts a supervisor where it has none.
+    pub(super) fn adopt(&self, run: RunFolder) -> io::Result<WatchedRun> {
+        run.watch()?;
+        let supervisor = match run
+            .read()
+            .ok()
+            .and_then(|entry| entry.supervisor)
+            .filter(|_| run.is_supervised())
+        {
+            Some(process) => Supervisor::Adopted(process),
+            None => Supervisor::Child(self.start(&run)?),
+        };
+        Ok(WatchedRun { run, supervisor })
+    }
+
+    /// A configuration and an output file, for the owner alone (D-150, D-152, D-208).
+    fn files(&self) -> io::Result<(PathBuf, PathBuf)> {
+        let (configuration, _) = create_temporary(&self.places.slots, ".clearml_agent.", ".cfg")?;
+        let output = self
+            .settings
+            .write(&configuration)
+            .and_then(|()| create_temporary(&self.places.temporary, ".clearml_agent_out.", ".txt"));
+        match output {
+            Ok((output, _)) => Ok((configuration, output)),
+            Err(error) => {
+                // It holds keys, and nobody will come for it.
+                let _ = fs::remove_file(&configuration);
+                Err(error)
+            }
+        }
+    }
+
+    /// The very file that this process runs, also when another one has taken its name in the meantime.
+    fn start(&self, run: &RunFolder) -> io::Result<tokio::process::Child> {
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .arg0("clearml-agent")
+            .args(&self.arguments)
+            .arg("supervise")
+            .arg("--journal")
+            .arg(run.journal())
+            .stdin(Stdio::from(File::open("/dev/null")?));
+        // What the command line has overruled must not come back through the supervisor's environment (E-027).
+        let variables = self.settings.environment();
+        for (name, _) in std::env::vars_os() {
+            if variables.get(&name.to_string_lossy()).is_none() {
+                command.env_remove(name);
+            }
+        }
+        start_session(&mut command);
+        tokio::process::Command::from(command).spawn()
+    }
+}
+
+impl WatchedRun {
+    /// Waits until the run is settled, with as many supervisors as it takes.
+    pub(super) async fn settled(&mut self, nursery: &Nursery) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            self.supervisor_ended().await;
+            if !self.run.journal().exists() {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.supervisor = match nursery.start(&self.run) {
+                Ok(child) => Supervisor::Child(child),
+                Err(error) => {
+                    tracing::warn!(%error, "could not start a supervisor");
+                    Supervisor::Missing
+                }
+            };
+        }
+    }
+
+    /// Waits for the end of the present supervisor; the run may not be settled then.
+    pub(super) async fn supervisor_ended(&mut self) {
+        match &mut self.supervisor {
+            Supervisor::Adopted(process) => process.ended().await,
+            Supervisor::Child(child) => {
+                // The journal tells how it ended, not its exit status.
+                let _ = child.wait().await;
+            }
+            Supervisor::Missing => {}
+        }
+    }
+
+    /// Passes a signal on to the supervisor, as soon as it listens.
+    pub(super) async fn signal(&self, signal: Signal) {
+        let Some(process) = self.listening().await else {
+            return;
+        };
+        // Gone already is what the signal is for.
+        let _ = process.signal(signal);
+    }
+
+    /// A supervisor that has signed the journal listens; one that is only starting would die of the signal.
+    async fn listening(&self) -> Option<ProcessIdentity> {
+        loop {
+            let process = match &self.supervisor {
+                Supervisor::Adopted(process) => Some(*process),
+                Supervisor::Child(child) => child
+                    .id()
+                    .and_then(|pid| ProcessIdentity::of(i32::try_from(pid).ok()?)),
+                Supervisor::Missing => None,
+            }?;
+            if !process.is_alive() || self.run.read().ok()?.supervisor == Some(process) {
+                return Some(process);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}

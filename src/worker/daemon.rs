@@ -1,0 +1,384 @@
+//! The worker's life: register, adopt, poll, hand over, wait, take leave.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, spawn_local};
+
+use super::children::{Nursery, WatchedRun};
+use super::poller::{Poller, Pulled};
+use super::recovery::Inheritance;
+use crate::api::{Session, TaskId};
+use crate::storage::Slot;
+use crate::task::{CurrentTask, FinalStatus, ReportOptions, RunFolder, StatusReporter, TaskServer};
+use crate::ui::Printer;
+
+/// How long the farewell may take (D-300).
+const FAREWELL: Duration = Duration::from_secs(3);
+/// How long a supervisor may take to end its task: its own limit and a little more.
+const ENDING: Duration = Duration::from_secs(7);
+
+/// What a daemon is told.
+#[derive(Debug)]
+pub struct DaemonOptions {
+    /// The way to the server.
+    pub session: Session,
+    /// Its place on this machine; given back at the end.
+    pub slot: Slot,
+    /// How supervisors are started.
+    pub nursery: Nursery,
+    /// What it reports.
+    pub report: ReportOptions,
+    /// Between two looks at idle queues (D-027).
+    pub polling_interval: Duration,
+    /// Idle messages are printed (D-137).
+    pub is_talkative: bool,
+}
+
+/// How a daemon ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DaemonEnd {
+    /// Handed over to the next worker; its task goes on (SIGUSR1).
+    HandedOver,
+    /// Told twice to end: the server was not told (D-301).
+    Hurried,
+    /// Told to end; its task has been aborted (D-058).
+    Terminated,
+}
+
+/// A worker that polls.
+#[derive(Debug)]
+pub struct Daemon {
+    options: DaemonOptions,
+    poller: Poller,
+    printer: Printer,
+    current: watch::Sender<Option<CurrentTask>>,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Request {
+    /// Ctrl-C: ends the task, or the idle daemon (D-296, D-297).
+    Interrupt,
+    /// Leave the task to the next worker.
+    HandOver,
+    /// End (D-294, D-295, D-298).
+    Terminate,
+}
+
+/// What to do after something was waited for.
+enum Next {
+    Continue,
+    Leave(DaemonEnd),
+}
+
+impl Daemon {
+    /// A daemon that has not begun.
+    pub fn new(options: DaemonOptions) -> Self {
+        let nursery = &options.nursery;
+        let poller = Poller::new(
+            options.session.clone(),
+            nursery.worker.clone(),
+            nursery.queues.clone(),
+            options.is_talkative,
+        );
+        Self {
+            options,
+            poller,
+            printer: Printer,
+            current: watch::Sender::new(None),
+        }
+    }
+
+    /// Works until a signal ends it. Must run on a `LocalSet` of the main thread.
+    pub async fn run(mut self) -> std::io::Result<DaemonEnd> {
+        let mut requests = listen()?;
+        self.register().await;
+        let reporter =
+            StatusReporter::new(self.options.session.clone(), self.options.report.clone());
+        let mut reporter = spawn_local(reporter.run(self.current.subscribe()));
+        let end = self.work(&mut requests).await;
+        if end == DaemonEnd::Terminated {
+            self.current = watch::Sender::new(None);
+            tokio::select! {
+                () = self.farewell(&mut reporter) => {}
+                // D-301
+                _ = requests.recv() => {}
+            }
+        }
+        reporter.abort();
+        self.printer
+            .line(format!("\nLeaving process id {}", std::process::id()));
+        Ok(end)
+    }
+
+    async fn work(&mut self, requests: &mut mpsc::UnboundedReceiver<Request>) -> DaemonEnd {
+        if let Next::Leave(end) = self.adopt(requests).await {
+            return end;
+        }
+        if !self.poller.is_talkative {
+            self.printer.line("Starting infinite task polling loop...");
+        }
+        loop {
+            let pulled = match self.poll(requests).await {
+                Ok(pulled) => pulled,
+                Err(end) => return end,
+            };
+            let next = match pulled {
+                Some(pulled) => self.hand_over(&pulled, requests).await,
+                None => self.rest(requests).await,
+            };
+            if let Next::Leave(end) = next {
+                return end;
+            }
+        }
+    }
+
+    /// One look at the queues. A question that is on its way is not forgotten when a signal comes: its answer
+    /// may be a task, which goes back to the front of its queue then.
+    async fn poll(
+        &mut self,
+        requests: &mut mpsc::UnboundedReceiver<Request>,
+    ) -> Result<Option<Pulled>, DaemonEnd> {
+        let session = self.options.session.clone();
+        let leaving = self.poller.leaving.clone();
+        let round = self.poller.round();
+        tokio::pin!(round);
+        let request = tokio::select! {
+            pulled = &mut round => return Ok(pulled),
+            request = requests.recv() => request,
+        };
+        leaving.cancel();
+        if let Ok(Some(pulled)) = tokio::time::timeout(FAREWELL, round).await {
+            give_back(&session.with_deadline(FAREWELL), &pulled).await;
+        }
+        Err(ended_by(request))
+    }
+
+    /// A failure is not fatal: status reports register the worker as well (D-105).
+    async fn register(&self) {
+        let nursery = &self.options.nursery;
+        if let Err(error) = self
+            .options
+            .session
+            .workers()
+            .register(&nursery.worker, &nursery.queues)
+            .await
+        {
+            self.printer.warning(&format!(
+                "could not register the worker: {}",
+                error.reference_text()
+            ));
+        }
+    }
+
+    /// Takes over the runs of an earlier worker of this id; pulls nothing while one of them holds the place.
+    async fn adopt(&mut self, requests: &mut mpsc::UnboundedReceiver<Request>) -> Next {
+        let inheritance = Inheritance::of(
+            &self.options.nursery.places,
+            self.options.nursery.worker.as_str(),
+        );
+        for run in inheritance.abandoned {
+            self.settle_abandoned(run);
+        }
+        for run in inheritance.own {
+            let current = current(&run);
+            let Ok(mut watched) = self.options.nursery.adopt(run) else {
+                continue;
+            };
+            if let Some(current) = &current {
+                self.printer
+                    .line(format!("Adopted running task '{}'", current.task));
+            }
+            self.current.send_replace(current);
+            let next = self.watch(&mut watched, requests).await;
+            self.current.send_replace(None);
+            if let Next::Leave(_) = next {
+                return next;
+            }
+        }
+        Next::Continue
+    }
+
+    fn settle_abandoned(&self, run: RunFolder) {
+        let nursery = self.options.nursery.clone();
+        spawn_local(async move {
+            match nursery.adopt(run) {
+                Ok(mut watched) => watched.settled(&nursery).await,
+                Err(error) => {
+                    tracing::warn!(%error, "could not settle the run of a worker that is gone");
+                }
+            }
+        });
+    }
+
+    async fn hand_over(
+        &mut self,
+        pulled: &Pulled,
+        requests: &mut mpsc::UnboundedReceiver<Request>,
+    ) -> Next {
+        let mut watched = match self.options.nursery.hand_over(pulled) {
+            Ok(watched) => watched,
+            Err(error) => {
+                self.give_up_on(&pulled.task, &error).await;
+                // A full disk must not fail a whole queue at once.
+                return self.rest(requests).await;
+            }
+        };
+        let current = CurrentTask {
+            task: pulled.task.clone(),
+            queue: Some(pulled.queue.clone()),
+        };
+        self.current.send_replace(Some(current));
+        let next = self.watch(&mut watched, requests).await;
+        self.current.send_replace(None);
+        next
+    }
+
+    /// A task that cannot be handed over must not stay as it is: it has left its queue (D-172).
+    async fn give_up_on(&self, task: &TaskId, error: &std::io::Error) {
+        let reason = format!("the agent could not start the task's supervisor: {error}");
+        self.printer.error(
+            &reason,
+            Some("make room on the disk, or raise the limit of processes"),
+        );
+        let nursery = &self.options.nursery;
+        let server = TaskServer::new(
+            self.options.session.clone(),
+            task.clone(),
+            nursery.worker.clone(),
+        );
+        if let Err(error) = server.settle(&FinalStatus::Failed(reason)).await {
+            self.printer.warning(&format!(
+                "could not mark task '{task}' as failed: {}",
+                error.reference_text()
+            ));
+        }
+    }
+
+    /// Waits for the run's end; signals are passed on.
+    async fn watch(
+        &self,
+        run: &mut WatchedRun,
+        requests: &mut mpsc::UnboundedReceiver<Request>,
+    ) -> Next {
+        let mut is_interrupted = false;
+        loop {
+            let request = tokio::select! {
+                () = run.settled(&self.options.nursery) => return Next::Continue,
+                request = requests.recv() => request,
+            };
+            match request {
+                Some(Request::Interrupt) if !is_interrupted => {
+                    is_interrupted = true;
+                    self.printer
+                        .line("User abort: ending the task; press Ctrl-C again to end the agent");
+                    run.signal(Signal::SIGINT).await;
+                }
+                Some(Request::HandOver) => return Next::Leave(DaemonEnd::HandedOver),
+                Some(Request::Interrupt | Request::Terminate) | None => {
+                    return Next::Leave(end(run, requests).await);
+                }
+            }
+        }
+    }
+
+    async fn rest(&self, requests: &mut mpsc::UnboundedReceiver<Request>) -> Next {
+        let interval = self.options.polling_interval;
+        if self.poller.is_talkative {
+            self.printer.line(format!(
+                "No tasks in Queues, sleeping for {:.1} seconds",
+                interval.as_secs_f64()
+            ));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(interval) => Next::Continue,
+            request = requests.recv() => Next::Leave(ended_by(request)),
+        }
+    }
+
+    /// A report that is on its way must not arrive behind the farewell.
+    async fn farewell(&self, reporter: &mut JoinHandle<()>) {
+        let nursery = &self.options.nursery;
+        let workers = self.options.session.workers();
+        let told = async {
+            // It ends by itself: nobody has tasks for it any more.
+            let _ = reporter.await;
+            workers.unregister(&nursery.worker, &nursery.queues).await
+        };
+        let reason = match tokio::time::timeout(FAREWELL, told).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.reference_text(),
+            Err(_) => format!("no answer within {} s", FAREWELL.as_secs()),
+        };
+        self.printer
+            .warning(&format!("could not unregister the worker: {reason}"));
+    }
+}
+
+/// Ends the run; what its supervisor cannot tell the server in time is left to the next worker.
+async fn end(run: &mut WatchedRun, requests: &mut mpsc::UnboundedReceiver<Request>) -> DaemonEnd {
+    run.signal(Signal::SIGTERM).await;
+    tokio::select! {
+        () = run.supervisor_ended() => DaemonEnd::Terminated,
+        () = tokio::time::sleep(ENDING) => DaemonEnd::Terminated,
+        _ = requests.recv() => {
+            // It stops waiting for the server.
+            run.signal(Signal::SIGTERM).await;
+            DaemonEnd::Hurried
+        }
+    }
+}
+
+/// What a request means to an idle daemon.
+fn ended_by(request: Option<Request>) -> DaemonEnd {
+    match request {
+        Some(Request::HandOver) => DaemonEnd::HandedOver,
+        Some(Request::Interrupt | Request::Terminate) | None => DaemonEnd::Terminated,
+    }
+}
+
+/// Puts a task that nobody has begun back to the front of its queue.
+async fn give_back(session: &Session, pulled: &Pulled) {
+    let queues = session.queues();
+    let answer = match queues.add_task(&pulled.queue, &pulled.task).await {
+        Ok(_) => queues.move_task_to_front(&pulled.queue, &pulled.task).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = answer {
+        let text = error.reference_text();
+        Printer.warning(&format!(
+            "could not put task '{}' back into queue {}: {text}",
+            pulled.task, pulled.queue
+        ));
+    }
+}
+
+fn current(run: &RunFolder) -> Option<CurrentTask> {
+    let entry = run.read().ok()?;
+    Some(CurrentTask {
+        task: entry.task.parse().ok()?,
+        queue: entry.queue.parse().ok(),
+    })
+}
+
+/// Signals as requests, for ever.
+fn listen() -> std::io::Result<mpsc::UnboundedReceiver<Request>> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let kinds = [
+        (SignalKind::interrupt(), Request::Interrupt),
+        (SignalKind::terminate(), Request::Terminate),
+        (SignalKind::hangup(), Request::Terminate),
+        (SignalKind::user_defined1(), Request::HandOver),
+    ];
+    for (kind, request) in kinds {
+        let mut signal = signal(kind)?;
+        let sender = sender.clone();
+        spawn_local(async move {
+            while signal.recv().await.is_some() && sender.send(request).is_ok() {}
+        });
+    }
+    Ok(receiver)
+}

@@ -1,0 +1,67 @@
+//! Who a worker is on the server (D-114 to D-123).
+
+/// How a worker's id is made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum WorkerName {
+    /// `agent.worker_id`, verbatim (D-123).
+    Fixed(String),
+    /// `<name>:<slot>`, or `<name>:cpu:<slot>` (D-115, D-116).
+    Slotted {
+        /// `agent.worker_name`, or the host's name (D-114).
+        name: String,
+        /// No GPU is to be used.
+        cpu_only: bool,
+    },
+}
+
+impl WorkerName {
+    /// The id in a slot.
+    pub fn worker_id(&self, slot: u32) -> String {
+        match self {
+            Self::Fixed(id) => id.clone(),
+            Self::Slotted {
+                name,
+                cpu_only: true,
+            } => format!("{name}:cpu:{slot}"),
+            Self::Slotted {
+                name,
+                cpu_only: false,
+            } => format!("{name}:{slot}"),
+        }
+    }
+
+    /// True for an id that a worker of this name could have in some slot.
+    pub fn could_be(&self, worker: &str) -> bool {
+        let slot = worker.rsplit(':').next().and_then(|last| last.parse().ok());
+        self.worker_id(slot.unwrap_or(0)) == worker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// D-115, D-116, D-123
+    #[test]
+    fn ids_are_those_of_the_reference() {
+        let slotted = |name: &str, cpu_only| WorkerName::Slotted {
+            name: name.to_owned(),
+            cpu_only,
+        };
+        assert_eq!(slotted("host", false).worker_id(0), "host:0");
+        assert_eq!(slotted("host", true).worker_id(1), "host:cpu:1");
+        assert_eq!(slotted("rack1:box", false).worker_id(0), "rack1:box:0");
+        assert_eq!(WorkerName::Fixed("mine".to_owned()).worker_id(7), "mine");
+    }
+
+    #[test]
+    fn a_worker_recognises_the_ids_of_its_name() {
+        let name = WorkerName::Slotted {
+            name: "host".to_owned(),
+            cpu_only: false,
+        };
+        assert!(name.could_be("host:3"));
+        assert!(!name.could_be("host:cpu:3"));
+        assert!(!name.could_be("other:3"));
+    }
+}

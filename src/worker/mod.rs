@@ -1,0 +1,15 @@
+//! The daemon: identity, polling, hand-over of tasks to supervisors, status reports, farewell.
+//!
+//! The worker never builds an environment and never reads a task's output. It can be killed at any
+//! moment without a task noticing.
+
+mod children;
+mod daemon;
+mod identity;
+mod poller;
+mod recovery;
+
+pub use children::Nursery;
+pub use daemon::{Daemon, DaemonEnd, DaemonOptions};
+pub use identity::WorkerName;
+pub use recovery::vacant_slots;

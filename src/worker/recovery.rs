@@ -1,0 +1,57 @@
+//! Finds the runs that earlier workers have left, before the first look at the queues.
+
+use super::WorkerName;
+use crate::storage::{Instance, Places};
+use crate::task::{Entry, RunFolder};
+
+/// What is to be done about the runs on this machine.
+#[derive(Debug, Default)]
+pub(super) struct Inheritance {
+    /// Runs of this worker: they hold its place until they are settled.
+    pub(super) own: Vec<RunFolder>,
+    /// Runs of workers that are gone, without a supervisor: to be settled beside the work.
+    pub(super) abandoned: Vec<RunFolder>,
+}
+
+impl Inheritance {
+    /// Sorts the runs for `worker`.
+    pub(super) fn of(places: &Places, worker: &str) -> Self {
+        let mut inheritance = Self::default();
+        for run in RunFolder::all(places) {
+            match run.read() {
+                Ok(entry) if has_worker(&run) => {
+                    tracing::debug!(task = entry.task, "watched by another worker");
+                }
+                Ok(entry) if entry.worker == worker => inheritance.own.push(run),
+                Ok(_) if run.is_supervised() => {}
+                Ok(_) => inheritance.abandoned.push(run),
+                Err(error) => tracing::warn!(%error, "left alone"),
+            }
+        }
+        inheritance
+    }
+}
+
+/// Supervisors that keep the slot of a worker of this name that is gone: their slots count as free.
+pub fn vacant_slots(places: &Places, name: &WorkerName) -> Vec<i32> {
+    let orphans: Vec<Entry> = RunFolder::all(places)
+        .into_iter()
+        .filter(|run| !has_worker(run) && run.is_supervised())
+        .filter_map(|run| run.read().ok())
+        .filter(|entry| name.could_be(&entry.worker))
+        .collect();
+    let supervisors = orphans
+        .iter()
+        .filter_map(|entry| entry.supervisor)
+        .map(|process| process.pid);
+    let holders: Vec<i32> = Instance::all(&places.slots)
+        .into_iter()
+        .map(|instance| instance.pid)
+        .collect();
+    supervisors.filter(|pid| holders.contains(pid)).collect()
+}
+
+fn has_worker(run: &RunFolder) -> bool {
+    run.watcher()
+        .is_some_and(|watcher| watcher.process.is_alive())
+}

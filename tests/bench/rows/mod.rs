@@ -1,0 +1,45 @@
+//! What is measured: one measurement a list entry, one or more rows each.
+
+mod abort;
+mod idle;
+mod life;
+mod start_up;
+
+use crate::world::World;
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    /// What the number is.
+    pub(crate) title: &'static str,
+    /// Its unit.
+    pub(crate) unit: &'static str,
+}
+
+/// Runs that give the values of some rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measurement {
+    /// Word by which it is chosen on the command line.
+    pub(crate) name: &'static str,
+    /// The lines that it fills.
+    pub(crate) rows: &'static [Row],
+    /// How often each contender gets its turn.
+    pub(crate) rounds: usize,
+    /// One turn: for each run one value a row.
+    pub(crate) round: fn(&World) -> anyhow::Result<Vec<Vec<f64>>>,
+}
+
+const fn row(title: &'static str, unit: &'static str) -> Row {
+    Row { title, unit }
+}
+
+/// All measurements in the order of the table.
+pub(crate) fn all() -> Vec<Measurement> {
+    [
+        start_up::MEASUREMENTS,
+        idle::MEASUREMENTS,
+        life::MEASUREMENTS,
+        abort::MEASUREMENTS,
+    ]
+    .concat()
+}

@@ -1,0 +1,26 @@
+//! The integration tests: one binary, one module a subject.
+//!
+//! Each test has a server, a home and a temporary folder of its own, so that all run at once.
+
+#![allow(clippy::unwrap_used)]
+// Lints about speed and about interfaces have nothing to win in a test.
+#![allow(
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::needless_pass_by_value,
+    clippy::type_complexity
+)]
+
+mod cli;
+mod code;
+mod differential;
+mod execute;
+mod lifecycle;
+mod official;
+mod outage;
+mod recovery;
+mod sdk;
+mod stop;
+mod support;
+mod trouble;

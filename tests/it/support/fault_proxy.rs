@@ -1,0 +1,152 @@
+//! An HTTP proxy before the server that loses answers or answers itself, as broken networks and gateways do.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// The server gets it, and the connection breaks before the answer.
+    AnswerLost,
+    /// The server does not get it; the answer is HTTP 502.
+    BadGateway,
+    /// The server does not get it; the answer is the API's own error 500.
+    ServerError,
+}
+
+type Rule = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
+
+/// A running proxy; it takes no more connections when dropped.
+pub(crate) struct FaultProxy {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    rule: Rule,
+    faults: Vec<String>,
+    open: bool,
+}
+
+impl FaultProxy {
+    /// Passes everything on to the server at `upstream` (`http://host:port`).
+    pub(crate) fn start(upstream: &str) -> Self {
+        let upstream = upstream.trim_start_matches("http://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(Mutex::new(State {
+            rule: Box::new(|_| None),
+            faults: Vec::new(),
+            open: true,
+        }));
+        let shared = state.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if !lock(&shared).open {
+                    return;
+                }
+                let (upstream, state) = (upstream.clone(), shared.clone());
+                thread::spawn(move || serve(client, &upstream, &state));
+            }
+        });
+        Self { address, state }
+    }
+
+    /// Where clients connect to.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on `rule` decides by the call's name, for instance `events.add_batch`.
+    pub(crate) fn set(&self, rule: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
+        lock(&self.state).rule = Box::new(rule);
+    }
+
+    /// The names of the calls that went wrong, oldest first.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        lock(&self.state).faults.clone()
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        lock(&self.state).open = false;
+        // Wakes the listening thread; a proxy that cannot be reached has ended already.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One connection with one request.
+fn serve(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> Option<()> {
+    let (call, request) = read_request(&client)?;
+    let fault = {
+        let mut state = lock(state);
+        let fault = (state.rule)(&call);
+        if fault.is_some() {
+            state.faults.push(call);
+        }
+        fault
+    };
+    if fault == Some(Fault::BadGateway) {
+        let answer = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        return client.write_all(answer.as_bytes()).ok();
+    }
+    if fault == Some(Fault::ServerError) {
+        let body = r#"{"meta": {"result_code": 500, "result_subcode": 100, "result_msg": "General data error"}, "data": {}}"#;
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        return client.write_all(answer.as_bytes()).ok();
+    }
+    let answer = exchange(upstream, &request)?;
+    if fault.is_none() {
+        client.write_all(&answer).ok()?;
+    }
+    client.shutdown(Shutdown::Both).ok()
+}
+
+/// The call's name and the whole request, which asks for the connection to be closed after it.
+fn read_request(client: &TcpStream) -> Option<(String, Vec<u8>)> {
+    let mut reader = BufReader::new(client);
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
+    let path = first.split(' ').nth(1)?;
+    let call = path.split('?').next()?.rsplit('/').next()?.to_owned();
+    let mut request = format!("{first}Connection: close\r\n");
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let name = line.split(':').next().unwrap_or_default().to_lowercase();
+        if name == "content-length" {
+            length = line.split(':').nth(1)?.trim().parse().ok()?;
+        }
+        if name != "connection" {
+            request.push_str(&line);
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut request = request.into_bytes();
+    let head = request.len();
+    request.resize(head + length, 0);
+    reader.read_exact(&mut request[head..]).ok()?;
+    Some((call, request))
+}
+
+fn exchange(upstream: &str, request: &[u8]) -> Option<Vec<u8>> {
+    let mut server = TcpStream::connect(upstream).ok()?;
+    server.write_all(request).ok()?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).ok()?;
+    Some(answer)
+}

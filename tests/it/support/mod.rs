@@ -1,0 +1,23 @@
+//! What the tests stand on: a server, a home, the agent's processes.
+
+mod agent;
+mod call;
+mod context;
+mod counter;
+mod fault_proxy;
+mod gate;
+mod python_packages;
+mod recording;
+mod repository;
+mod script;
+
+pub(crate) use agent::Agent;
+pub(crate) use call::Finished;
+pub(crate) use context::{PATIENCE, TestContext, wait_until};
+pub(crate) use counter::Counter;
+pub(crate) use fault_proxy::{Fault, FaultProxy};
+pub(crate) use gate::Gate;
+pub(crate) use python_packages::{download_cache, environment_cache, package_folder, path_with};
+pub(crate) use recording::{Recording, Stream};
+pub(crate) use repository::Repository;
+pub(crate) use script::Script;
