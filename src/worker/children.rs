@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -22,6 +22,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(20);
 /// The longest one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A supervisor that fails sooner than this has failed at its start.
+const START: Duration = Duration::from_secs(10);
+/// How many supervisors may fail at their start, one after the other, before the run is given up.
+const TRIES: u32 = 8;
 
 /// How supervisors are started.
 #[derive(Clone, Debug)]
@@ -46,6 +50,17 @@ pub(super) struct WatchedRun {
     /// The run.
     pub(super) run: RunFolder,
     supervisor: Supervisor,
+    started: Instant,
+    failed_starts: u32,
+}
+
+/// How the watch over a run ended.
+#[derive(Debug)]
+pub(super) enum RunEnd {
+    /// The server has everything.
+    Settled,
+    /// Its supervisors fail at their start, the last one with this status; nobody has told the server.
+    Hopeless(ExitStatus),
 }
 
 #[derive(Debug)]
@@ -88,7 +103,12 @@ impl Nursery {
             Some(process) => Supervisor::Adopted(process),
             None => Supervisor::Child(self.start(&run)?),
         };
-        Ok(WatchedRun { run, supervisor })
+        Ok(WatchedRun {
+            run,
+            supervisor,
+            started: Instant::now(),
+            failed_starts: 0,
+        })
     }
 
     /// A configuration and an output file, for the owner alone (D-150, D-152, D-208).
@@ -131,16 +151,26 @@ impl Nursery {
 }
 
 impl WatchedRun {
-    /// Waits until the run is settled, with as many supervisors as it takes.
-    pub(super) async fn settled(&mut self, nursery: &Nursery) {
+    /// Waits until the run is settled, with as many supervisors as it takes; gives up where none comes to its work.
+    pub(super) async fn settled(&mut self, nursery: &Nursery) -> RunEnd {
         let mut pause = FIRST_PAUSE;
         loop {
-            self.supervisor_ended().await;
+            let status = self.supervisor_ended().await;
             if !self.run.journal().exists() {
-                return;
+                return RunEnd::Settled;
+            }
+            match status.filter(|status| !status.success()) {
+                Some(status) if self.started.elapsed() < START => {
+                    self.failed_starts += 1;
+                    if self.failed_starts >= TRIES {
+                        return RunEnd::Hopeless(status);
+                    }
+                }
+                _ => self.failed_starts = 0,
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+            self.started = Instant::now();
             self.supervisor = match nursery.start(&self.run) {
                 Ok(child) => Supervisor::Child(child),
                 Err(error) => {
@@ -151,15 +181,25 @@ impl WatchedRun {
         }
     }
 
+    /// Removes the run unsettled; gives the file that holds what its program has printed.
+    pub(super) fn abandon(&self) -> Option<PathBuf> {
+        let mut entry = self.run.read().ok()?;
+        let has_output = fs::metadata(&entry.output).is_ok_and(|output| output.len() > 0);
+        entry.keeps_output |= has_output;
+        self.run.remove(&entry);
+        has_output.then_some(entry.output)
+    }
+
     /// Waits for the end of the present supervisor; the run may not be settled then.
-    pub(super) async fn supervisor_ended(&mut self) {
+    pub(super) async fn supervisor_ended(&mut self) -> Option<ExitStatus> {
         match &mut self.supervisor {
-            Supervisor::Adopted(process) => process.ended().await,
-            Supervisor::Child(child) => {
-                // The journal tells how it ended, not its exit status.
-                let _ = child.wait().await;
+            Supervisor::Adopted(process) => {
+                process.ended().await;
+                None
             }
-            Supervisor::Missing => {}
+            // Whether the run is settled is in the journal, not in its exit status.
+            Supervisor::Child(child) => child.wait().await.ok(),
+            Supervisor::Missing => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The worker's life: register, adopt, poll, hand over, wait, take leave.
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -7,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::children::{Nursery, WatchedRun};
+use super::children::{Nursery, RunEnd, WatchedRun};
 use super::poller::{Poller, Pulled};
 use super::recovery::Inheritance;
 use crate::api::{Session, TaskId};
@@ -206,7 +207,10 @@ impl Daemon {
         let nursery = self.options.nursery.clone();
         spawn_local(async move {
             match nursery.adopt(run) {
-                Ok(mut watched) => watched.settled(&nursery).await,
+                Ok(mut watched) => {
+                    // The next worker of its name tries again.
+                    let _ = watched.settled(&nursery).await;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "could not settle the run of a worker that is gone");
                 }
@@ -222,7 +226,9 @@ impl Daemon {
         let mut watched = match self.options.nursery.hand_over(pulled) {
             Ok(watched) => watched,
             Err(error) => {
-                self.give_up_on(&pulled.task, &error).await;
+                let reason = format!("the agent could not start the task's supervisor: {error}");
+                let hint = "make room on the disk, or raise the limit of processes";
+                self.give_up_on(&pulled.task, reason, hint).await;
                 // A full disk must not fail a whole queue at once.
                 return self.rest(requests).await;
             }
@@ -238,12 +244,8 @@ impl Daemon {
     }
 
     /// A task that cannot be handed over must not stay as it is: it has left its queue (D-172).
-    async fn give_up_on(&self, task: &TaskId, error: &std::io::Error) {
-        let reason = format!("the agent could not start the task's supervisor: {error}");
-        self.printer.error(
-            &reason,
-            Some("make room on the disk, or raise the limit of processes"),
-        );
+    async fn give_up_on(&self, task: &TaskId, reason: String, hint: &str) {
+        self.printer.error(&reason, Some(hint));
         let nursery = &self.options.nursery;
         let server = TaskServer::new(
             self.options.session.clone(),
@@ -258,6 +260,25 @@ impl Daemon {
         }
     }
 
+    /// No supervisor comes to its work: the task must not stay as it is, and the worker has others to run.
+    async fn abandon(&self, run: &WatchedRun, status: ExitStatus) {
+        let Some(current) = current(&run.run) else {
+            run.abandon();
+            return;
+        };
+        let reason =
+            format!("the task's supervisor failed at its start, again and again ({status})");
+        let hint = "what it said about it is above";
+        self.give_up_on(&current.task, reason, hint).await;
+        if let Some(output) = run.abandon() {
+            self.printer.warning(&format!(
+                "what task '{}' has printed is kept in {}",
+                current.task,
+                output.display()
+            ));
+        }
+    }
+
     /// Waits for the run's end; signals are passed on.
     async fn watch(
         &self,
@@ -267,7 +288,12 @@ impl Daemon {
         let mut is_interrupted = false;
         loop {
             let request = tokio::select! {
-                () = run.settled(&self.options.nursery) => return Next::Continue,
+                end = run.settled(&self.options.nursery) => {
+                    if let RunEnd::Hopeless(status) = end {
+                        self.abandon(run, status).await;
+                    }
+                    return Next::Continue;
+                }
                 request = requests.recv() => request,
             };
             match request {
@@ -322,7 +348,7 @@ impl Daemon {
 async fn end(run: &mut WatchedRun, requests: &mut mpsc::UnboundedReceiver<Request>) -> DaemonEnd {
     run.signal(Signal::SIGTERM).await;
     tokio::select! {
-        () = run.supervisor_ended() => DaemonEnd::Terminated,
+        _ = run.supervisor_ended() => DaemonEnd::Terminated,
         () = tokio::time::sleep(ENDING) => DaemonEnd::Terminated,
         _ = requests.recv() => {
             // It stops waiting for the server.

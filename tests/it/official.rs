@@ -99,8 +99,11 @@ fn the_official_daemon_runs_a_task_of_the_local_server() {
         "{console}"
     );
     assert_eq!(context.reason(&task), "worker execution done");
-    assert_eq!(daemon.terminate(), 254);
+    // Before its end: a request that the end cuts off is none of the server's business.
     assert_nothing_unknown(&context);
+    assert_eq!(daemon.terminate(), 254);
+    let farewells = context.requests("workers.unregister");
+    assert!(farewells.iter().any(|request| request.status == Some(200)));
 }
 
 /// The local server is good enough for the official `execute` and `list`.

@@ -1,5 +1,7 @@
 //! The server is away, or its answers get lost: no line of a task is lost, none comes twice.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::support::{Agent, Counter, Fault, FaultProxy, TestContext, wait_until};
@@ -8,6 +10,9 @@ const DOWN: &str = "Warning: the server does not answer";
 const UP: &str = "The server answers again after";
 const COMPLETED: &str = "Process completed successfully";
 
+/// How long the server stays away.
+const OUTAGES: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(1)];
+
 /// D-166, D-168, D-354
 #[test]
 fn a_task_prints_on_while_the_server_is_away() {
@@ -15,12 +20,14 @@ fn a_task_prints_on_while_the_server_is_away() {
     let (counter, script) = Counter::new(&context, "");
     let task = context.enqueue(script);
     let daemon = context.daemon();
-    for _ in 0..2 {
+    for outage in OUTAGES {
         let before = daemon.output().matches(DOWN).count();
         let printed = format!("line {}\n", counter.count() + 10);
         context.wait_for_console(&task, &printed);
         context.server.stop_listening().unwrap();
+        let away = Instant::now();
         assert!(wait_until(|| daemon.output().matches(DOWN).count() > before));
+        assert!(wait_until(|| away.elapsed() >= outage));
         counter.wait_for(100);
         context.server.resume().unwrap();
     }

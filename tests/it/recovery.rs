@@ -285,6 +285,31 @@ fn a_task_whose_supervisor_was_killed_has_failed() {
     assert_nothing_left(&context);
 }
 
+/// D-172: where no supervisor can even start, the task does not stay in progress, and the next one has its turn.
+#[test]
+fn a_run_whose_supervisors_cannot_start_is_given_up() {
+    let mut running = Running::new();
+    let configuration = running.context.journal()["configuration"].clone();
+    fs::write(configuration.as_str().unwrap(), "agent { broken").unwrap();
+    running.kill_supervisor();
+    let context = &running.context;
+    context.wait_for_status(&running.task, "failed");
+    let reason = context.reason(&running.task);
+    let expected = "the task's supervisor failed at its start, again and again (exit status: 1)";
+    assert_eq!(reason, expected);
+    let next = context.enqueue(Script::shell("echo next"));
+    context.wait_for_status(&next, "completed");
+    let output = running.daemon.output();
+    let kept = format!("what task '{}' has printed is kept in ", running.task);
+    let (_, file) = output.split_once(&kept).expect("the output is kept");
+    let file = file.lines().next().unwrap();
+    let printed = fs::read_to_string(file).unwrap();
+    assert!(printed.contains("line 1\nline 2\n"), "{printed}");
+    fs::remove_file(file).unwrap();
+    assert_eq!(running.daemon.terminate(), 254);
+    assert_nothing_left(&running.context);
+}
+
 /// Every byte that the program printed until then is delivered once.
 #[test]
 fn the_console_of_a_killed_supervisor_is_complete() {
