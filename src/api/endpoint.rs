@@ -11,6 +11,8 @@ pub(super) struct Endpoint {
     pub(super) name: &'static str,
     /// The version in the URL; none: the server's newest.
     pub(super) version: Option<ApiVersion>,
+    /// What stands behind the path; empty for all calls but one.
+    pub(super) query: &'static str,
     /// The method where the call does not follow the session's.
     pub(super) method: Option<HttpMethod>,
     /// Whether the call may be repeated after a failure.
@@ -23,6 +25,7 @@ impl Endpoint {
         Self {
             name,
             version: None,
+            query: "",
             method: None,
             retry: Retry::Always,
         }
@@ -31,6 +34,12 @@ impl Endpoint {
     /// With this version in the URL.
     pub(super) const fn version(mut self, major: u16, minor: u16) -> Self {
         self.version = Some(ApiVersion { major, minor });
+        self
+    }
+
+    /// With arguments in the URL.
+    pub(super) const fn query(mut self, query: &'static str) -> Self {
+        self.query = query;
         self
     }
 
@@ -54,10 +63,15 @@ impl Endpoint {
             (Some(wanted), Some(newest)) => Some(wanted.min(newest)),
             (wanted, _) => wanted,
         };
-        match version {
+        let mut path = match version {
             Some(version) => format!("v{version}/{}", self.name),
             None => self.name.to_owned(),
+        };
+        if !self.query.is_empty() {
+            path.push('?');
+            path.push_str(self.query);
         }
+        path
     }
 }
 

@@ -54,7 +54,7 @@ pub use tasks::{
 };
 pub use token::{ApiVersion, Claims, InvalidVersion};
 pub use trust::{CertificateCheck, Trust};
-pub use users::{User, Users};
+pub use users::{User, Users, Vault};
 pub use workers::{
     MachineStats, NamedId, QueueOfWorker, RuntimeProperty, StatusReport, Worker, Workers,
 };

@@ -16,7 +16,7 @@ use super::endpoint::Endpoint;
 use super::error::{ApiError, ConfigurationError, Delivery, Interruption};
 use super::http::{Body, Http, Request, bearer, server_of};
 use super::login::Kept;
-use super::options::SessionOptions;
+use super::options::{HttpMethod, SessionOptions};
 use super::outage::{Outages, SessionEvent};
 use super::retry::{Phase, Retry, Tries};
 use super::token::{ApiVersion, Claims, Token};
@@ -47,6 +47,7 @@ pub(super) struct Scope {
     pub(super) cancel: CancellationToken,
     pub(super) retry: Option<Retry>,
     pub(super) deadline: Option<Duration>,
+    pub(super) method: Option<HttpMethod>,
 }
 
 impl Session {
@@ -71,6 +72,7 @@ impl Session {
                 cancel: CancellationToken::new(),
                 retry: None,
                 deadline: None,
+                method: None,
             },
         })
     }
@@ -94,6 +96,13 @@ impl Session {
     #[must_use]
     pub fn with_deadline(mut self, limit: Duration) -> Self {
         self.scope.deadline = Some(limit);
+        self
+    }
+
+    /// The same session, whose calls use this method unless they have one of their own (A-011, F-102).
+    #[must_use]
+    pub fn with_default_method(mut self, method: HttpMethod) -> Self {
+        self.scope.method = Some(method);
         self
     }
 
@@ -215,7 +224,10 @@ impl Session {
                 .then_some(token.claims.api_version);
             let request = Request {
                 call: endpoint.name,
-                method: endpoint.method.unwrap_or(options.default_method),
+                method: endpoint
+                    .method
+                    .or(self.scope.method)
+                    .unwrap_or(options.default_method),
                 path: &endpoint.path(newest),
                 authorization: &bearer(&token.bearer),
                 body,

@@ -1,5 +1,7 @@
 //! Calls of the service `users`.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -10,6 +12,9 @@ use super::lenient;
 use super::session::Session;
 
 const CURRENT: Endpoint = Endpoint::new("users.get_current_user");
+/// The doubled item makes the server see a list.
+const VAULTS: Endpoint =
+    Endpoint::new("users.get_vaults").query("enabled=true&types=config&types=config");
 
 /// A user, as far as messages and templates need it; `all` holds every field.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +25,33 @@ pub struct User {
     pub name: String,
     /// Everything that the server said.
     pub all: Map<String, Value>,
+}
+
+/// A configuration that the server keeps for a user, a group or the company.
+#[derive(Clone, Deserialize)]
+pub struct Vault {
+    /// Its id.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub id: String,
+    /// Whose it is: `user`, `group`, `company`.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub scope: String,
+    /// What its author calls it.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub description: String,
+    /// The document; vaults hold secrets.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub data: String,
+}
+
+/// Without the document.
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault")
+            .field("id", &self.id)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The calls about users.
@@ -34,6 +66,18 @@ impl Session {
 }
 
 impl Users<'_> {
+    /// `users.get_vaults`: the vaults of the credentials' user, the weakest first. The open-source server has none
+    /// and answers with 404.
+    pub async fn vaults(&self) -> Result<Vec<Vault>, ApiError> {
+        #[derive(Deserialize)]
+        struct Data {
+            #[serde(default, deserialize_with = "lenient::or_default")]
+            vaults: Vec<Vault>,
+        }
+        let data: Data = self.0.call_bare(&VAULTS).await?;
+        Ok(data.vaults)
+    }
+
     /// `users.get_current_user`: to whom the credentials belong.
     pub async fn current(&self) -> Result<User, ApiError> {
         #[derive(Deserialize)]

@@ -91,7 +91,7 @@ fn certificates(api: &ApiSettings) -> CertificateCheck {
     }
 }
 
-fn method(api: &ApiSettings) -> HttpMethod {
+pub(super) fn method(api: &ApiSettings) -> HttpMethod {
     match api.http.method {
         settings::RequestMethod::Get => HttpMethod::Get,
         settings::RequestMethod::Post => HttpMethod::Post,

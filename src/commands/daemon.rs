@@ -3,13 +3,13 @@
 pub(super) use crate::cli::Daemon as Arguments;
 
 use super::connect::{self, Patience};
-use super::{ExitStatus, Failed, options};
+use super::{ExitStatus, Failed, options, sections, vaults};
 use crate::api::{ApiError, NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Slot, SlotError};
 use crate::ui::{Printer, Table};
-use crate::worker::{Daemon, DaemonEnd, DaemonOptions, Nursery, WorkerName, vacant_slots};
+use crate::worker::{Daemon, DaemonEnd, DaemonOptions, Nursery, Reread, WorkerName, vacant_slots};
 
 /// Most names that an error lists (D-109, D-110).
 const MOST_LISTED: usize = 10;
@@ -30,12 +30,15 @@ pub(super) async fn daemon(
         .await
         .map_err(|error| login_failed(&error, &session))?;
     let host_name = connect::host_name();
+    let (session, settings) = vaults::apply(session, settings, printer).await?;
+    let settings = sections::apply(settings, |line| printer.line(line));
     let detected = Detected {
         host_name,
         python_version: python::default_version().await,
         ..Detected::default()
     };
-    let settings = settings.completed(&detected);
+    let base = settings;
+    let settings = base.completed(&detected);
     let agent = settings.agent()?;
     let ids = resolve_queues(&session, &arguments).await?;
     let queues = session.queues().by_ids(&ids).await?;
@@ -61,8 +64,16 @@ pub(super) async fn daemon(
     let agent = settings.agent()?;
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
     printer.line(table(&ids, &queues).to_string());
+    let reread = {
+        let (slot, worker) = (slot.number as usize, worker.clone());
+        move || {
+            let settings = base.reread()?.completed(&detected).with_folders(slot);
+            Ok(named(&settings, &worker))
+        }
+    };
     let options = DaemonOptions {
         session,
+        reread: Reread::new(reread),
         nursery: Nursery {
             places,
             worker: worker.clone(),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{self, Patience};
 use super::daemon::{login_failed, named, slot_failed, worker_name};
 use super::options::{self, PreparationWishes};
-use super::{ExitStatus, Failed};
+use super::{ExitStatus, Failed, sections, vaults};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
 use crate::process::{Output, replace_self};
 use crate::python;
@@ -58,6 +58,8 @@ pub(super) async fn execute(
         .claims()
         .await
         .map_err(|error| login_failed(&error, &session))?;
+    let (session, settings) = vaults::apply(session, settings, printer).await?;
+    let settings = sections::apply(settings, |line| printer.line(line));
     let detected = Detected {
         host_name: connect::host_name(),
         python_version: python::default_version().await,

@@ -5,7 +5,9 @@ mod connect;
 mod daemon;
 mod execute;
 mod options;
+mod sections;
 mod supervise;
+mod vaults;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -39,7 +39,8 @@ pub(super) fn preparation(
 ) -> Result<Preparation, Failed> {
     let agent = settings.agent()?;
     let environment = settings.environment();
-    let mut exported = vec![("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned())];
+    let mut exported = settings.applied_variables().to_vec();
+    exported.extend([("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned())]);
     let mut both = |name: &str, value: &str| {
         exported.push((format!("CLEARML_{name}"), value.to_owned()));
         exported.push((format!("TRAINS_{name}"), value.to_owned()));
@@ -53,6 +54,7 @@ pub(super) fn preparation(
         let file = wishes.configuration.display();
         format!("Using custom configuration file from env var: {file}")
     });
+    let introduction = introduction.into_iter().collect();
     Ok(Preparation {
         introduction,
         source: source(settings, &agent),
@@ -239,7 +241,11 @@ fn python(settings: &Settings, agent: &AgentSettings) -> PythonOptions {
         },
         skip: skip(settings),
         force_task_init: is_true(settings, &env_vars::FORCE_TASK_INIT),
-        installer_variables: Vec::<(OsString, OsString)>::new(),
+        installer_variables: settings
+            .applied_variables()
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+            .collect(),
     }
 }
 

@@ -6,11 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, Patience};
 use super::options::{self, PreparationWishes};
-use super::{ExitStatus, Failed};
+use super::{ExitStatus, Failed, sections};
 use crate::api::{QueueId, TaskId, WorkerId};
 use crate::settings::{Environment, Overrides, Settings};
 use crate::task::{
-    CurrentTask, Entry, RunFolder, Shape, StandIn, Supervised, Supervision, TaskServer,
+    CurrentTask, Entry, Phase, RunFolder, Shape, StandIn, Supervised, Supervision, TaskServer,
 };
 use crate::ui::Printer;
 
@@ -30,13 +30,19 @@ pub(super) async fn supervise(
     let overrides = Overrides::of_file(file);
     let home = environment.get("HOME").unwrap_or("/");
     let settings = Settings::load(environment, Path::new(home), &overrides)?;
+    let mut preamble = Vec::new();
+    let settings = match entry.phase {
+        Phase::Pulled => sections::apply(settings, |line| preamble.push(line)),
+        // Nothing will be started any more.
+        _ => settings,
+    };
     let agent = settings.agent()?;
     let give_up = CancellationToken::new();
     let session =
         connect::session(&settings, Patience::Endless, Printer)?.with_cancellation(give_up.clone());
     let (task, worker): (TaskId, WorkerId) = (entry.task.parse()?, entry.worker.parse()?);
     let queues: Vec<QueueId> = parsed(&entry)?;
-    let preparation = options::preparation(
+    let mut preparation = options::preparation(
         &settings,
         PreparationWishes {
             configuration: entry.configuration.clone(),
@@ -46,6 +52,7 @@ pub(super) async fn supervise(
             task: None,
         },
     )?;
+    preparation.introduction.extend(preamble);
     let stand_in = StandIn {
         run: journal.folder().clone(),
         session: session.clone(),

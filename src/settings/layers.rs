@@ -44,6 +44,18 @@ impl fmt::Debug for Overrides {
     }
 }
 
+/// What the layers are made of; kept so that they can be made again.
+#[derive(Clone)]
+pub(super) struct Recipe {
+    pub(super) environment: Environment,
+    pub(super) home: PathBuf,
+    pub(super) overrides: Overrides,
+    /// In the place of all files.
+    pub(super) text: Option<String>,
+    /// Configuration vaults, the strongest last.
+    pub(super) vaults: Vec<Object>,
+}
+
 /// All layers in one, and what was met on the way.
 pub(super) struct Layers {
     pub(super) root: Object,
@@ -79,11 +91,17 @@ const BEATEN_BY_OPTION: [(&str, &Variable); 2] = [
 ];
 
 /// Reads everything (F-010).
-pub(super) fn load(
-    environment: &Environment,
-    home: &Path,
-    overrides: &Overrides,
-) -> Result<Layers, SettingsError> {
+pub(super) fn load(recipe: &Recipe) -> Result<Layers, SettingsError> {
+    let Recipe {
+        environment,
+        home,
+        overrides,
+        text,
+        ..
+    } = recipe;
+    if let Some(text) = text {
+        return from_text(text, recipe);
+    }
     let mut environment = environment.clone();
     let named = overrides
         .config_file
@@ -114,7 +132,7 @@ pub(super) fn load(
     for path in &found.files {
         merge(&mut root, parse_file(path, &environment)?);
     }
-    finish(&mut root, &environment, overrides)?;
+    finish(&mut root, &environment, recipe)?;
     Ok(Layers {
         root,
         environment,
@@ -123,11 +141,11 @@ pub(super) fn load(
     })
 }
 
-/// As [`load`], with this text in the place of all files.
-pub(super) fn from_text(text: &str, environment: &Environment) -> Result<Layers, SettingsError> {
+fn from_text(text: &str, recipe: &Recipe) -> Result<Layers, SettingsError> {
+    let environment = &recipe.environment;
     let mut root = DEFAULTS.clone();
     merge(&mut root, parse_text(text, Source::Text, environment)?);
-    finish(&mut root, environment, &Overrides::default())?;
+    finish(&mut root, environment, recipe)?;
     Ok(Layers {
         root,
         environment: environment.clone(),
@@ -146,11 +164,11 @@ pub(super) static DEFAULTS: LazyLock<Object> = LazyLock::new(|| {
         .expect("the built-in defaults are read by a test")
 });
 
-/// Layers 4 and 6, the command line, and what follows from them.
+/// Layers 4 to 6, the command line, and what follows from them.
 fn finish(
     root: &mut Object,
     environment: &Environment,
-    overrides: &Overrides,
+    recipe: &Recipe,
 ) -> Result<(), SettingsError> {
     apply_dynamic(root, environment)?;
     // The older name of the server, for programs that still read it (F-016).
@@ -166,8 +184,11 @@ fn finish(
             set(root, key, detected(Kind::Null));
         }
     }
+    for vault in &recipe.vaults {
+        merge(root, vault.clone());
+    }
     apply_registered(root, environment)?;
-    for (key, value) in &overrides.values {
+    for (key, value) in &recipe.overrides.values {
         set(root, key, value.clone());
     }
     if derives_host
@@ -248,7 +269,8 @@ fn parse_file(path: &Path, environment: &Environment) -> Result<Object, Settings
     parse_text(&text, Source::File(path.to_owned()), environment)
 }
 
-fn parse_text(
+/// A document of its own (F-014).
+pub(super) fn parse_text(
     text: &str,
     source: Source,
     environment: &Environment,

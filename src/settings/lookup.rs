@@ -37,15 +37,7 @@ impl Settings {
     /// The value as a condition: the boolean words mean what they say, other text and numbers are true
     /// unless empty or zero, null and a missing key are `None` (F-201).
     pub fn boolean(&self, key: &str) -> Option<bool> {
-        Some(match &self.value(key)?.kind {
-            Kind::Null => return None,
-            Kind::Boolean(boolean) => *boolean,
-            Kind::Integer(number) => number.to_i64() != Some(0),
-            Kind::Float(number) => *number != 0.0,
-            Kind::Text(text) => truth(text).unwrap_or(!text.is_empty()),
-            Kind::List(items) => !items.is_empty(),
-            Kind::Object(members) => !members.is_empty(),
-        })
+        condition(self.value(key)?)
     }
 
     /// As [`Settings::boolean`], false for null and a missing key.
@@ -135,6 +127,19 @@ impl Settings {
     pub fn expand(&self, path: &str) -> PathBuf {
         files::expand(path, self.environment(), self.home())
     }
+}
+
+/// See [`Settings::boolean`].
+pub(super) fn condition(value: &Value) -> Option<bool> {
+    Some(match &value.kind {
+        Kind::Null => return None,
+        Kind::Boolean(boolean) => *boolean,
+        Kind::Integer(number) => number.to_i64() != Some(0),
+        Kind::Float(number) => *number != 0.0,
+        Kind::Text(text) => truth(text).unwrap_or(!text.is_empty()),
+        Kind::List(items) => !items.is_empty(),
+        Kind::Object(members) => !members.is_empty(),
+    })
 }
 
 /// The whole part of a number that is small enough to have one.

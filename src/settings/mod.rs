@@ -13,7 +13,9 @@ mod layers;
 mod lookup;
 mod packages;
 mod printout;
+mod sections;
 mod start;
+mod vault;
 
 #[cfg(test)]
 mod agent_cases;
@@ -42,9 +44,12 @@ pub use error::SettingsError;
 pub use files::FILE_NAME;
 pub use layers::Overrides;
 pub use printout::{DockerArgumentMask, mask_url_passwords};
+pub use sections::{FileEntry, TargetFormat};
 pub use start::Detected;
+pub use vault::VaultDocument;
 
 use hocon::{Object, Value};
+use layers::Recipe;
 
 /// The resolved configuration. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +61,9 @@ struct Inner {
     home: PathBuf,
     location: Option<String>,
     notices: Vec<String>,
+    /// Variables that the section `environment` has set.
+    applied: Vec<(String, String)>,
+    recipe: Arc<Recipe>,
 }
 
 impl Settings {
@@ -68,28 +76,49 @@ impl Settings {
         home: &Path,
         overrides: &Overrides,
     ) -> Result<Self, SettingsError> {
-        Ok(Self::new(
-            layers::load(environment, home, overrides)?,
-            home.to_owned(),
-        ))
+        Self::made_by(Recipe {
+            environment: environment.clone(),
+            home: home.to_owned(),
+            overrides: overrides.clone(),
+            text: None,
+            vaults: Vec::new(),
+        })
     }
 
     /// As [`Settings::load`], with this text in the place of all files; `~` is `/home/user` unless HOME is set.
     pub fn from_text(text: &str, environment: &Environment) -> Result<Self, SettingsError> {
-        let home = environment.get("HOME").unwrap_or("/home/user").into();
-        Ok(Self::new(layers::from_text(text, environment)?, home))
+        Self::made_by(Recipe {
+            environment: environment.clone(),
+            home: environment.get("HOME").unwrap_or("/home/user").into(),
+            overrides: Overrides::default(),
+            text: Some(text.to_owned()),
+            vaults: Vec::new(),
+        })
     }
 
-    fn new(layers: layers::Layers, home: PathBuf) -> Self {
+    /// All layers made again from files, vaults and the variables of the start (F-015). What was found out at
+    /// start-up is not in them.
+    pub fn reread(&self) -> Result<Self, SettingsError> {
+        let mut settings = Self::made_by(Recipe::clone(&self.0.recipe))?;
+        if !self.0.applied.is_empty() {
+            settings = settings.with_variables(self.0.applied.clone());
+        }
+        Ok(settings)
+    }
+
+    fn made_by(recipe: Recipe) -> Result<Self, SettingsError> {
+        let layers = layers::load(&recipe)?;
         let settings = Self(Arc::new(Inner {
             root: layers.root,
             environment: layers.environment,
-            home,
+            home: recipe.home.clone(),
             location: layers.location,
             notices: layers.notices,
+            applied: Vec::new(),
+            recipe: Arc::new(recipe),
         }));
         settings.register_secrets();
-        settings
+        Ok(settings)
     }
 
     /// All values as one object.
@@ -150,6 +179,8 @@ impl Settings {
             home: self.0.home.clone(),
             location: self.0.location.clone(),
             notices: self.0.notices.clone(),
+            applied: self.0.applied.clone(),
+            recipe: self.0.recipe.clone(),
         }
     }
 }

@@ -26,8 +26,8 @@ pub struct Preparation {
     pub variables: settings::Environment,
     /// The configuration file that the program sees (E-254).
     pub configuration: PathBuf,
-    /// Names the configuration file, where nobody has done so before (F-005).
-    pub introduction: Option<String>,
+    /// What nobody has said before: the name of the configuration file (F-005), which of its sections were applied (F-091).
+    pub introduction: Vec<String>,
     /// The configuration as it is printed first.
     pub printout: String,
     /// Variables that the program gets beside the agent's own.
@@ -109,8 +109,8 @@ impl Preparation {
         cancel: &CancellationToken,
         begun: impl FnOnce(),
     ) -> Result<Prepared, PrepareError> {
-        if let Some(introduction) = &self.introduction {
-            output.line(introduction);
+        for line in &self.introduction {
+            output.line(line);
         }
         let task = match &self.task {
             Some(task) => Task::clone(task),

@@ -12,6 +12,7 @@ use super::children::{Nursery, RunEnd, WatchedRun};
 use super::poller::{Poller, Pulled};
 use super::recovery::Inheritance;
 use crate::api::{Session, TaskId};
+use crate::settings::{Settings, SettingsError};
 use crate::storage::Slot;
 use crate::task::{CurrentTask, FinalStatus, ReportOptions, RunFolder, StatusReporter, TaskServer};
 use crate::ui::Printer;
@@ -20,6 +21,22 @@ use crate::ui::Printer;
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long a supervisor may take to end its task: its own limit and a little more.
 const ENDING: Duration = Duration::from_secs(7);
+
+/// Makes the settings of the next task's supervisor, all layers read again (F-015).
+pub struct Reread(Box<dyn Fn() -> Result<Settings, SettingsError>>);
+
+impl Reread {
+    /// By this function.
+    pub fn new(read: impl Fn() -> Result<Settings, SettingsError> + 'static) -> Self {
+        Self(Box::new(read))
+    }
+}
+
+impl std::fmt::Debug for Reread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reread")
+    }
+}
 
 /// What a daemon is told.
 #[derive(Debug)]
@@ -30,6 +47,8 @@ pub struct DaemonOptions {
     pub slot: Slot,
     /// How supervisors are started.
     pub nursery: Nursery,
+    /// Used after each look at the queues where `agent.reload_config` says so.
+    pub reread: Reread,
     /// What it reports.
     pub report: ReportOptions,
     /// Between two looks at idle queues (D-027).
@@ -56,6 +75,8 @@ pub struct Daemon {
     poller: Poller,
     printer: Printer,
     current: watch::Sender<Option<CurrentTask>>,
+    /// Why the configuration could not be read again, so that it is said once.
+    unreadable: Option<String>,
 }
 
 /// What a signal asks for.
@@ -90,6 +111,7 @@ impl Daemon {
             poller,
             printer: Printer,
             current: watch::Sender::new(None),
+            unreadable: None,
         }
     }
 
@@ -127,12 +149,34 @@ impl Daemon {
                 Ok(pulled) => pulled,
                 Err(end) => return end,
             };
+            self.reload();
             let next = match pulled {
                 Some(pulled) => self.hand_over(&pulled, requests).await,
                 None => self.rest(requests).await,
             };
             if let Next::Leave(end) = next {
                 return end;
+            }
+        }
+    }
+
+    /// What has changed in the files is for the next task (F-015); a file that cannot be read changes nothing.
+    fn reload(&mut self) {
+        if !self.options.nursery.settings.is_on("agent.reload_config") {
+            return;
+        }
+        match (self.options.reread.0)() {
+            Ok(settings) => {
+                self.options.nursery.settings = settings;
+                self.unreadable = None;
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.unreadable.as_ref() != Some(&text) {
+                    self.printer
+                        .warning(&format!("the configuration was not read again: {text}"));
+                    self.unreadable = Some(text);
+                }
             }
         }
     }

@@ -10,6 +10,6 @@ mod poller;
 mod recovery;
 
 pub use children::Nursery;
-pub use daemon::{Daemon, DaemonEnd, DaemonOptions};
+pub use daemon::{Daemon, DaemonEnd, DaemonOptions, Reread};
 pub use identity::WorkerName;
 pub use recovery::vacant_slots;

@@ -9,6 +9,7 @@ mod parse;
 mod print;
 mod resolve;
 mod scan;
+mod serialize;
 mod tree;
 mod value;
 

@@ -17,6 +17,8 @@ pub enum Source {
     Option(String),
     /// Found out at start-up, such as the host name.
     Detected,
+    /// A configuration vault of the server, by name.
+    Vault(String),
     /// Text without a file, such as a pasted block.
     Text,
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Source {
             Self::Option(flag) => write!(f, "option {flag}"),
             Self::Detected => f.write_str("detected"),
             Self::Text => f.write_str("text"),
+            Self::Vault(name) => write!(f, "vault `{name}`"),
         }
     }
 }

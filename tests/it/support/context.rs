@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use local_server::{LocalServer, Options, RecordedRequest};
+use local_server::{Edition, LocalServer, Options, RecordedRequest};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -42,7 +42,19 @@ pub(crate) struct TestContext {
 impl TestContext {
     /// The open-source server, with nothing but the queue `default`.
     pub(crate) fn new() -> Self {
-        let server = LocalServer::start_blocking(Options::default()).expect("the server starts");
+        Self::with_server(Options::default())
+    }
+
+    /// The commercial server, as far as api.md describes it.
+    pub(crate) fn enterprise() -> Self {
+        Self::with_server(Options {
+            edition: Edition::Enterprise,
+            ..Options::default()
+        })
+    }
+
+    fn with_server(options: Options) -> Self {
+        let server = LocalServer::start_blocking(options).expect("the server starts");
         let folder = tempfile::Builder::new()
             .prefix("agent-test")
             .tempdir()

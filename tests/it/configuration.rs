@@ -1,0 +1,168 @@
+//! What the configuration does to a worker and its tasks: its sections, the server's vaults, a second reading.
+
+use std::fs;
+
+use super::support::{Agent, Fault, FaultProxy, Script, TestContext, wait_until};
+
+/// The printout of the configuration at the start of a task's console holds this line.
+#[track_caller]
+fn assert_configured(context: &TestContext, task: &str, line: &str) {
+    let console = context.console(task);
+    assert!(
+        console.lines().any(|known| known == line),
+        "{line}\n{console}"
+    );
+}
+
+fn run(context: &TestContext, text: &str) -> String {
+    let task = context.enqueue(Script::shell(text));
+    context.wait_for_status(&task, "completed");
+    task
+}
+
+/// F-090, F-091, F-092, F-095, D-091: worker and task see the variables and the files.
+#[test]
+fn the_sections_reach_worker_and_task() {
+    let context = TestContext::new();
+    let file = context.folder().join("made");
+    context.configure(&format!(
+        "environment {{ FROM_SECTION: yes, OTHER: true, AWS_ACCESS_KEY_ID: x }}
+         files.made {{ path: \"{}\", contents: \"from the section\" }}",
+        file.display()
+    ));
+    let daemon = context.daemon();
+    let variables = "Environment variables set from configuration: ['FROM_SECTION', 'OTHER', 'AWS_ACCESS_KEY_ID']";
+    let saved = format!("Saved [made]: {}", file.display());
+    daemon.wait_for_output("No tasks in Queues");
+    let output = daemon.output();
+    let at = |text: &str| {
+        output
+            .find(text)
+            .unwrap_or_else(|| panic!("no {text} in {output}"))
+    };
+    assert!(at(variables) < at("Creating files from configuration"));
+    assert!(at(&saved) < at("Current configuration ("));
+    assert!(output.contains("\nsdk.aws.s3.key = \n"), "{output}");
+    fs::remove_file(&file).unwrap();
+
+    let task = run(
+        &context,
+        &format!(
+            "echo $FROM_SECTION $OTHER $AWS_ACCESS_KEY_ID; cat {}",
+            file.display()
+        ),
+    );
+    let console = context.console(&task);
+    assert!(
+        console.contains("\nyes True x\nfrom the section"),
+        "{console}"
+    );
+    assert!(
+        console.contains(variables) && console.contains(&saved),
+        "{console}"
+    );
+    assert!(!console.contains("Error"), "{console}");
+}
+
+/// F-010, F-012, F-100, F-101
+#[test]
+fn a_vault_of_the_server_reaches_the_tasks() {
+    let context = TestContext::enterprise();
+    context.configure("agent { git_user: file, git_pass: \"of the file\" }");
+    let vault = "agent { git_user: vault, worker_name: theirs }, environment.FROM_VAULT: there";
+    context.server.add_vault("my vault", vault).unwrap();
+    let daemon = context.daemon();
+    let task = run(&context, "echo $FROM_VAULT");
+    assert!(context.console(&task).contains("\nthere\n"));
+    assert_configured(&context, &task, "agent.git_user = vault");
+    let output = daemon.output();
+    assert!(output.contains("Loaded user vault for user "), "{output}");
+    let ignored = "Ignoring vault value for 'agent.worker_name' (agent config takes precedence), using 'host'";
+    assert!(output.contains(ignored), "{output}");
+    assert!(output.contains("Worker \"host:0\""), "{output}");
+    let requests = context.requests("users.get_vaults");
+    assert_eq!(requests.len(), 1);
+    assert_eq!(
+        requests[0].path,
+        "/users.get_vaults?enabled=true&types=config&types=config"
+    );
+}
+
+/// F-100
+#[test]
+fn vaults_can_be_switched_off() {
+    let context = TestContext::enterprise();
+    context
+        .server
+        .add_vault("v", "agent.git_user: vault")
+        .unwrap();
+    let variable = ("CLEARML_AGENT_DISABLE_VAULT_SUPPORT", "1");
+    let daemon = context.daemon_with(&[variable]);
+    daemon.wait_for_output("No tasks in Queues");
+    assert!(daemon.output().contains("Vault support is disabled\n"));
+    assert!(context.requests("users.get_vaults").is_empty());
+}
+
+/// F-100: the open-source server is not asked.
+#[test]
+fn the_open_source_server_is_not_asked_for_vaults() {
+    let context = TestContext::new();
+    let daemon = context.daemon();
+    daemon.wait_for_output("No tasks in Queues");
+    assert!(context.requests("users.get_vaults").is_empty());
+}
+
+/// F-101
+#[test]
+fn vaults_that_cannot_be_had_are_no_reason_to_end() {
+    let context = TestContext::enterprise();
+    context.configure("api.http.retries { total: 1, status: 1, backoff_factor: 0.01 }");
+    let proxy = FaultProxy::start(&context.server.url());
+    context.configure(&format!("api.api_server: \"{}\"", proxy.url()));
+    proxy.set(|call| {
+        call.starts_with("users.get_vaults")
+            .then_some(Fault::ServerError)
+    });
+    let daemon = context.daemon();
+    daemon.wait_for_output("No tasks in Queues");
+    let output = daemon.output();
+    assert!(output.contains("Failed getting vaults: "), "{output}");
+}
+
+/// F-015
+#[test]
+fn a_changed_configuration_is_for_the_next_task() {
+    let context = TestContext::new();
+    let file = context.home().join("clearml.conf");
+    context.configure("agent { reload_config: true, git_host: one, git_user: deleted }");
+    let text = fs::read_to_string(&file).unwrap();
+    let daemon = context.daemon_with(&[("CLEARML_AGENT__AGENT__GIT_HOST_X", "dynamic")]);
+    let first = run(&context, "true");
+    assert_configured(&context, &first, "agent.git_host = one");
+    let change = |text: &str| {
+        fs::write(&file, text).unwrap();
+        polls(&context, 2);
+    };
+    change("agent { reload_config: true, broken");
+    daemon.wait_for_output("the configuration was not read again: Failed parsing ");
+    change(&text.replace("git_host: one, git_user: deleted", "git_host: two"));
+    let second = run(&context, "true");
+    assert_configured(&context, &second, "agent.git_host = two");
+    assert!(!context.console(&second).contains("agent.git_user"));
+    // The registered variable, the dynamic one and what was found out at the start are still there.
+    assert_configured(&context, &second, "agent.worker_name = host");
+    assert_configured(&context, &second, "agent.git_host_x = dynamic");
+    assert_eq!(said(&daemon), 1);
+}
+
+fn said(daemon: &Agent) -> usize {
+    daemon.output().matches("was not read again").count()
+}
+
+/// Waits until the queues were looked at so many times.
+#[track_caller]
+fn polls(context: &TestContext, times: usize) {
+    let looks = || context.requests("queues.get_next_task").len();
+    let before = looks();
+    assert!(wait_until(|| looks() >= before + times));
+}
