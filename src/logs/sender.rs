@@ -12,8 +12,8 @@ use super::{Batch, LogEvent};
 pub trait EventSink {
     /// Stores the events; asked twice, the server stores them twice.
     fn add(&self, events: &[LogEvent]) -> impl Future<Output = Result<(), SinkError>>;
-    /// The newest events of the task, at least `count` where there are so many.
-    fn newest(&self, count: usize) -> impl Future<Output = Result<Vec<LogEvent>, SinkError>>;
+    /// The events of the task from this time on, whoever wrote them; older ones may be among them.
+    fn since(&self, timestamp: u64) -> impl Future<Output = Result<Vec<LogEvent>, SinkError>>;
 }
 
 /// Why a batch was not acknowledged.
@@ -81,8 +81,6 @@ pub struct Sender<S> {
 impl<S: EventSink> Sender<S> {
     const FIRST_PAUSE: Duration = Duration::from_millis(500);
     const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-    /// More than the batch is read back, since others may write to the log as well.
-    const READ_BACK_MARGIN: usize = 100;
 
     /// A sender to this sink.
     pub fn new(sink: S) -> Self {
@@ -136,16 +134,13 @@ impl<S: EventSink> Sender<S> {
     }
 
     async fn attempt(&self, events: &mut Vec<LogEvent>, doubtful: bool) -> Result<(), SinkError> {
-        if doubtful {
+        let first = events.iter().map(|event| event.timestamp).min();
+        if let (true, Some(first)) = (doubtful, first) {
             // A read that fails leaves the doubt as it was, whatever the reason.
-            let stored = self
-                .sink
-                .newest(events.len() + Self::READ_BACK_MARGIN)
-                .await
-                .map_err(|error| match error {
-                    SinkError::Gone => SinkError::Gone,
-                    error => SinkError::Ambiguous(error.to_string()),
-                })?;
+            let stored = self.sink.since(first).await.map_err(|error| match error {
+                SinkError::Gone => SinkError::Gone,
+                error => SinkError::Ambiguous(error.to_string()),
+            })?;
             events.retain(|event| {
                 !stored.iter().any(|other| {
                     other.timestamp == event.timestamp && other.message == event.message
@@ -205,7 +200,7 @@ mod tests {
             }
         }
 
-        async fn newest(&self, _count: usize) -> Result<Vec<LogEvent>, SinkError> {
+        async fn since(&self, _timestamp: u64) -> Result<Vec<LogEvent>, SinkError> {
             let mut failing = self.failing_reads.borrow_mut();
             if *failing > 0 {
                 *failing -= 1;

@@ -5,6 +5,7 @@
 
 mod masker;
 mod registry;
+mod url;
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use secrecy::ExposeSecret;
 
 pub use masker::Masker;
 pub use registry::{Registry, mask};
+pub use url::register_url_passwords;
 
 /// A value that is never printed: not by `Debug`, not by the redactor's output, not in an error.
 #[derive(Clone)]

@@ -2,6 +2,7 @@
 
 use crate::api;
 use crate::python::TaskRequirements;
+use crate::secrets::register_url_passwords;
 use crate::source::CodeRequest;
 
 /// What a task asks for.
@@ -25,10 +26,36 @@ pub enum DefinitionError {
     NoScript,
 }
 
+/// Makes the passwords in the task's own URLs known to the masker.
+pub(super) fn register_secrets(task: &api::Task) {
+    let script = task.script.iter();
+    let fields =
+        script.flat_map(|script| [&script.repository, &script.binary, &script.entry_point]);
+    for text in fields.flatten() {
+        register_url_passwords(text);
+    }
+    let requirements = task.script.as_ref().map(|script| &script.requirements);
+    let requirements = serde_json::to_value(requirements).unwrap_or_default();
+    register_below(&requirements);
+    if let Some(docker_cmd) = &task.execution.docker_cmd {
+        register_url_passwords(docker_cmd);
+    }
+}
+
+fn register_below(value: &serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => register_url_passwords(text),
+        serde_json::Value::Array(items) => items.iter().for_each(register_below),
+        serde_json::Value::Object(members) => members.values().for_each(register_below),
+        _ => {}
+    }
+}
+
 impl TryFrom<api::Task> for Definition {
     type Error = DefinitionError;
 
     fn try_from(task: api::Task) -> Result<Self, DefinitionError> {
+        register_secrets(&task);
         let script = task.script.ok_or(DefinitionError::NoScript)?;
         let lists = serde_json::to_value(&script.requirements).unwrap_or_default();
         let docker_cmd = task

@@ -192,6 +192,11 @@ impl TaskServer {
     }
 }
 
+/// Log events that are read back at once.
+const READ_BACK: u32 = 500;
+/// The server's limit of a page.
+const LARGEST_READ_BACK: u32 = 8000;
+
 impl EventSink for TaskServer {
     async fn add(&self, events: &[LogEvent]) -> Result<(), SinkError> {
         let wire: Vec<WireEvent<'_>> = events
@@ -223,25 +228,40 @@ impl EventSink for TaskServer {
         Ok(())
     }
 
-    async fn newest(&self, count: usize) -> Result<Vec<LogEvent>, SinkError> {
-        let query = TaskLogQuery {
+    /// Page by page from the newest back, since others may write to the log as well.
+    async fn since(&self, timestamp: u64) -> Result<Vec<LogEvent>, SinkError> {
+        let session = self.session.clone().with_retry(Retry::Never);
+        let mut query = TaskLogQuery {
             task: self.task.clone(),
-            batch_size: u32::try_from(count).unwrap_or(u32::MAX),
+            batch_size: READ_BACK,
             navigate_earlier: true,
             from_timestamp: None,
         };
-        let session = self.session.clone().with_retry(Retry::Never);
-        let page = session
-            .events()
-            .task_log(&query)
-            .await
-            .map_err(|error| sink_error(&error))?;
-        let stored = page.events.into_iter().map(|event| LogEvent {
-            level: Level::Debug,
-            message: event.msg.unwrap_or_default(),
-            timestamp: event.timestamp,
-        });
-        Ok(stored.collect())
+        let mut stored = Vec::new();
+        loop {
+            let page = session.events().task_log(&query).await;
+            let events = page.map_err(|error| sink_error(&error))?.events;
+            let oldest = events.iter().map(|event| event.timestamp).min();
+            let is_full = events.len() >= query.batch_size as usize;
+            stored.extend(events.into_iter().map(|event| LogEvent {
+                level: Level::Debug,
+                message: event.msg.unwrap_or_default(),
+                timestamp: event.timestamp,
+            }));
+            let Some(oldest) = oldest.filter(|oldest| is_full && *oldest >= timestamp) else {
+                return Ok(stored);
+            };
+            // The server begins before this time; the rest of the oldest millisecond must not be missed.
+            let next = Some(oldest + 1);
+            if query.from_timestamp == next {
+                // One millisecond fills a whole page.
+                if query.batch_size >= LARGEST_READ_BACK {
+                    return Ok(stored);
+                }
+                query.batch_size *= 2;
+            }
+            query.from_timestamp = next;
+        }
     }
 }
 

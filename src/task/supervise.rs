@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio_util::sync::CancellationToken;
 
+use super::definition::register_secrets;
 use super::journal::{Journal, Phase};
 use super::launch::Program;
 use super::outcome::{FinalStatus, Outcome, Settlement, StopReason};
@@ -102,13 +103,16 @@ impl Supervision {
         if let Err(error) = become_subreaper() {
             tracing::warn!(%error, "programs that detach themselves may survive their task");
         }
-        let streams = self.streams()?;
         let stop = Stop::default();
         let signals = spawn_local(signals.obey(stop.clone(), self.give_up.clone()));
         let (hold, held) = tokio::sync::watch::channel(None);
         let this = Rc::new(self);
         let finished = CancellationToken::new();
         let stand_in = this.clone().stand_in(hold, finished.clone());
+        if inherited.is_some() {
+            this.learn_secrets().await;
+        }
+        let streams = this.streams()?;
         let outcome = if let Some(outcome) = inherited {
             outcome
         } else {
@@ -174,6 +178,14 @@ impl Supervision {
             }
         });
         inherited
+    }
+
+    /// What the task's own URLs hold was known to the process that died, and must not be in what is left to be sent.
+    async fn learn_secrets(&self) {
+        match self.server.fetch().await {
+            Ok(task) => register_secrets(&task),
+            Err(error) => tracing::debug!(%error, "the task's URLs are not known"),
+        }
     }
 
     fn enter(&self, phase: Phase) {

@@ -310,6 +310,34 @@ fn a_run_whose_supervisors_cannot_start_is_given_up() {
     assert_nothing_left(&running.context);
 }
 
+/// What the task's own URLs hold is masked also by a supervisor that did not prepare the task.
+#[test]
+fn the_next_supervisor_knows_the_tasks_secrets() {
+    let context = TestContext::new();
+    let gate = context.gate("gate");
+    let text = format!(
+        "echo begun; {}; echo it is url-password-1.; sleep 600",
+        gate.wait()
+    );
+    let requirements = json!({ "conda": "x @ https://me:url-password-1@host.example/x.whl" });
+    let task = context.enqueue(Script::shell(&text).with("requirements", requirements));
+    let _daemon = start(&context);
+    context.wait_for_console(&task, "begun");
+    context.server.stop_listening().unwrap();
+    let output = context.journal()["output"].as_str().unwrap().to_owned();
+    gate.open();
+    let is_printed = || fs::read(&output).is_ok_and(|text| text.ends_with(b"url-password-1.\n"));
+    assert!(wait_until(is_printed));
+    send(pid(&context.journal()["supervisor"]), Signal::SIGKILL);
+    context.server.resume().unwrap();
+    context.wait_for_status(&task, "failed");
+    let console = context.console(&task);
+    assert!(
+        console.ends_with(&format!("begun\nit is ****.\n{LOST}")),
+        "{console}"
+    );
+}
+
 /// Every byte that the program printed until then is delivered once.
 #[test]
 fn the_console_of_a_killed_supervisor_is_complete() {
