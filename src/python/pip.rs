@@ -194,9 +194,11 @@ impl<'a> Pip<'a> {
         shown: &[&str],
         shown_flags: Vec<String>,
     ) -> Result<Result<(), FailedCommand>, PythonError> {
-        // Indexes with a password stand in a private file, so that no other user sees them in the process list,
-        // and those of the user's own pip configuration still count.
-        let private = self.private_indexes()?;
+        // What holds a password stands in a private file, so that no other user sees it in the process list,
+        // and the indexes of the user's own pip configuration still count.
+        let (private_packages, packages): (Vec<&str>, Vec<&str>) =
+            packages.iter().partition(|word| is_private(word));
+        let private = self.private_file(&private_packages)?;
         let mut words: Vec<String> = vec![verb.to_owned()];
         words.extend(packages.iter().map(|&package| package.to_owned()));
         words.extend(without_private_indexes(&shown_flags, &self.indexes));
@@ -217,19 +219,15 @@ impl<'a> Pip<'a> {
         )))
     }
 
-    fn private_indexes(&self) -> Result<Option<NamedTempFile>, PythonError> {
-        let private: Vec<&IndexUrl> = self
-            .indexes
-            .iter()
-            .filter(|index| index.is_private())
+    fn private_file(&self, packages: &[&str]) -> Result<Option<NamedTempFile>, PythonError> {
+        let indexes = self.indexes.iter().filter(|index| index.is_private());
+        let lines: Vec<String> = indexes
+            .map(|index| format!("--extra-index-url {}", index.expose()))
+            .chain(packages.iter().map(|&package| package.to_owned()))
             .collect();
-        if private.is_empty() {
+        if lines.is_empty() {
             return Ok(None);
         }
-        let lines: Vec<String> = private
-            .iter()
-            .map(|index| format!("--extra-index-url {}", index.expose()))
-            .collect();
         temporary_file("cached-indexes", &lines.join("\n")).map(Some)
     }
 
@@ -271,6 +269,14 @@ pub(super) fn temporary_file(prefix: &str, text: &str) -> Result<NamedTempFile, 
     file.write_all(text.as_bytes())
         .map_err(PythonError::files("write", file.path()))?;
     Ok(file)
+}
+
+/// True for a link with a user or password.
+fn is_private(word: &str) -> bool {
+    let authority = word
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    authority.is_some_and(|authority| authority.contains('@')) && !word.contains("ssh://")
 }
 
 fn without_private_indexes(flags: &[String], indexes: &[IndexUrl]) -> Vec<String> {
@@ -407,6 +413,25 @@ mod tests {
                 "{id}"
             );
         }
+    }
+
+    /// E-141
+    #[test]
+    fn links_with_a_password_are_private() {
+        let private = [
+            "https://me:pw@h/x.whl",
+            "git+https://token@h/x.git@main#egg=x",
+        ];
+        let public = [
+            "https://h/x.whl",
+            "git+ssh://git@h/x",
+            "six==1.0",
+            "--dest",
+            "/a@b/c",
+            "https://h/a@b",
+        ];
+        assert!(private.iter().all(|word| is_private(word)));
+        assert!(!public.iter().any(|word| is_private(word)));
     }
 
     /// E-141: a password is in a private file, never among the words.

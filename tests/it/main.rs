@@ -20,6 +20,7 @@ mod execute;
 mod lifecycle;
 mod official;
 mod outage;
+mod private_git;
 mod recovery;
 mod sdk;
 mod stop;

@@ -1,0 +1,159 @@
+//! Repositories behind a password, on a real git server by HTTP: who gets which password, and who never sees it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::code::{NO_ENVIRONMENT, Repository};
+use super::support::{GitServer, Script, TestContext, path_with};
+
+const PASSWORD: &str = "p@ss/of git";
+
+/// A private repository and the server that keeps it.
+struct Private {
+    context: TestContext,
+    server: GitServer,
+    commit: String,
+}
+
+impl Private {
+    fn new() -> Self {
+        let context = TestContext::new();
+        let repository = Repository::new(&context, "demo");
+        let commit = repository.commit(&[("main.sh", "echo from the repository")]);
+        let root = context.folder().join("repositories");
+        let server = GitServer::start(&root, "me", PASSWORD);
+        Self {
+            context,
+            server,
+            commit,
+        }
+    }
+
+    fn script(&self) -> Script {
+        Script::shell("")
+            .with("repository", self.server.url("127.0.0.1", "demo/.git"))
+            .with("branch", "master")
+            .with("version_num", self.commit.as_str())
+    }
+
+    /// Runs the task to its end; its status and its console.
+    fn run(&self, script: Script, variables: &[(&str, &str)]) -> (String, String) {
+        let task = self.context.enqueue(script);
+        let all: Vec<_> = [NO_ENVIRONMENT, variables].concat();
+        let mut daemon = self.context.daemon_with(&all);
+        daemon.wait_for_output("DONE: Running task");
+        self.context.wait_for_no_runs();
+        daemon.terminate();
+        assert!(!daemon.output().contains(PASSWORD), "{}", daemon.output());
+        let console = self.context.console(&task);
+        assert!(!console.contains(PASSWORD), "{console}");
+        (self.context.status(&task), console)
+    }
+}
+
+/// A `git` that writes down its arguments and its own environment before it becomes the real one.
+fn watched_git(context: &TestContext) -> (PathBuf, PathBuf) {
+    let (bin, log) = (context.folder().join("bin"), context.folder().join("log"));
+    fs::create_dir_all(&bin).unwrap();
+    let real = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .map(|folder| folder.join("git"))
+        .find(|git| git.is_file())
+        .expect("git is installed");
+    let text = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$@\" >> '{}'\nexec '{}' \"$@\"\n",
+        log.display(),
+        real.display()
+    );
+    fs::write(bin.join("git"), text).unwrap();
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    (bin, log)
+}
+
+/// Files below `folder` that hold any of these texts.
+fn holders(folder: &Path, texts: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(holders(&path, texts));
+        } else {
+            let bytes = fs::read(&path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes);
+            if texts.iter().any(|secret| text.contains(secret)) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// E-050, E-051: the password reaches the server, and no argument, URL, configuration or cache of git.
+#[test]
+fn a_private_repository_is_cloned_with_the_configured_password() {
+    let private = Private::new();
+    let context = &private.context;
+    context.configure(&format!(
+        "agent {{ git_user: me, git_pass: \"{PASSWORD}\" }}"
+    ));
+    let (bin, log) = watched_git(context);
+    let path = path_with(&bin);
+    let (status, console) = private.run(private.script(), &[("PATH", &path)]);
+    assert_eq!(status, "completed", "{console}");
+    assert!(console.contains("\nfrom the repository\n"), "{console}");
+    assert!(
+        private
+            .server
+            .authorizations()
+            .contains(&format!("me:{PASSWORD}"))
+    );
+    let forms = [PASSWORD, "p%40ss%2Fof%20git", "p%40ss"];
+    let arguments = fs::read_to_string(log).unwrap();
+    assert!(arguments.contains("fetch"), "{arguments}");
+    for form in forms {
+        assert!(!arguments.contains(form), "{arguments}");
+    }
+    let folder = context.home().join(".clearml");
+    assert_eq!(holders(&folder, &forms), Vec::<PathBuf>::new());
+}
+
+/// E-045
+#[test]
+fn variables_name_the_user_as_well() {
+    let private = Private::new();
+    let variables = [
+        ("CLEARML_AGENT_GIT_USER", "me"),
+        ("CLEARML_AGENT_GIT_PASS", PASSWORD),
+    ];
+    let (status, console) = private.run(private.script(), &variables);
+    assert_eq!(status, "completed", "{console}");
+}
+
+/// E-052: a password for one host is not given to another that asks for it.
+#[test]
+fn the_password_of_another_host_is_not_sent() {
+    let private = Private::new();
+    let other =
+        format!("agent {{ git_host: git.example.com, git_user: me, git_pass: \"{PASSWORD}\" }}");
+    private.context.configure(&other);
+    let (status, console) = private.run(private.script(), &[]);
+    assert_eq!(status, "failed", "{console}");
+    assert_eq!(private.server.authorizations(), Vec::<String>::new());
+}
+
+/// E-050: nobody is asked for a password that nobody can type, and the reason is named.
+#[test]
+fn a_refused_password_is_a_failure_with_its_reason() {
+    let private = Private::new();
+    private
+        .context
+        .configure("agent { git_user: me, git_pass: \"wrong-password\" }");
+    let (status, console) = private.run(private.script(), &[]);
+    assert_eq!(status, "failed", "{console}");
+    assert!(!console.contains("wrong-password"), "{console}");
+    assert!(
+        console.contains("127.0.0.1") && console.contains("Authentication failed"),
+        "{console}"
+    );
+    assert!(console.contains("hint: "), "{console}");
+}
