@@ -6,7 +6,7 @@ use crate::api::{
     CertificateCheck, Credentials, HttpMethod, Listener, ProxySettings, RetryPolicy, Session,
     SessionEvent, SessionOptions, Trust,
 };
-use crate::settings::{self, ApiSettings, InitialConnect, Settings};
+use crate::settings::{self, ApiSettings, InitialConnect, Settings, env_vars};
 use crate::ui::Printer;
 
 /// How long a command waits for a server that has never answered.
@@ -40,6 +40,14 @@ pub(super) fn session(
     let mut options =
         SessionOptions::new(server, credentials(&api), REFERENCE_VERSION, host_name());
     options.trust = Trust::resolve(certificates(&api), variable);
+    if options.trust.check == CertificateCheck::Off {
+        // A-031
+        tracing::warn!(
+            "InsecureRequestWarning: Certificate verification is disabled! Adding certificate verification is \
+             strongly advised. See: \
+             https://urllib3.readthedocs.io/en/latest/advanced-usage.html#ssl-warnings"
+        );
+    }
     options.proxies = ProxySettings::from_variables(variable);
     options.default_method = method(&api);
     options.retries = retries(&api, patience);
@@ -59,6 +67,28 @@ pub(super) fn session(
         })?;
     options.listener = Some(Listener::new(move |event| announce(event, printer)));
     Ok(Session::new(options)?)
+}
+
+/// Logs in, and says which version of the API was forced on the session (A-004).
+pub(super) async fn log_in(
+    session: &Session,
+    settings: &Settings,
+    printer: Printer,
+) -> Result<(), Failed> {
+    let claims = session.claims().await.map_err(|error| {
+        Failed::new(
+            anyhow::Error::msg(error.startup_text(session.server())),
+            error.hint(),
+        )
+    })?;
+    let forced = settings
+        .environment()
+        .text(&env_vars::FORCE_MAX_API_VERSION)
+        .and_then(|version| version.parse().ok());
+    if forced == Some(claims.api_version) {
+        printer.line(format!("Using forced API version {}", claims.api_version));
+    }
+    Ok(())
 }
 
 /// The machine's name as the server sees it.

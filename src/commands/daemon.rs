@@ -4,7 +4,7 @@ pub(super) use crate::cli::Daemon as Arguments;
 
 use super::connect::{self, Patience};
 use super::{ExitStatus, Failed, options, sections, vaults};
-use crate::api::{ApiError, NameMatch, Queue, QueueId, Session, WorkerId};
+use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Slot, SlotError};
@@ -25,10 +25,7 @@ pub(super) async fn daemon(
         printer.line(notice);
     }
     let session = connect::session(&settings, Patience::Short, printer)?;
-    session
-        .claims()
-        .await
-        .map_err(|error| login_failed(&error, &session))?;
+    connect::log_in(&session, &settings, printer).await?;
     let host_name = connect::host_name();
     let (session, settings) = vaults::apply(session, settings, printer).await?;
     let settings = sections::apply(settings, |line| printer.line(line));
@@ -107,13 +104,6 @@ pub(super) fn worker_name(agent: &AgentSettings, cpu_only: bool) -> WorkerName {
 /// What children get knows who the worker is.
 pub(super) fn named(settings: &Settings, worker: &WorkerId) -> Settings {
     settings.with_detected("agent.worker_id", worker.to_string())
-}
-
-pub(super) fn login_failed(error: &ApiError, session: &Session) -> Failed {
-    Failed::new(
-        anyhow::Error::msg(error.startup_text(session.server())),
-        error.hint(),
-    )
 }
 
 pub(super) fn slot_failed(error: SlotError) -> Failed {

@@ -11,7 +11,7 @@ use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, Patience};
-use super::daemon::{login_failed, named, slot_failed, worker_name};
+use super::daemon::{named, slot_failed, worker_name};
 use super::options::{self, PreparationWishes};
 use super::{ExitStatus, Failed, sections, vaults};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
@@ -54,10 +54,7 @@ pub(super) async fn execute(
         ));
     }
     let session = connect::session(&settings, Patience::Long, printer)?;
-    session
-        .claims()
-        .await
-        .map_err(|error| login_failed(&error, &session))?;
+    connect::log_in(&session, &settings, printer).await?;
     let (session, settings) = vaults::apply(session, settings, printer).await?;
     let settings = sections::apply(settings, |line| printer.line(line));
     let detected = Detected {

@@ -1,4 +1,6 @@
 //! The recorded requirement cases (tests/data/python/requirements-cases.json), by kind.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use serde_json::Value;
 

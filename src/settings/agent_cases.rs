@@ -1,4 +1,6 @@
 //! What the agent makes of its keys and variables.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Loading from files, variables and the command line together.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

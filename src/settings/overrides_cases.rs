@@ -1,4 +1,6 @@
 //! The cases of `tests/data/settings/env-override-cases.json`: variables and files in, configuration out.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,6 @@
 //! `clearml.conf.sample`: read by our parser and by an independent one to the same values.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use super::hocon::{Kind, Object, Source, Value, World, parse};
 use super::{Environment, Settings, layers};

@@ -1,4 +1,6 @@
 //! One table of diffs for both ways of applying them.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::collections::BTreeMap;
 use std::fs;

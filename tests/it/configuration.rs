@@ -64,7 +64,7 @@ fn the_sections_reach_worker_and_task() {
     assert!(!console.contains("Error"), "{console}");
 }
 
-/// F-010, F-012, F-100, F-101
+/// F-010, F-012, F-100, F-101, A-013
 #[test]
 fn a_vault_of_the_server_reaches_the_tasks() {
     let context = TestContext::enterprise();
@@ -165,4 +165,54 @@ fn polls(context: &TestContext, times: usize) {
     let looks = || context.requests("queues.get_next_task").len();
     let before = looks();
     assert!(wait_until(|| looks() >= before + times));
+}
+
+///
+#[test]
+fn a_forced_version_of_the_api_is_said() {
+    let context = TestContext::new();
+    let daemon = context.daemon_with(&[("CLEARML_AGENT_FORCE_MAX_API_VERSION", "2.23")]);
+    daemon.wait_for_output("No tasks in Queues");
+    let output = daemon.output();
+    assert!(
+        output.contains("Using forced API version 2.23\n"),
+        "{output}"
+    );
+    let newer = context.requests("queues.get_all");
+    assert!(newer.iter().all(|request| !request.path.contains("v2.34")));
+}
+
+///
+#[test]
+fn config_opens_no_session() {
+    let context = TestContext::new();
+    let mut config = context.start(&["config"]);
+    assert_eq!(config.wait(), 0, "{}", config.output());
+    assert!(context.server.requests().is_empty());
+}
+
+///
+#[test]
+fn a_certificate_that_is_not_checked_is_a_warning() {
+    let context = TestContext::new();
+    context.configure("api.verify_certificate: false");
+    let daemon = context.daemon();
+    daemon.wait_for_output("No tasks in Queues");
+    let warning = "InsecureRequestWarning: Certificate verification is disabled!";
+    assert_eq!(
+        daemon.output().matches(warning).count(),
+        1,
+        "{}",
+        daemon.output()
+    );
+}
+
+/// the user's netrc is for other programs; here it would replace the token.
+#[test]
+fn netrc_is_not_read_for_the_api() {
+    let context = TestContext::new();
+    let netrc = "machine 127.0.0.1 login other password of-netrc\nmachine localhost login other password of-netrc\n";
+    fs::write(context.home().join(".netrc"), netrc).unwrap();
+    let _daemon = context.daemon();
+    run(&context, "echo works");
 }

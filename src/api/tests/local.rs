@@ -1,4 +1,6 @@
 //! The typed calls against the local server, which checks every field, over TLS and through a proxy.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -1,4 +1,6 @@
 //! Logging in, and keeping the login.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -52,7 +54,7 @@ async fn the_first_call_logs_in_and_later_calls_use_its_token() {
     }
 }
 
-///
+/// one session, one login.
 #[tokio::test]
 async fn many_first_callers_share_one_login() {
     let server = FakeServer::start(|_, _| Reply::ok(&json!({}))).await;

@@ -1,4 +1,6 @@
 //! Tests of the room against small servers in this process.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 mod local;
 mod login;

@@ -1,4 +1,6 @@
 //! Certificates, proxies, connections, compression.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::io::Write;
 use std::net::SocketAddr;

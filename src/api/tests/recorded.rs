@@ -1,4 +1,6 @@
 //! The official agent's recorded calls: ours have the same method, path and body to the byte, and its answers are read.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::future::Future;
 

@@ -1,4 +1,6 @@
 //! Trying again, giving up, being interrupted, and what is said about it.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! A small HTTP server whose answers a test decides request by request, also none at all.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,6 @@
 //! Real environments: made, filled, kept, restored and stopped. Packages come from wheels that the tests write.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::process::Command as StdCommand;
 

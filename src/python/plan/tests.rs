@@ -1,4 +1,6 @@
 //! The recorded cases of requirement handling, without those of torch and conda.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,6 @@
 //! The documents of `tests/data/hocon`: what the official parser makes of each is what ours makes of it.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,6 @@
 //! Properties of the parser: no text makes it panic, and what it prints it reads back.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use proptest::prelude::*;
 

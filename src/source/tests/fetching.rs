@@ -1,4 +1,6 @@
 //! Revisions, mirrors and checkouts.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! The room as a whole: recorded URL cases, and real repositories in temporary folders.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 mod fetching;
 mod network;

@@ -1,4 +1,6 @@
 //! Repositories that only the git program reaches: by a stand-in for ssh, which runs the server's part right here.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,6 @@
 //! Scripts that come with the task, working folders, and forced code.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::fs;
 

@@ -1,4 +1,6 @@
 //! Repositories that cannot be had, and what is said of them.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::fs;
 

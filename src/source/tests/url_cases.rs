@@ -1,5 +1,7 @@
 //! The recorded URL cases of the reference. Where a case is marked as a wart, or a password would go into a URL, the
 //! deliberate outcome stands here.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::collections::BTreeMap;
 

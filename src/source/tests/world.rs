@@ -1,4 +1,6 @@
 //! What the tests work with: a remote repository, an environment folder, an output file.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,6 @@
 //! Lookup, limits and locks of the cache folder.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use serde_json::json;
 
