@@ -30,6 +30,26 @@ pub(super) fn session(
     for notice in &api.notices {
         printer.line(notice);
     }
+    let listener = Listener::new(move |event| announce(event, printer));
+    open(settings, &api, patience, listener)
+}
+
+/// The same for a command whose output is for programs: what there is to say goes to the log.
+pub(super) fn silent_session(settings: &Settings, patience: Patience) -> Result<Session, Failed> {
+    let listener = Listener::new(|event| {
+        if let SessionEvent::Retrying { retry, error, .. } = event {
+            tracing::warn!("Retrying ({retry}): {error}");
+        }
+    });
+    open(settings, &settings.api()?, patience, listener)
+}
+
+fn open(
+    settings: &Settings,
+    api: &ApiSettings,
+    patience: Patience,
+    listener: Listener,
+) -> Result<Session, Failed> {
     let variable = |name: &str| settings.environment().get(name).map(str::to_owned);
     let server = url::Url::parse(&api.host).map_err(|error| {
         Failed::message(
@@ -37,12 +57,11 @@ pub(super) fn session(
             ADDRESS_HINT,
         )
     })?;
-    let mut options =
-        SessionOptions::new(server, credentials(&api), REFERENCE_VERSION, host_name());
-    options.trust = Trust::resolve(certificates(&api), variable);
+    let mut options = SessionOptions::new(server, credentials(api), REFERENCE_VERSION, host_name());
+    options.trust = Trust::resolve(certificates(api), variable);
     options.proxies = ProxySettings::from_variables(variable);
-    options.default_method = method(&api);
-    options.retries = retries(&api, patience);
+    options.default_method = method(api);
+    options.retries = retries(api, patience);
     options.token_threshold = api.token_refresh_threshold;
     options.token_lifetime = api.requested_token_life;
     options.idle_connections = api.http.pool_size;
@@ -57,7 +76,7 @@ pub(super) fn session(
                 Some("`CLEARML_AGENT_FORCE_MAX_API_VERSION` is a version like 2.23"),
             )
         })?;
-    options.listener = Some(Listener::new(move |event| announce(event, printer)));
+    options.listener = Some(listener);
     Ok(Session::new(options)?)
 }
 

@@ -30,6 +30,7 @@ pub(super) async fn supervise(
     let overrides = Overrides::of_file(file);
     let home = environment.get("HOME").unwrap_or("/");
     let settings = Settings::load(environment, Path::new(home), &overrides)?;
+    let settings = options::for_devices(settings, &entry.options);
     let agent = settings.agent()?;
     let give_up = CancellationToken::new();
     let session =
@@ -41,8 +42,7 @@ pub(super) async fn supervise(
         PreparationWishes {
             configuration: entry.configuration.clone(),
             worker: Some(worker.clone()),
-            log_level: "INFO".to_owned(),
-            optimize: 0,
+            options: entry.options.clone(),
             task: None,
         },
     )?;
