@@ -3,8 +3,8 @@
 use super::Failed;
 use crate::REFERENCE_VERSION;
 use crate::api::{
-    CertificateCheck, Credentials, HttpMethod, Listener, ProxySettings, RetryPolicy, Session,
-    SessionEvent, SessionOptions, Trust,
+    ApiError, CertificateCheck, Credentials, HttpMethod, Listener, ProxySettings, RetryPolicy,
+    Session, SessionEvent, SessionOptions, Trust,
 };
 use crate::settings::{self, ApiSettings, InitialConnect, Settings, env_vars};
 use crate::ui::Printer;
@@ -30,6 +30,26 @@ pub(super) fn session(
     for notice in &api.notices {
         printer.line(notice);
     }
+    let listener = Listener::new(move |event| announce(event, printer));
+    open(settings, &api, patience, listener)
+}
+
+/// The same for a command whose output is for programs: what there is to say goes to the log.
+pub(super) fn silent_session(settings: &Settings, patience: Patience) -> Result<Session, Failed> {
+    let listener = Listener::new(|event| {
+        if let SessionEvent::Retrying { retry, error, .. } = event {
+            tracing::warn!("Retrying ({retry}): {error}");
+        }
+    });
+    open(settings, &settings.api()?, patience, listener)
+}
+
+fn open(
+    settings: &Settings,
+    api: &ApiSettings,
+    patience: Patience,
+    listener: Listener,
+) -> Result<Session, Failed> {
     let variable = |name: &str| settings.environment().get(name).map(str::to_owned);
     let server = url::Url::parse(&api.host).map_err(|error| {
         Failed::message(
@@ -37,9 +57,8 @@ pub(super) fn session(
             ADDRESS_HINT,
         )
     })?;
-    let mut options =
-        SessionOptions::new(server, credentials(&api), REFERENCE_VERSION, host_name());
-    options.trust = Trust::resolve(certificates(&api), variable);
+    let mut options = SessionOptions::new(server, credentials(api), REFERENCE_VERSION, host_name());
+    options.trust = Trust::resolve(certificates(api), variable);
     if options.trust.check == CertificateCheck::Off {
         //
         tracing::warn!(
@@ -49,8 +68,8 @@ pub(super) fn session(
         );
     }
     options.proxies = ProxySettings::from_variables(variable);
-    options.default_method = method(&api);
-    options.retries = retries(&api, patience);
+    options.default_method = method(api);
+    options.retries = retries(api, patience);
     options.token_threshold = api.token_refresh_threshold;
     options.token_lifetime = api.requested_token_life;
     options.idle_connections = api.http.pool_size;
@@ -65,8 +84,16 @@ pub(super) fn session(
                 Some("`CLEARML_AGENT_FORCE_MAX_API_VERSION` is a version like 2.23"),
             )
         })?;
-    options.listener = Some(Listener::new(move |event| announce(event, printer)));
+    options.listener = Some(listener);
     Ok(Session::new(options)?)
+}
+
+/// Why a command could not log in.
+pub(super) fn login_failed(error: &ApiError, session: &Session) -> Failed {
+    Failed::new(
+        anyhow::Error::msg(error.startup_text(session.server())),
+        error.hint(),
+    )
 }
 
 /// Logs in, and says which version of the API was forced on the session.
@@ -75,12 +102,8 @@ pub(super) async fn log_in(
     settings: &Settings,
     printer: Printer,
 ) -> Result<(), Failed> {
-    let claims = session.claims().await.map_err(|error| {
-        Failed::new(
-            anyhow::Error::msg(error.startup_text(session.server())),
-            error.hint(),
-        )
-    })?;
+    let claims = session.claims().await;
+    let claims = claims.map_err(|error| login_failed(&error, session))?;
     let forced = settings
         .environment()
         .text(&env_vars::FORCE_MAX_API_VERSION)

@@ -3,7 +3,7 @@
 pub(super) use crate::cli::Daemon as Arguments;
 
 use super::connect::{self, Patience};
-use super::{ExitStatus, Failed, options, sections, vaults};
+use super::{ExitStatus, Failed, options, sections, unavailable, vaults};
 use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
@@ -24,6 +24,10 @@ pub(super) async fn daemon(
     for notice in settings.notices() {
         printer.line(notice);
     }
+    unavailable::check_daemon(&arguments, settings.environment().get("PATH"))?;
+    if arguments.check_bootstrap {
+        printer.line("Nothing to check: this agent needs no bootstrap package");
+    }
     let session = connect::session(&settings, Patience::Short, printer)?;
     connect::log_in(&session, &settings, printer).await?;
     let host_name = connect::host_name();
@@ -35,7 +39,8 @@ pub(super) async fn daemon(
         ..Detected::default()
     };
     let base = settings;
-    let settings = base.completed(&detected);
+    let run = options::run_options(&base, &arguments.tasks, arguments.standalone_mode);
+    let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
     let ids = resolve_queues(&session, &arguments).await?;
     let queues = session.queues().by_ids(&ids).await?;
@@ -46,7 +51,7 @@ pub(super) async fn daemon(
         return Err(unknown_queue(missing.as_str(), &[]));
     }
     let places = options::usable_places(&agent)?;
-    let name = worker_name(&agent, arguments.cpu_only);
+    let name = worker_name(&agent, run.cpu_only);
     let slot = Slot::claim(
         &places.slots,
         |slot| name.worker_id(slot),
@@ -62,10 +67,12 @@ pub(super) async fn daemon(
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
     printer.line(table(&ids, &queues).to_string());
     let reread = {
-        let (slot, worker) = (slot.number as usize, worker.clone());
+        let (slot, worker, run) = (slot.number as usize, worker.clone(), run.clone());
         move || {
-            let settings = base.reread()?.completed(&detected).with_folders(slot);
-            Ok(named(&settings, &worker))
+            let settings = options::for_devices(base.reread()?.completed(&detected), &run);
+            // A file that is just being written may be a good one without its end.
+            settings.api()?;
+            Ok(named(&settings.with_folders(slot), &worker))
         }
     };
     let options = DaemonOptions {
@@ -76,6 +83,7 @@ pub(super) async fn daemon(
             worker: worker.clone(),
             queues: ids.clone(),
             slot: slot.number,
+            options: run,
             arguments: debug.then(|| "--debug".to_owned()).into_iter().collect(),
             settings,
         },
@@ -118,7 +126,7 @@ pub(super) fn slot_failed(error: SlotError) -> Failed {
 
 /// D 2.3
 async fn resolve_queues(session: &Session, arguments: &Arguments) -> Result<Vec<QueueId>, Failed> {
-    if arguments.queue.is_empty() {
+    let Some(names) = &arguments.queue else {
         return match session.queues().default_queue().await {
             Ok(queue) => Ok(vec![queue.id]),
             Err(error) if error.refusal().is_some() => Ok(vec![
@@ -126,9 +134,9 @@ async fn resolve_queues(session: &Session, arguments: &Arguments) -> Result<Vec<
             ]),
             Err(error) => Err(error.into()),
         };
-    }
+    };
     let mut ids = Vec::new();
-    for name in &arguments.queue {
+    for name in names {
         ids.push(resolve_queue(session, name, arguments.create_queue).await?);
     }
     Ok(ids)

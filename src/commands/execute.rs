@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{self, Patience};
 use super::daemon::{named, slot_failed, worker_name};
 use super::options::{self, PreparationWishes};
-use super::{ExitStatus, Failed, sections, vaults};
+use super::{ExitStatus, Failed, sections, unavailable, vaults};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
 use crate::process::{Output, replace_self};
 use crate::python;
@@ -21,7 +21,7 @@ use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Places, Slot, create_temporary};
 use crate::task::{
     CurrentTask, DequeuePolicy, Entry, Failure, FinalStatus, Outcome, PrepareError, RunFolder,
-    Shape, StatusReporter, Supervised, Supervision, TaskServer, fetch_task, take_task,
+    RunOptions, Shape, StatusReporter, Supervised, Supervision, TaskServer, fetch_task, take_task,
 };
 use crate::ui::Printer;
 use crate::worker::{WorkerName, vacant_slots};
@@ -36,6 +36,7 @@ struct Assignment {
     agent: AgentSettings,
     task: TaskId,
     places: Places,
+    run: RunOptions,
 }
 
 /// Runs one task.
@@ -53,6 +54,7 @@ pub(super) async fn execute(
             "name the task with `--id`",
         ));
     }
+    unavailable::check_execute(&arguments, settings.environment().get("PATH"))?;
     let session = connect::session(&settings, Patience::Long, printer)?;
     connect::log_in(&session, &settings, printer).await?;
     let (session, settings) = vaults::apply(session, settings, printer).await?;
@@ -62,7 +64,8 @@ pub(super) async fn execute(
         python_version: python::default_version().await,
         ..Detected::default()
     };
-    let settings = settings.completed(&detected).with_folders(0);
+    let run = options::run_options(&settings, &arguments.tasks, arguments.standalone_mode);
+    let settings = options::for_devices(settings.completed(&detected).with_folders(0), &run);
     let agent = settings.agent()?;
     let places = options::usable_places(&agent)?;
     let task = resolve(&session, &arguments.id).await?;
@@ -72,6 +75,7 @@ pub(super) async fn execute(
         agent,
         task,
         places,
+        run,
     };
     if arguments.disable_monitoring {
         assignment.become_the_program(&arguments, printer).await
@@ -91,7 +95,7 @@ impl Assignment {
     ) -> Result<ExitStatus, Failed> {
         let worker = self.own_worker()?;
         let task = self.take(arguments, &worker, printer).await?;
-        let preparation = options::preparation(&self.settings, self.wishes(arguments, task, None))?;
+        let preparation = options::preparation(&self.settings, self.wishes(task, None))?;
         let server = self.server(&worker);
         let output = Output::stdout()?;
         let interrupted = cancelled_by_interrupt()?;
@@ -126,7 +130,7 @@ impl Assignment {
         arguments: &Arguments,
         printer: Printer,
     ) -> Result<ExitStatus, Failed> {
-        let name = worker_name(&self.agent, arguments.cpu_only);
+        let name = worker_name(&self.agent, self.run.cpu_only);
         let slot = Slot::claim(
             &self.places.slots,
             |slot| name.worker_id(slot),
@@ -210,7 +214,7 @@ impl Assignment {
                 Some((configuration, worker.clone())),
             ),
         };
-        let preparation = options::preparation(&settings, self.wishes(arguments, task, shown))?;
+        let preparation = options::preparation(&settings, self.wishes(task, shown))?;
         let (current, reported) = watch::channel(None);
         let report = options::report(&self.agent, worker.clone(), None);
         let reporter = spawn_local(StatusReporter::new(self.session.clone(), report).run(reported));
@@ -301,6 +305,7 @@ impl Assignment {
             configuration,
             output.clone(),
         );
+        entry.options = self.run.clone();
         if arguments.log_file.is_some() {
             entry.keeps_output = true;
             // What an earlier run has printed stays in the file and is not this task's.
@@ -311,18 +316,12 @@ impl Assignment {
         Ok(run)
     }
 
-    fn wishes(
-        &self,
-        arguments: &Arguments,
-        task: Task,
-        shown: Option<(PathBuf, WorkerId)>,
-    ) -> PreparationWishes {
+    fn wishes(&self, task: Task, shown: Option<(PathBuf, WorkerId)>) -> PreparationWishes {
         let (configuration, worker) = shown.unzip();
         PreparationWishes {
             configuration: configuration.unwrap_or_else(|| self.configuration_file()),
             worker,
-            log_level: arguments.log_level.to_uppercase(),
-            optimize: arguments.optimize,
+            options: self.run.clone(),
             task: Some(Box::new(task)),
         }
     }

@@ -4,9 +4,12 @@ mod config;
 mod connect;
 mod daemon;
 mod execute;
+mod generate;
+mod list;
 mod options;
 mod sections;
 mod supervise;
+mod unavailable;
 mod vaults;
 
 use std::path::Path;
@@ -17,6 +20,7 @@ use tokio::task::LocalSet;
 use crate::REFERENCE_VERSION;
 use crate::api::ApiError;
 use crate::cli::{Cli, Command, GitCredentials};
+use crate::secrets::SecretString;
 use crate::settings::hocon::Kind;
 use crate::settings::{Environment, Overrides, Settings, SettingsError};
 use crate::ui::Printer;
@@ -119,37 +123,49 @@ fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<Exi
         printer.line(Cli::summary());
         return Ok(ExitStatus::SUCCESS);
     };
-    if let Command::Supervise(options) = &command {
-        return block_on(supervise::supervise(&options.journal, environment));
-    }
     let mut overrides = Overrides::of_file(cli.config_file);
-    if let Command::Daemon(daemon::Arguments { git, .. })
-    | Command::Execute(execute::Arguments { git, .. }) = &command
-    {
-        overrides = with_credentials(overrides, git);
+    match &command {
+        Command::Supervise(options) => {
+            return block_on(supervise::supervise(&options.journal, environment));
+        }
+        Command::Generate(options) => return generate::generate(&options.kind, printer),
+        Command::InstallBootstrap(_) => {
+            printer.line("Nothing to install: this agent needs no bootstrap package");
+            return Ok(ExitStatus::SUCCESS);
+        }
+        Command::Build(options) => return Err(unavailable::build(options)),
+        Command::Daemon(options) => overrides = with_credentials(overrides, &options.tasks.git),
+        Command::Execute(options) => overrides = with_credentials(overrides, &options.tasks.git),
+        Command::Config | Command::List(_) => {}
     }
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
     match command {
         Command::Config => Ok(config::config(&settings, printer)),
         Command::Daemon(arguments) => {
-            block_on(daemon::daemon(settings, arguments, cli.debug, printer))
+            block_on(daemon::daemon(settings, *arguments, cli.debug, printer))
         }
         Command::Execute(arguments) => block_on(execute::execute(settings, arguments, printer)),
-        Command::Supervise(_) => Ok(ExitStatus::FAILURE),
+        Command::List(arguments) => block_on(list::list(&settings, &arguments, printer)),
+        Command::Build(_)
+        | Command::Generate(_)
+        | Command::InstallBootstrap(_)
+        | Command::Supervise(_) => Ok(ExitStatus::FAILURE),
     }
 }
 
 /// The command line comes before the configuration and its variables (E-027).
 fn with_credentials(overrides: Overrides, git: &GitCredentials) -> Overrides {
+    let user = git.git_user.as_deref();
+    let password = git.git_pass.as_ref().map(SecretString::expose);
     let options = [
-        ("agent.git_user", &git.git_user, "--git-user"),
-        ("agent.git_pass", &git.git_pass, "--git-pass"),
+        ("agent.git_user", user, "--git-user"),
+        ("agent.git_pass", password, "--git-pass"),
     ];
     options
         .into_iter()
         .fold(overrides, |overrides, (key, value, option)| match value {
-            Some(value) => overrides.with(key, Kind::Text(value.clone()), option),
+            Some(value) => overrides.with(key, Kind::Text(value.to_owned()), option),
             None => overrides,
         })
 }
@@ -182,7 +198,6 @@ fn start_tracing(debug: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secrets::SecretString;
 
     /// E-027, D-020
     #[test]
@@ -197,7 +212,7 @@ mod tests {
         let git = |user: Option<&str>, password: Option<&str>| {
             let given = GitCredentials {
                 git_user: user.map(str::to_owned),
-                git_pass: password.map(str::to_owned),
+                git_pass: password.map(SecretString::new),
             };
             let overrides = with_credentials(Overrides::default(), &given);
             let settings = Settings::load(&environment, home.path(), &overrides).unwrap();

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::Failed;
 use crate::api::{QueueId, Task, WorkerId};
+use crate::cli::TaskOptions;
 use crate::logs::LineRules;
 use crate::python::{CacheOptions, IndexUrl, Optimization, PythonOptions, SkipEnvironment};
 use crate::settings::env_vars;
 use crate::settings::{AgentSettings, GitSettings, PackageManagerKind, Settings};
 use crate::source::{CredentialRules, HostCredentials, SourceOptions, UrlRules};
 use crate::storage::{Places, create_temporary};
-use crate::task::{Preparation, ReportOptions, WatchOptions};
+use crate::task::{Preparation, ReportOptions, RunOptions, WatchOptions};
 
 /// The least time between two looks at idle queues (D-027).
 const LEAST_POLLING: Duration = Duration::from_secs(5);
@@ -24,10 +25,8 @@ pub(super) struct PreparationWishes {
     pub configuration: PathBuf,
     /// The worker's id, below a daemon (E-263).
     pub worker: Option<WorkerId>,
-    /// `--log-level`.
-    pub log_level: String,
-    /// `-O`.
-    pub optimize: u8,
+    /// What the command line says.
+    pub options: RunOptions,
     /// The task, where it has been fetched already.
     pub task: Option<Box<Task>>,
 }
@@ -39,15 +38,21 @@ pub(super) fn preparation(
 ) -> Result<Preparation, Failed> {
     let agent = settings.agent()?;
     let environment = settings.environment();
+    let is_standalone = wishes.options.standalone || agent.standalone_mode;
     let mut exported = settings.applied_variables().to_vec();
-    exported.extend([("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned())]);
+    exported.push(("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned()));
     let mut both = |name: &str, value: &str| {
         exported.push((format!("CLEARML_{name}"), value.to_owned()));
         exported.push((format!("TRAINS_{name}"), value.to_owned()));
     };
-    both("LOG_LEVEL", &wishes.log_level);
+    both("LOG_LEVEL", &wishes.options.log_level);
     if let Some(worker) = &wishes.worker {
         both("WORKER_ID", worker.as_str());
+    }
+    if wishes.options.cpu_only {
+        for name in ["NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"] {
+            exported.push((name.to_owned(), "none".to_owned()));
+        }
     }
     // A child of a worker says which file it got; a command has said so itself.
     let introduction = wishes.worker.as_ref().map(|_| {
@@ -57,13 +62,23 @@ pub(super) fn preparation(
     let introduction = introduction.into_iter().collect();
     Ok(Preparation {
         introduction,
-        source: source(settings, &agent),
-        python: python(settings, &agent),
+        source: SourceOptions {
+            is_standalone,
+            ..source(settings, &agent)
+        },
+        python: PythonOptions {
+            skip: if is_standalone {
+                SkipEnvironment::Standalone
+            } else {
+                skip(settings)
+            },
+            ..python(settings, &agent)
+        },
         variables: environment.clone(),
         configuration: wishes.configuration,
         printout: settings.printout(),
         exported,
-        optimization: match wishes.optimize {
+        optimization: match wishes.options.optimize {
             0 => Optimization::None,
             1 => Optimization::Assertions,
             _ => Optimization::Documentation,
@@ -87,10 +102,37 @@ pub(super) fn watch(agent: &AgentSettings) -> WatchOptions {
 }
 
 /// Between two looks at idle queues (D-027, D-075).
-pub(super) fn polling_interval(agent: &AgentSettings, wanted: u64) -> Duration {
+pub(super) fn polling_interval(agent: &AgentSettings, wanted: i64) -> Duration {
+    let wanted = Duration::from_secs(u64::try_from(wanted).unwrap_or_default());
     agent
         .poll_interval
-        .unwrap_or_else(|| Duration::from_secs(wanted).max(LEAST_POLLING))
+        .unwrap_or_else(|| wanted.max(LEAST_POLLING))
+}
+
+/// What the command line says about running tasks; `CLEARML_CPU_ONLY` is as good as the option (D-074).
+pub(super) fn run_options(
+    settings: &Settings,
+    tasks: &TaskOptions,
+    is_standalone: bool,
+) -> RunOptions {
+    RunOptions {
+        log_level: tasks.log_level.to_uppercase(),
+        optimize: tasks.optimize,
+        standalone: is_standalone,
+        cpu_only: tasks.devices.cpu_only || is_true(settings, &env_vars::CPU_ONLY),
+    }
+}
+
+/// No version of CUDA where no GPU is to be used (D-017).
+pub(super) fn for_devices(settings: Settings, options: &RunOptions) -> Settings {
+    if !options.cpu_only {
+        return settings;
+    }
+    ["agent.cuda_version", "agent.cudnn_version"]
+        .into_iter()
+        .fold(settings, |settings, key| {
+            settings.with_detected(key, "0".to_owned())
+        })
 }
 
 /// Treatment of a console's control characters.
@@ -167,6 +209,7 @@ fn source(settings: &Settings, agent: &AgentSettings) -> SourceOptions {
             .text(&env_vars::FORCE_EXEC_SCRIPT)
             .map(str::to_owned),
         // By number: git starts it from a process of its own, for which `self` would be git.
+        is_standalone: false,
         askpass_program: PathBuf::from(format!("/proc/{}/exe", std::process::id())),
         environment: environment
             .iter()
@@ -239,7 +282,7 @@ fn python(settings: &Settings, agent: &AgentSettings) -> PythonOptions {
             free_space_threshold_gb: cache.free_space_threshold_gb,
             lock_timeout: cache.lock_timeout.map_or(30.0, |limit| limit.as_secs_f64()),
         },
-        skip: skip(settings),
+        skip: SkipEnvironment::No,
         force_task_init: is_true(settings, &env_vars::FORCE_TASK_INIT),
         installer_variables: settings
             .applied_variables()

@@ -11,6 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::settings::hocon::{Kind, Value};
 use crate::settings::{FileEntry, Settings, TargetFormat};
+use crate::ui::{YamlStyle, yaml};
 
 /// Sets the variables and makes the files; each step is said to `say`.
 pub(super) fn apply(settings: Settings, mut say: impl FnMut(String)) -> Settings {
@@ -119,7 +120,10 @@ fn contents(file: &FileEntry) -> Result<Vec<u8>, String> {
     };
     Ok(match file.target {
         TargetFormat::Json => encoded("json", serde_json::to_string_pretty(&value))?,
-        TargetFormat::Yaml => encoded("yaml", serde_json::to_string_pretty(&value))?,
+        TargetFormat::Yaml => serde_json::to_value(&value)
+            .map_err(|error| error.to_string())
+            .and_then(|value| yaml(&value, YamlStyle::Block).map_err(|error| error.to_string()))
+            .map_err(|error| format!("failed encoding to yaml ({error})"))?,
         TargetFormat::Bytes => {
             let path = file.path.as_deref().unwrap_or(Path::new("")).display();
             let reason = "a bytes-like object is required";
@@ -187,6 +191,7 @@ mod tests {
             r#"files {
                 text { path: "$DIR/sub/text", contents: "a\nb" }
                 json { path: "$DIR/json", contents: { a: [1, true] }, target_format: json, mode: "0o600" }
+                yaml { path: "$DIR/yaml", contents: { b: [1, {c: "true"}], a: text }, target_format: yml }
                 number { path: "$DIR/number", contents: 2.0, mode: 640 }
                 bytes { path: "$DIR/bytes", contents: "/w- AB", format: base64, target_format: bytes }
                 decoded { path: "$DIR/decoded", contents: "aGk=", format: base64 }
@@ -197,6 +202,7 @@ mod tests {
             "Creating files from configuration",
             "Saved [text]: DIR/sub/text",
             "Saved [json]: DIR/json",
+            "Saved [yaml]: DIR/yaml",
             "Saved [number]: DIR/number",
             "Saved [bytes]: DIR/bytes",
             "Saved [decoded]: DIR/decoded",
@@ -206,6 +212,7 @@ mod tests {
         let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
         assert_eq!(read("sub/text"), b"a\nb");
         assert_eq!(read("json"), b"{\n  \"a\": [\n    1,\n    true\n  ]\n}");
+        assert_eq!(read("yaml"), b"a: text\nb:\n- 1\n- c: 'true'\n");
         assert_eq!(read("number"), b"2.0");
         assert_eq!(read("bytes"), [0xff, 0x00, 0x01]);
         assert_eq!(read("decoded"), b"hi");

@@ -36,6 +36,7 @@ pub(super) async fn supervise(
         // Nothing will be started any more.
         _ => settings,
     };
+    let settings = options::for_devices(settings, &entry.options);
     let agent = settings.agent()?;
     let give_up = CancellationToken::new();
     let session =
@@ -47,8 +48,7 @@ pub(super) async fn supervise(
         PreparationWishes {
             configuration: entry.configuration.clone(),
             worker: Some(worker.clone()),
-            log_level: "INFO".to_owned(),
-            optimize: 0,
+            options: entry.options.clone(),
             task: None,
         },
     )?;

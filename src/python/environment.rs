@@ -189,7 +189,9 @@ async fn existing(
     let named = match skip {
         SkipEnvironment::Interpreter(path) => Some(path),
         SkipEnvironment::Everything(path) => path.as_ref(),
-        SkipEnvironment::No | SkipEnvironment::ChosenInterpreter => None,
+        SkipEnvironment::No | SkipEnvironment::ChosenInterpreter | SkipEnvironment::Standalone => {
+            None
+        }
     };
     let mut found = None;
     if let Some(path) = named {
@@ -218,9 +220,14 @@ async fn existing(
     };
     let (folder, origin) = match skip {
         SkipEnvironment::Everything(_) => (options.venvs_dir.clone(), Origin::Untouched),
+        SkipEnvironment::Standalone => (options.venvs_dir.join(folder_name), Origin::Untouched),
         _ => (options.venvs_dir.join(folder_name), Origin::Existing),
     };
-    for code in ["task_repository", "code"] {
+    let code_of_others = match skip {
+        SkipEnvironment::Standalone => &[] as &[&str],
+        _ => &["task_repository", "code"],
+    };
+    for code in code_of_others {
         remove(&folder.join(code)).await?;
     }
     fs::create_dir_all(&folder).map_err(PythonError::files("create", &folder))?;

@@ -44,6 +44,8 @@ pub enum SkipEnvironment {
     ChosenInterpreter,
     /// `CLEARML_AGENT_SKIP_PIP_VENV_INSTALL=<interpreter>`: packages go into this one.
     Interpreter(String),
+    /// `--standalone-mode`: the chosen interpreter as it is, and the code that is there (E-029).
+    Standalone,
     /// `CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL`: nothing is made and nothing installed; the interpreter if one is named.
     Everything(Option<String>),
 }

@@ -120,6 +120,8 @@ variables! {
     WORKER_NAME = "CLEARML_WORKER_NAME" | "TRAINS_WORKER_NAME", Text;
     /// Tags of the worker where no `--tags` is given.
     WORKER_TAGS = "CLEARML_WORKER_TAGS", Words;
+    /// Uses no GPU, as `--cpu-only` does.
+    CPU_ONLY = "CLEARML_CPU_ONLY" | "TRAINS_CPU_ONLY" | "CPU_ONLY", Boolean;
     /// CUDA version in place of the detected one.
     CUDA_VERSION = "CLEARML_CUDA_VERSION" | "TRAINS_CUDA_VERSION" | "CUDA_VERSION", Text;
     /// cuDNN version in place of the detected one.

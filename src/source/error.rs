@@ -69,6 +69,9 @@ pub enum SourceError {
     /// `CLEARML_AGENT_FORCE_CODE_DIR` names a folder that is not there (E-074).
     #[error("code folder `{0}` does not exist")]
     CodeFolderMissing(PathBuf),
+    /// Standalone mode, and nobody has put the code there (E-029).
+    #[error("there is no checkout at `{0}`, and `--standalone-mode` fetches none")]
+    PreparedCodeMissing(PathBuf),
     /// The task was stopped.
     #[error("the task was stopped while its code was being prepared")]
     Cancelled,
@@ -185,6 +188,10 @@ impl SourceError {
                 "the uncommitted changes were made on another commit than the one checked out"
                     .to_owned()
             }
+            Self::PreparedCodeMissing(_) => {
+                "run the task once without it on this machine, or put the repository there"
+                    .to_owned()
+            }
             Self::WorkingDirectoryMissing(_) => "check the task's working directory".to_owned(),
             Self::Checkout(error) => return error.hint(),
             Self::Process(ProcessError::Start { .. }) => {
@@ -209,6 +216,7 @@ impl SourceError {
             | Self::WorkingDirectoryMissing(_)
             | Self::OutsideFolder { .. }
             | Self::CodeFolderMissing(_)
+            | Self::PreparedCodeMissing(_)
             | Self::File { .. }
             | Self::Process(_)
             | Self::Cancelled => false,

@@ -67,10 +67,17 @@ impl Preparation<'_> {
     async fn run(&self, environment_folder: &Path) -> Result<Code, SourceError> {
         let repository_folder = environment_folder.join("task_repository");
         let code_folder = environment_folder.join("code");
-        remove_folder(&repository_folder)?;
-        remove_folder(&code_folder)?;
+        if !self.options.is_standalone {
+            remove_folder(&repository_folder)?;
+            remove_folder(&code_folder)?;
+        }
         if self.request.repository.is_empty() {
             return self.without_repository(&code_folder);
+        }
+        if self.options.is_standalone {
+            return self
+                .with_repository(self.prepared_checkout(&repository_folder)?)
+                .await;
         }
         let checkout = self
             .check_out(&repository_folder)
@@ -84,6 +91,28 @@ impl Preparation<'_> {
                 .line(format!("Repository cloning failed: {error}"));
         }
         self.with_repository(checkout?).await
+    }
+
+    /// The checkout that an earlier run has left (E-029).
+    fn prepared_checkout(&self, repository_folder: &Path) -> Result<Checkout, SourceError> {
+        let remote = self
+            .options
+            .rules
+            .resolve(&GitUrl::parse(&self.request.repository));
+        let folder = repository_folder.join(remote.task_url.folder_name());
+        let root = fs::canonicalize(&folder)
+            .map_err(|_| SourceError::PreparedCodeMissing(folder.clone()))?;
+        let commit = git2::Repository::open(&root)
+            .and_then(|repository| Ok(repository.head()?.peel_to_commit()?.id().to_string()))
+            .map_err(SourceError::git("read the checkout that is there"))?;
+        self.output.line(format!("root: {}", root.display()));
+        Ok(Checkout {
+            title: commit.clone(),
+            root,
+            commit,
+            files: Files::Written,
+            has_submodules: false,
+        })
     }
 
     fn check_wanted(&self) -> Result<(), SourceError> {

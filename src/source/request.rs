@@ -30,6 +30,10 @@ pub struct CodeRequest {
 
 /// Settings, as plain values.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the configuration"
+)]
 pub struct SourceOptions {
     /// URL rewriting and credentials.
     pub rules: UrlRules,
@@ -43,6 +47,8 @@ pub struct SourceOptions {
     pub fetch_arguments: Option<Vec<String>>,
     /// `CLEARML_AGENT_GIT_CLONE_VERBOSE` (E-063).
     pub verbose: bool,
+    /// The checkout that is there is used; nothing is fetched or removed (E-029).
+    pub is_standalone: bool,
     /// `CLEARML_AGENT_FORCE_CODE_DIR` (E-074).
     pub force_code_dir: Option<PathBuf>,
     /// `CLEARML_AGENT_FORCE_EXEC_SCRIPT` (E-100).

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::outcome::Outcome;
+use super::run_options::RunOptions;
 use crate::logs::Progress;
 use crate::process::ProcessIdentity;
 use crate::storage::{Places, read_private, temporary_name, write_private};
@@ -70,6 +71,9 @@ pub struct Entry {
     /// The user has named the output file and keeps it (E-028).
     #[serde(default)]
     pub keeps_output: bool,
+    /// What the command line of the agent asked for.
+    #[serde(default)]
+    pub options: RunOptions,
     /// The supervisor, once it lives.
     pub supervisor: Option<ProcessIdentity>,
     /// Where the run is.
@@ -254,6 +258,7 @@ impl Entry {
             configuration,
             output,
             keeps_output: false,
+            options: RunOptions::default(),
             supervisor: None,
             phase: Phase::Pulled,
             progress: Progress::default(),

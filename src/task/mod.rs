@@ -5,6 +5,7 @@ mod journal;
 mod launch;
 mod outcome;
 mod prepare;
+mod run_options;
 mod server;
 mod signals;
 mod stand_in;
@@ -19,6 +20,7 @@ pub use outcome::{ExitLine, FinalStatus, Outcome, Settlement, StopReason};
 pub use prepare::{
     DequeuePolicy, Failure, Preparation, PrepareError, Prepared, fetch_task, take_task,
 };
+pub use run_options::RunOptions;
 pub use server::TaskServer;
 pub use stand_in::StandIn;
 pub use status_reports::{CurrentTask, ReportOptions, StatusReporter};

@@ -2,6 +2,8 @@
 
 mod printer;
 mod table;
+mod yaml;
 
 pub use printer::Printer;
 pub use table::Table;
+pub use yaml::{YamlStyle, yaml};

@@ -14,7 +14,7 @@ use crate::api::{QueueId, WorkerId};
 use crate::process::{ProcessIdentity, start_session};
 use crate::settings::Settings;
 use crate::storage::{Places, create_temporary};
-use crate::task::{Entry, RunFolder};
+use crate::task::{Entry, RunFolder, RunOptions};
 
 /// The first pause before a supervisor that died is replaced.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +40,8 @@ pub struct Nursery {
     pub queues: Vec<QueueId>,
     /// Its slot.
     pub slot: u32,
+    /// How tasks are run, by the command line.
+    pub options: RunOptions,
     /// Global options that supervisors get as well.
     pub arguments: Vec<String>,
 }
@@ -86,6 +88,7 @@ impl Nursery {
         );
         entry.queues = self.queues.iter().map(ToString::to_string).collect();
         entry.slot = self.slot;
+        entry.options = self.options.clone();
         let run = RunFolder::create(&self.places, &entry)?;
         // The task is marked as failed then: nobody must find it here and run it.
         self.adopt(run.clone()).inspect_err(|_| run.remove(&entry))

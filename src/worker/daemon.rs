@@ -75,6 +75,8 @@ pub struct Daemon {
     poller: Poller,
     printer: Printer,
     current: watch::Sender<Option<CurrentTask>>,
+    /// The configuration is read again after each look; a file that is just being written does not end that.
+    reloads: bool,
     /// Why the configuration could not be read again, so that it is said once.
     unreadable: Option<String>,
 }
@@ -107,11 +109,12 @@ impl Daemon {
             options.is_talkative,
         );
         Self {
-            options,
             poller,
             printer: Printer,
             current: watch::Sender::new(None),
+            reloads: options.nursery.settings.is_on("agent.reload_config"),
             unreadable: None,
+            options,
         }
     }
 
@@ -162,7 +165,7 @@ impl Daemon {
 
     /// What has changed in the files is for the next task (F-015); a file that cannot be read changes nothing.
     fn reload(&mut self) {
-        if !self.options.nursery.settings.is_on("agent.reload_config") {
+        if !self.reloads {
             return;
         }
         match (self.options.reread.0)() {

@@ -14,11 +14,13 @@
 
 mod cli;
 mod code;
-mod configuration;
 mod differential;
 mod execute;
+mod layers;
 mod lifecycle;
+mod list;
 mod official;
+mod options;
 mod outage;
 mod private_git;
 mod recovery;

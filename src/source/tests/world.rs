@@ -29,6 +29,7 @@ impl World {
             verbose: false,
             force_code_dir: None,
             force_exec_script: None,
+            is_standalone: false,
             askpass_program: "/bin/false".into(),
             environment: std::env::vars().collect(),
         };

@@ -1,0 +1,72 @@
+//! The types that the command line becomes; their doc comments are the help, the completions and the man pages.
+
+mod build;
+mod daemon;
+mod execute;
+mod generate;
+mod install_bootstrap;
+mod list;
+mod shared;
+mod supervise;
+
+pub use build::Build;
+pub use daemon::Daemon;
+pub use execute::Execute;
+pub use generate::{Generate, Kind as GenerateKind};
+pub use install_bootstrap::InstallBootstrap;
+pub use list::List;
+pub use shared::{Devices, GitCredentials, TaskOptions};
+pub use supervise::Supervise;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueHint};
+
+use super::values;
+
+/// Runs the queued tasks of a ClearML server on this machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "clearml-agent",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    infer_long_args = true,
+    args_override_self = true
+)]
+pub struct Cli {
+    /// Print the version and end
+    #[arg(long)]
+    pub version: bool,
+    /// Configuration file [default: ~/clearml.conf]
+    #[arg(long, value_name = "PATH", value_parser = values::path, value_hint = ValueHint::FilePath)]
+    pub config_file: Option<PathBuf>,
+    /// Say more, on stderr
+    #[arg(long, short)]
+    pub debug: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one task
+    Execute(Execute),
+    /// Make the environment of a task, or an image with it, without running the task
+    Build(Build),
+    /// Print the workers that the server knows
+    List(List),
+    /// Take tasks from queues and run them
+    Daemon(Box<Daemon>),
+    /// Print the configuration that is in force
+    Config,
+    /// For scripts of the official agent: there is no bootstrap package to install
+    InstallBootstrap(InstallBootstrap),
+    /// Write shell completions or man pages
+    #[command(hide = true)]
+    Generate(Generate),
+    /// Supervise one task for a daemon
+    #[command(hide = true)]
+    Supervise(Supervise),
+}

@@ -1,0 +1,28 @@
+//! What the command line says about how a task is run, and the configuration does not.
+
+use serde::{Deserialize, Serialize};
+
+/// Options of `daemon` and `execute` that reach the program; kept in the journal, so that they outlive the worker.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct RunOptions {
+    /// `--log-level` (D-018).
+    pub log_level: String,
+    /// `-O`: how often it was given (D-019).
+    pub optimize: u8,
+    /// `--standalone-mode` (D-035, D-046).
+    pub standalone: bool,
+    /// `--cpu-only` (D-017).
+    pub cpu_only: bool,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            log_level: "INFO".to_owned(),
+            optimize: 0,
+            standalone: false,
+            cpu_only: false,
+        }
+    }
+}
