@@ -31,7 +31,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print the configuration that is in force
-    Config,
+    Config(Config),
     /// Take tasks from queues and run them
     Daemon(Daemon),
     /// Run one task
@@ -39,6 +39,14 @@ pub enum Command {
     /// Supervise one task for a daemon
     #[command(hide = true)]
     Supervise(Supervise),
+}
+
+/// Options of `config`.
+#[derive(Args, Debug)]
+pub struct Config {
+    /// Print what this key means, its value, where that comes from and what it overrides
+    #[arg(long, value_name = "KEY")]
+    pub explain: Option<String>,
 }
 
 /// Options of `daemon`.

@@ -1,14 +1,35 @@
-//! `clearml-agent config`: what is in force (D-330).
+//! `clearml-agent config`: what is in force (D-330), or what one key means and where its value comes from.
 
-use super::ExitStatus;
-use crate::settings::Settings;
+use super::{ExitStatus, Failed, connect};
+pub(super) use crate::cli::Config as Arguments;
+use crate::python;
+use crate::settings::{Detected, Environment, Overrides, Settings};
 use crate::ui::Printer;
 
 /// Prints the configuration; needs neither server nor network.
-pub(super) fn config(settings: &Settings, printer: Printer) -> ExitStatus {
+pub(super) async fn config(
+    settings: &Settings,
+    arguments: &Arguments,
+    environment: &Environment,
+    overrides: &Overrides,
+    printer: Printer,
+) -> Result<ExitStatus, Failed> {
     for notice in settings.notices() {
         printer.line(notice);
     }
+    let settings = settings.completed(&Detected {
+        host_name: connect::host_name(),
+        python_version: python::default_version().await,
+        ..Detected::default()
+    });
+    if let Some(key) = &arguments.explain {
+        for explanation in settings.explain(key, environment, overrides)? {
+            printer.line(explanation.to_string());
+        }
+        return Ok(ExitStatus::SUCCESS);
+    }
     printer.line(settings.printout());
-    ExitStatus::SUCCESS
+    // What would stop every other command is said here too.
+    settings.http()?;
+    Ok(ExitStatus::SUCCESS)
 }

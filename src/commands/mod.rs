@@ -128,8 +128,19 @@ fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<Exi
     }
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
+    if cli.debug {
+        for key in settings.unknown_keys() {
+            printer.note(key.to_string());
+        }
+    }
     match command {
-        Command::Config => Ok(config::config(&settings, printer)),
+        Command::Config(arguments) => block_on(config::config(
+            &settings,
+            &arguments,
+            environment,
+            &overrides,
+            printer,
+        )),
         Command::Daemon(arguments) => {
             block_on(daemon::daemon(settings, arguments, cli.debug, printer))
         }

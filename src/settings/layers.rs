@@ -52,6 +52,9 @@ pub(super) struct Layers {
     pub(super) notices: Vec<String>,
 }
 
+/// Sees the layers grow.
+type Watch<'a> = &'a mut dyn FnMut(&Object);
+
 /// The variables that set a key, each as text (F-070); the other ones have functions of their own.
 const REGISTERED: [(&str, &Variable); 13] = [
     ("api.api_server", &env_vars::API_HOST),
@@ -84,6 +87,16 @@ pub(super) fn load(
     home: &Path,
     overrides: &Overrides,
 ) -> Result<Layers, SettingsError> {
+    load_watched(environment, home, overrides, &mut |_| {})
+}
+
+/// As [`load`]; `after` sees what there is after each layer.
+pub(super) fn load_watched(
+    environment: &Environment,
+    home: &Path,
+    overrides: &Overrides,
+    after: Watch<'_>,
+) -> Result<Layers, SettingsError> {
     let mut environment = environment.clone();
     let named = overrides
         .config_file
@@ -103,6 +116,7 @@ pub(super) fn load(
     }
     let found = files::discover(&environment, home)?;
     let mut root = DEFAULTS.clone();
+    after(&root);
     for (section, path) in &found.sections {
         let object = parse_file(path, &environment)?;
         let object = section.iter().rev().fold(object, |object, key| {
@@ -110,11 +124,13 @@ pub(super) fn load(
             Object::from([(key.clone(), Value::new(Kind::Object(object), origin))])
         });
         merge(&mut root, object);
+        after(&root);
     }
     for path in &found.files {
         merge(&mut root, parse_file(path, &environment)?);
+        after(&root);
     }
-    finish(&mut root, &environment, overrides)?;
+    finish(&mut root, &environment, overrides, after)?;
     Ok(Layers {
         root,
         environment,
@@ -127,7 +143,7 @@ pub(super) fn load(
 pub(super) fn from_text(text: &str, environment: &Environment) -> Result<Layers, SettingsError> {
     let mut root = DEFAULTS.clone();
     merge(&mut root, parse_text(text, Source::Text, environment)?);
-    finish(&mut root, environment, &Overrides::default())?;
+    finish(&mut root, environment, &Overrides::default(), &mut |_| {})?;
     Ok(Layers {
         root,
         environment: environment.clone(),
@@ -151,8 +167,9 @@ fn finish(
     root: &mut Object,
     environment: &Environment,
     overrides: &Overrides,
+    after: Watch<'_>,
 ) -> Result<(), SettingsError> {
-    apply_dynamic(root, environment)?;
+    apply_dynamic(root, environment, after)?;
     // The older name of the server, for programs that still read it (F-016).
     let derives_host = value(root, "api.host").is_none_or(Value::is_null);
     let has_host = value(root, "api.api_server").is_some();
@@ -167,9 +184,11 @@ fn finish(
         }
     }
     apply_registered(root, environment)?;
+    after(root);
     for (key, value) in &overrides.values {
         set(root, key, value.clone());
     }
+    after(root);
     if derives_host
         && has_host
         && let Some(server) = value(root, "api.api_server").cloned()
@@ -180,7 +199,11 @@ fn finish(
 }
 
 /// `CLEARML_AGENT__A__B=text` is a document `a.b: text` of its own (F-080 to F-083).
-fn apply_dynamic(root: &mut Object, environment: &Environment) -> Result<(), SettingsError> {
+fn apply_dynamic(
+    root: &mut Object,
+    environment: &Environment,
+    after: Watch<'_>,
+) -> Result<(), SettingsError> {
     for (name, text) in environment.iter() {
         let Some(path) = name.strip_prefix(DYNAMIC_PREFIX) else {
             continue;
@@ -189,6 +212,7 @@ fn apply_dynamic(root: &mut Object, environment: &Environment) -> Result<(), Set
         let source = Source::Variable(name.to_owned());
         let object = parse_text(&format!("{path}: {text}"), source, environment)?;
         merge(root, object);
+        after(root);
     }
     Ok(())
 }

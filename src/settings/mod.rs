@@ -13,6 +13,7 @@ mod layers;
 mod lookup;
 mod packages;
 mod printout;
+pub mod schema;
 mod start;
 
 #[cfg(test)]
@@ -78,6 +79,25 @@ impl Settings {
     pub fn from_text(text: &str, environment: &Environment) -> Result<Self, SettingsError> {
         let home = environment.get("HOME").unwrap_or("/home/user").into();
         Ok(Self::new(layers::from_text(text, environment)?, home))
+    }
+
+    /// What each layer made of a key, from weak to strong; for [`Settings::explain`].
+    fn history(
+        &self,
+        key: &str,
+        environment: &Environment,
+        overrides: &Overrides,
+    ) -> Result<Vec<Value>, SettingsError> {
+        let mut history: Vec<Value> = Vec::new();
+        layers::load_watched(environment, self.home(), overrides, &mut |root| {
+            let last = history.last();
+            if let Some(value) = layers::value(root, key)
+                && last.is_none_or(|last| last.origin != value.origin || last.kind != value.kind)
+            {
+                history.push(value.clone());
+            }
+        })?;
+        Ok(history)
     }
 
     fn new(layers: layers::Layers, home: PathBuf) -> Self {

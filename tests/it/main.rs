@@ -14,6 +14,7 @@
 
 mod cli;
 mod code;
+mod configuration;
 mod differential;
 mod execute;
 mod lifecycle;
