@@ -127,21 +127,3 @@ fn the_agent_accepts_the_sample() {
     assert_eq!(user.kind, Kind::Text(String::new()));
     assert!(on.contains_key("environment"));
 }
-
-/// Why the independent parser does not read users' files: docs/configuration.md.
-#[test]
-fn the_hocon_crate_loses_what_users_write() {
-    let text = "api { api_server: https://api.clear.ml }\nagent { worker_name: here }";
-    let lenient = hocon::HoconLoader::new()
-        .load_str(text)
-        .and_then(hocon::HoconLoader::hocon)
-        .expect("it reports no error");
-    assert_eq!(lenient["agent"]["worker_name"].as_string(), None);
-    assert!(hocon::HoconLoader::new().strict().load_str(text).is_err());
-    let ours = Settings::from_text(text, &Environment::default()).expect("good");
-    assert_eq!(ours.text("agent.worker_name").as_deref(), Some("here"));
-    assert_eq!(
-        ours.text("api.api_server").as_deref(),
-        Some("https://api.clear.ml")
-    );
-}

@@ -15,6 +15,7 @@
 mod cli;
 mod code;
 mod configuration;
+mod dialect;
 mod differential;
 mod execute;
 mod lifecycle;
