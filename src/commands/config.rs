@@ -17,9 +17,15 @@ pub(super) async fn config(
     for notice in settings.notices() {
         printer.line(notice);
     }
+    let search_path = settings.environment().get("PATH").unwrap_or_default();
+    let python_version = match python::version_by_name(search_path) {
+        Some(version) => Some(version),
+        None if settings.filled_text("agent.default_python").is_some() => None,
+        None => python::default_version().await,
+    };
     let settings = settings.completed(&Detected {
         host_name: connect::host_name(),
-        python_version: python::default_version().await,
+        python_version,
         ..Detected::default()
     });
     if let Some(key) = &arguments.explain {

@@ -67,9 +67,14 @@ impl Explanation {
             !is_gap && value.is_none_or(|value| value.origin != past.origin)
         });
         for past in covered {
-            let text = settings.printout_of(path, Some(past)).join(", ");
-            let text = text.strip_prefix(&format!("{path} = ")).unwrap_or(&text);
-            let text = if text.is_empty() { "nothing" } else { text };
+            let parts = settings.printout_of(path, Some(past));
+            let short = |line: &String| {
+                line[path.len()..]
+                    .trim_start_matches([' ', '=', '.'])
+                    .to_owned()
+            };
+            let text = parts.iter().map(short).collect::<Vec<_>>().join(", ");
+            let text = if text.is_empty() { "nothing" } else { &text };
             add("overrides", &format!("{text} ({})", past.origin));
         }
         match row {
@@ -212,6 +217,19 @@ mod tests {
             told.contains("\nagent.vcs_cache.clone_on_pull_fail is not set\n"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_list_is_told_as_it_is_printed() {
+        let variables = [("CLEARML_AGENT__AGENT__GIT_FETCH_ARGS", "[\"--all\"]")];
+        let told = explained("agent.git_fetch_args", &variables).expect("known");
+        assert!(
+            told.starts_with("agent.git_fetch_args.0 = --all\n  from:"),
+            "{told}"
+        );
+        let overridden =
+            "\n  overrides: 0 = --all, 1 = --tags, 2 = --recurse-submodules (built-in default)\n";
+        assert!(told.contains(overridden), "{told}");
     }
 
     #[test]
