@@ -12,7 +12,7 @@ mod words;
 mod cases;
 
 pub use arguments::{
-    Build, Cli, Command, Daemon, Devices, Execute, Generate, GenerateKind, GitCredentials,
+    Build, Cli, Command, Config, Daemon, Devices, Execute, Generate, GenerateKind, GitCredentials,
     InstallBootstrap, List, Supervise, TaskOptions,
 };
 pub use generated::{ManPage, completions, man_pages};

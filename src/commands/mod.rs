@@ -136,12 +136,17 @@ fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<Exi
         Command::Build(options) => return Err(unavailable::build(options)),
         Command::Daemon(options) => overrides = with_credentials(overrides, &options.tasks.git),
         Command::Execute(options) => overrides = with_credentials(overrides, &options.tasks.git),
-        Command::Config | Command::List(_) => {}
+        Command::Config(_) | Command::List(_) => {}
     }
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
+    if cli.debug {
+        for key in settings.unknown_keys() {
+            printer.note(key.to_string());
+        }
+    }
     match command {
-        Command::Config => Ok(config::config(&settings, printer)),
+        Command::Config(arguments) => block_on(config::config(&settings, &arguments, printer)),
         Command::Daemon(arguments) => {
             block_on(daemon::daemon(settings, *arguments, cli.debug, printer))
         }

@@ -38,7 +38,7 @@ pub use launch::{
     BinaryKind, LaunchCommand, LaunchRequest, Optimization, Runner, ShellBinary, Variables,
     binary_kind, command_line, find_shell, nbconvert_command,
 };
-pub use machine::default_version;
+pub use machine::{default_version, version_by_name};
 pub use options::{CacheOptions, PythonOptions, PythonRequest, SkipEnvironment};
 pub use python_path::{PathParts, REMOVED_VARIABLES, io_encoding, python_path, shell_variables};
 pub use report::Report;

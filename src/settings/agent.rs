@@ -274,6 +274,7 @@ impl Settings {
     /// The agent's own settings; fails on values of a wrong type and on registered variables that are no boolean (F-072).
     pub fn agent(&self) -> Result<AgentSettings, SettingsError> {
         let environment = self.environment();
+        environment.check_booleans()?;
         let seconds = |key, default| -> Result<Duration, SettingsError> {
             Ok(self.seconds(key)?.unwrap_or(Duration::from_secs(default)))
         };
@@ -312,8 +313,7 @@ impl Settings {
             }),
             standalone_mode: self.is_on("agent.standalone_mode"),
             propagate_exit_code: environment
-                .boolean(&env_vars::PROPAGATE_EXITCODE)
-                .unwrap_or_default()
+                .lenient(&env_vars::PROPAGATE_EXITCODE)
                 .unwrap_or(false),
             git: self.git()?,
             python_binary: self.filled_text("agent.python_binary"),

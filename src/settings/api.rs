@@ -130,15 +130,15 @@ impl Settings {
     /// What a connection needs. Fails where no server or no credentials are known, and on values that cannot be used.
     pub fn api(&self) -> Result<ApiSettings, SettingsError> {
         let environment = self.environment();
-        let mut notices = Vec::new();
-        let host = self.api_host(&mut notices)?;
+        let mut notices = self.environment().session_notices();
+        let host = self.api_host()?;
         let credentials = self.credentials(&host, &mut notices)?;
         let requested = self.seconds("api.auth.request_token_expiration_sec")?;
         Ok(ApiSettings {
             web_server: self.server("api.web_server", &host, "app", "8080"),
             files_server: self.server("api.files_server", &host, "files", "8081"),
             credentials,
-            certificates: self.certificates(&mut notices),
+            certificates: self.certificates(),
             http: self.http()?,
             token_refresh_threshold: self
                 .seconds("api.auth.token_expiration_threshold_sec")?
@@ -154,7 +154,7 @@ impl Settings {
     }
 
     /// The variables are in the layers already.
-    fn api_host(&self, notices: &mut Vec<String>) -> Result<String, SettingsError> {
+    fn api_host(&self) -> Result<String, SettingsError> {
         let host = ["api.api_server", "api.host"]
             .into_iter()
             .find_map(|key| self.filled_text(key));
@@ -162,12 +162,10 @@ impl Settings {
             return Ok(host.trim().trim_matches('/').to_owned());
         }
         let environment = self.environment();
-        match environment.boolean(&env_vars::NO_DEFAULT_SERVER) {
-            Ok(Some(false)) => return Ok(DEMO_SERVER.to_owned()),
-            Ok(_) => {}
-            Err(error) => notices.push(error.notice()),
+        match environment.lenient(&env_vars::NO_DEFAULT_SERVER) {
+            Some(false) => Ok(DEMO_SERVER.to_owned()),
+            _ => Err(SettingsError::NoConfiguration),
         }
-        Err(SettingsError::NoConfiguration)
     }
 
     fn credentials(
@@ -219,14 +217,9 @@ impl Settings {
             .then(|| host.replacen(":8008", &format!(":{port}"), 1))
     }
 
-    fn certificates(&self, notices: &mut Vec<String>) -> CertificateCheck {
+    fn certificates(&self) -> CertificateCheck {
         let environment = self.environment();
-        let from_variable = environment
-            .boolean(&env_vars::API_HOST_VERIFY_CERT)
-            .unwrap_or_else(|error| {
-                notices.push(error.notice());
-                None
-            });
+        let from_variable = environment.lenient(&env_vars::API_HOST_VERIFY_CERT);
         let key = "api.verify_certificate";
         let own_bundle = match self.value(key).map(|value| &value.kind) {
             Some(Kind::Text(text)) if truth(text).is_none() => self.path(key),
@@ -245,7 +238,8 @@ impl Settings {
         }
     }
 
-    fn http(&self) -> Result<HttpSettings, SettingsError> {
+    /// Requests and retries; fails on values that cannot be used.
+    pub fn http(&self) -> Result<HttpSettings, SettingsError> {
         let size = |key| -> Result<Option<usize>, SettingsError> {
             Ok(self
                 .integer(key)?

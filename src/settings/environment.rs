@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::env_vars::Variable;
+use super::env_vars::{self, Variable, VariableKind};
+use super::schema::State;
 
 /// Variables as they were at one moment. Cheap to clone; nothing changes it from outside.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -77,6 +78,34 @@ impl Environment {
             variable: name,
             word: word.to_owned(),
         })
+    }
+
+    /// As [`Self::boolean`], and another word counts as no word (F-072, second family); [`Self::session_notices`] tells of it.
+    pub fn lenient(&self, variable: &Variable) -> Option<bool> {
+        self.boolean(variable).unwrap_or_default()
+    }
+
+    /// What to tell when a session begins: the lenient booleans that hold another word (F-072, second family).
+    pub fn session_notices(&self) -> Vec<String> {
+        let lenient = env_vars::ALL
+            .iter()
+            .filter(|variable| variable.kind == VariableKind::SessionBoolean);
+        lenient
+            .filter_map(|variable| self.boolean(variable).err())
+            .map(|error| error.notice())
+            .collect()
+    }
+
+    /// Fails on a boolean that is in use and holds another word (F-072, first family), so that it is told at the start, not
+    /// in the middle of a task.
+    pub fn check_booleans(&self) -> Result<(), InvalidTruth> {
+        let strict = env_vars::ALL.iter().filter(|variable| {
+            variable.kind == VariableKind::Boolean && variable.state == State::InUse
+        });
+        for variable in strict {
+            self.boolean(variable)?;
+        }
+        Ok(())
     }
 
     /// True where the variable holds any text, even `0` (F-072, third family).
@@ -189,6 +218,28 @@ mod tests {
             error.notice(),
             "Environment configuration: invalid value CLEARML_API_VERBOSE=maybe: invalid truth value 'maybe'"
         );
+    }
+
+    /// F-072
+    #[test]
+    fn each_family_has_its_way_with_other_words() {
+        let environment = Environment::from([
+            ("CLEARML_AGENT_PROPAGATE_EXITCODE", "maybe"),
+            ("CLEARML_DOCKER_SKIP_GPUS_FLAG", "0"),
+        ]);
+        let notice = "Environment configuration: invalid value CLEARML_AGENT_PROPAGATE_EXITCODE=maybe: \
+                      invalid truth value 'maybe'";
+        assert_eq!(environment.session_notices(), [notice]);
+        assert_eq!(environment.lenient(&env_vars::PROPAGATE_EXITCODE), None);
+        assert!(environment.is_set(&env_vars::DOCKER_SKIP_GPUS_FLAG));
+        environment.check_booleans().expect("no strict one is set");
+        let strict = environment.with("CLEARML_AGENT_FORCE_TASK_INIT", "maybe");
+        let error = strict
+            .check_booleans()
+            .expect_err("a strict one holds another word");
+        assert_eq!(error.to_string(), "invalid truth value 'maybe'");
+        assert_eq!(error.variable, "CLEARML_AGENT_FORCE_TASK_INIT");
+        assert_eq!(strict.session_notices(), [notice]);
     }
 
     /// F-073

@@ -70,6 +70,14 @@ pub enum SettingsError {
         /// What it may be.
         expected: &'static str,
     },
+    /// A key that is to be explained and that nobody knows.
+    #[error("unknown key {key}")]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The known one that it looks most like.
+        nearest: Option<&'static str>,
+    },
     /// `TRAINS_ENV` names no environment (F-006).
     #[error("Invalid environment {0}")]
     InvalidEnvironment(String),
@@ -100,6 +108,10 @@ impl SettingsError {
             Self::InvalidEnvironment(_) => {
                 Some("TRAINS_ENV is one of default, demo, local".to_owned())
             }
+            Self::UnknownKey { nearest, .. } => Some(match nearest {
+                Some(key) => format!("did you mean {key}?"),
+                None => "docs/configuration.md lists all keys".to_owned(),
+            }),
             Self::WrongType { .. } | Self::InvalidVariable { .. } => None,
         }
     }

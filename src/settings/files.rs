@@ -28,10 +28,25 @@ pub(super) struct Discovery {
 
 /// Looks for the configuration files (F-002 to F-006). A file that is not there is no error (F-004).
 pub(super) fn discover(environment: &Environment, home: &Path) -> Result<Discovery, SettingsError> {
-    let mut discovery = Discovery {
-        sections: folder_files(environment, home)?,
-        ..Discovery::default()
-    };
+    let mut told = Vec::new();
+    let sections = folder_files(environment, home, &mut told)?;
+    let mut discovery = user_files(environment, home);
+    discovery.sections = sections;
+    if environment.is_set(&env_vars::CONFIG_VERBOSE) {
+        told.extend(discovery.files.iter().map(|path| loading(path)));
+        discovery.notices.extend(told);
+    }
+    Ok(discovery)
+}
+
+/// F-007
+fn loading(path: &Path) -> String {
+    format!("Loading config from file {}", path.display())
+}
+
+/// The files of the user's folder, or the one that is named instead (F-002, F-003).
+fn user_files(environment: &Environment, home: &Path) -> Discovery {
+    let mut discovery = Discovery::default();
     // The value is used as given, blanks included: it is a path and is printed.
     let named = env_vars::CONFIG_FILE
         .names()
@@ -45,7 +60,7 @@ pub(super) fn discover(environment: &Environment, home: &Path) -> Result<Discove
         if path.is_file() {
             discovery.files.push(path);
         }
-        return Ok(discovery);
+        return discovery;
     }
     let [legacy, current] = [LEGACY_FILE_NAME, FILE_NAME].map(|name| home.join(name));
     discovery.location = [&current, &legacy]
@@ -56,7 +71,7 @@ pub(super) fn discover(environment: &Environment, home: &Path) -> Result<Discove
         .into_iter()
         .filter(|path| path.is_file())
         .collect();
-    Ok(discovery)
+    discovery
 }
 
 /// The file that `--config-file` names: variables and `~` replaced, absolute (F-005).
@@ -127,10 +142,12 @@ fn expand_variables(text: &str, environment: &Environment) -> String {
     out
 }
 
-/// The files of `CLEARML_CONFIG_PATH`: below `default`, then below the chosen environment (F-006).
+/// The files of `CLEARML_CONFIG_PATH`: below `default`, then below the chosen environment (F-006). What is found where
+/// is told as F-007 has it.
 fn folder_files(
     environment: &Environment,
     home: &Path,
+    told: &mut Vec<String>,
 ) -> Result<Vec<(Vec<String>, PathBuf)>, SettingsError> {
     let chosen = environment
         .text(&env_vars::CONFIG_ENVIRONMENT)
@@ -138,14 +155,24 @@ fn folder_files(
     if !["default", "demo", "local"].contains(&chosen) {
         return Err(SettingsError::InvalidEnvironment(chosen.to_owned()));
     }
+    told.push(format!("Config env:{chosen}"));
     let Some(folder) = environment.text(&env_vars::CONFIG_PATH) else {
         return Ok(Vec::new());
     };
     let folder = expand_home(folder, home);
     let mut found = Vec::new();
-    collect(&folder.join("default"), &[], &mut found);
-    if chosen != "default" {
-        collect(&folder.join(chosen), &[], &mut found);
+    let other = Some(chosen).filter(|chosen| *chosen != "default");
+    for name in ["default"].into_iter().chain(other) {
+        let folder = folder.join(name);
+        let before = found.len();
+        let says = if folder.is_dir() {
+            "Loading config from"
+        } else {
+            "No config in"
+        };
+        told.push(format!("{says} {}", folder.display()));
+        collect(&folder, &[], &mut found);
+        told.extend(found[before..].iter().map(|(_, path)| loading(path)));
     }
     Ok(found)
 }

@@ -64,6 +64,9 @@ pub(super) struct Layers {
     pub(super) notices: Vec<String>,
 }
 
+/// Sees the layers grow.
+type Watch<'a> = &'a mut dyn FnMut(&Object);
+
 /// The variables that set a key, each as text (F-070); the other ones have functions of their own.
 const REGISTERED: [(&str, &Variable); 13] = [
     ("api.api_server", &env_vars::API_HOST),
@@ -92,6 +95,11 @@ const BEATEN_BY_OPTION: [(&str, &Variable); 2] = [
 
 /// Reads everything (F-010).
 pub(super) fn load(recipe: &Recipe) -> Result<Layers, SettingsError> {
+    load_watched(recipe, &mut |_| {})
+}
+
+/// As [`load`]; `after` sees what there is after each layer.
+pub(super) fn load_watched(recipe: &Recipe, after: Watch<'_>) -> Result<Layers, SettingsError> {
     let Recipe {
         environment,
         home,
@@ -100,7 +108,7 @@ pub(super) fn load(recipe: &Recipe) -> Result<Layers, SettingsError> {
         ..
     } = recipe;
     if let Some(text) = text {
-        return from_text(text, recipe);
+        return from_text(text, recipe, after);
     }
     let mut environment = environment.clone();
     let named = overrides
@@ -121,6 +129,7 @@ pub(super) fn load(recipe: &Recipe) -> Result<Layers, SettingsError> {
     }
     let found = files::discover(&environment, home)?;
     let mut root = DEFAULTS.clone();
+    after(&root);
     for (section, path) in &found.sections {
         let object = parse_file(path, &environment)?;
         let object = section.iter().rev().fold(object, |object, key| {
@@ -128,11 +137,13 @@ pub(super) fn load(recipe: &Recipe) -> Result<Layers, SettingsError> {
             Object::from([(key.clone(), Value::new(Kind::Object(object), origin))])
         });
         merge(&mut root, object);
+        after(&root);
     }
     for path in &found.files {
         merge(&mut root, parse_file(path, &environment)?);
+        after(&root);
     }
-    finish(&mut root, &environment, recipe)?;
+    finish(&mut root, &environment, recipe, after)?;
     Ok(Layers {
         root,
         environment,
@@ -141,11 +152,11 @@ pub(super) fn load(recipe: &Recipe) -> Result<Layers, SettingsError> {
     })
 }
 
-fn from_text(text: &str, recipe: &Recipe) -> Result<Layers, SettingsError> {
+fn from_text(text: &str, recipe: &Recipe, after: Watch<'_>) -> Result<Layers, SettingsError> {
     let environment = &recipe.environment;
     let mut root = DEFAULTS.clone();
     merge(&mut root, parse_text(text, Source::Text, environment)?);
-    finish(&mut root, environment, recipe)?;
+    finish(&mut root, environment, recipe, after)?;
     Ok(Layers {
         root,
         environment: environment.clone(),
@@ -169,8 +180,9 @@ fn finish(
     root: &mut Object,
     environment: &Environment,
     recipe: &Recipe,
+    after: Watch<'_>,
 ) -> Result<(), SettingsError> {
-    apply_dynamic(root, environment)?;
+    apply_dynamic(root, environment, after)?;
     // The older name of the server, for programs that still read it (F-016).
     let derives_host = value(root, "api.host").is_none_or(Value::is_null);
     let has_host = value(root, "api.api_server").is_some();
@@ -186,11 +198,14 @@ fn finish(
     }
     for vault in &recipe.vaults {
         merge(root, vault.clone());
+        after(root);
     }
     apply_registered(root, environment)?;
+    after(root);
     for (key, value) in &recipe.overrides.values {
         set(root, key, value.clone());
     }
+    after(root);
     if derives_host
         && has_host
         && let Some(server) = value(root, "api.api_server").cloned()
@@ -201,7 +216,11 @@ fn finish(
 }
 
 /// `CLEARML_AGENT__A__B=text` is a document `a.b: text` of its own (F-080 to F-083).
-fn apply_dynamic(root: &mut Object, environment: &Environment) -> Result<(), SettingsError> {
+fn apply_dynamic(
+    root: &mut Object,
+    environment: &Environment,
+    after: Watch<'_>,
+) -> Result<(), SettingsError> {
     for (name, text) in environment.iter() {
         let Some(path) = name.strip_prefix(DYNAMIC_PREFIX) else {
             continue;
@@ -210,6 +229,7 @@ fn apply_dynamic(root: &mut Object, environment: &Environment) -> Result<(), Set
         let source = Source::Variable(name.to_owned());
         let object = parse_text(&format!("{path}: {text}"), source, environment)?;
         merge(root, object);
+        after(root);
     }
     Ok(())
 }

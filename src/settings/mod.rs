@@ -13,6 +13,7 @@ mod layers;
 mod lookup;
 mod packages;
 mod printout;
+pub mod schema;
 mod sections;
 mod start;
 mod vault;
@@ -104,6 +105,20 @@ impl Settings {
             settings = settings.with_variables(self.0.applied.clone());
         }
         Ok(settings)
+    }
+
+    /// What each layer made of a key, from weak to strong; for [`Settings::explain`].
+    fn history(&self, key: &str) -> Result<Vec<Value>, SettingsError> {
+        let mut history: Vec<Value> = Vec::new();
+        layers::load_watched(&self.0.recipe, &mut |root| {
+            let last = history.last();
+            if let Some(value) = layers::value(root, key)
+                && last.is_none_or(|last| last.origin != value.origin || last.kind != value.kind)
+            {
+                history.push(value.clone());
+            }
+        })?;
+        Ok(history)
     }
 
     fn made_by(recipe: Recipe) -> Result<Self, SettingsError> {

@@ -63,6 +63,19 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The lines of one key, or what they would be with this value.
+    pub(super) fn printout_of(&self, path: &str, value: Option<&Value>) -> Vec<String> {
+        let changed = value.map(|value| self.with(path, value.clone()));
+        let lines = changed.as_ref().unwrap_or(self).printout_lines();
+        let own = |line: &String| {
+            let rest = line.strip_prefix(path);
+            rest.is_some_and(|rest| rest.starts_with(" = ") || rest.starts_with('.'))
+        };
+        lines.into_iter().filter(own).collect()
+    }
+}
+
 /// F-162
 fn leave_out(root: &mut Object) {
     root.shift_remove("env");

@@ -3,7 +3,7 @@
 //! Compiled under `#[cfg(test)]` only.
 
 use super::hocon::{Kind, Object, Source, Value, World, parse};
-use super::{Environment, Settings, layers};
+use super::{Environment, Settings, layers, schema};
 
 const SAMPLE: &str = include_str!("../../clearml.conf.sample");
 
@@ -76,28 +76,41 @@ fn an_independent_parser_reads_what_we_write() {
     assert!(same_members(settings.root(), &theirs(&settings.to_hocon())));
 }
 
-/// What is switched on shows the default, so that a copied sample changes nothing but the server.
+/// F-001, F-013: a copied sample changes nothing but the server and its keys, which have no default.
 #[test]
-fn the_sample_shows_the_defaults() {
-    let sample = ours(SAMPLE);
-    let Kind::Object(agent) = &sample["agent"].kind else {
-        panic!("agent is an object");
+fn the_sample_over_the_defaults_is_the_defaults() {
+    let load = |text: &str| {
+        let settings = Settings::from_text(text, &Environment::default()).expect("good");
+        let mut root = settings.root().clone();
+        let Kind::Object(api) = &mut root["api"].kind else {
+            panic!("api is an object");
+        };
+        for name in [
+            "api_server",
+            "web_server",
+            "files_server",
+            "credentials",
+            "host",
+        ] {
+            api.shift_remove(name);
+        }
+        root
     };
-    assert_defaults("agent", agent);
+    assert_eq!(load(SAMPLE), load(""));
 }
 
-fn assert_defaults(path: &str, members: &Object) {
-    for (key, value) in members {
-        let path = format!("{path}.{key}");
-        match &value.kind {
-            Kind::Object(members) => assert_defaults(&path, members),
-            _ => assert_eq!(
-                layers::value(&layers::DEFAULTS, &path),
-                Some(value),
-                "{path}"
-            ),
-        }
+/// F-200
+#[test]
+fn every_key_is_in_the_sample_once() {
+    let on = ours(&everything_on());
+    let key = regex::Regex::new(r"^ *#?([a-z0-9_.]+): ").expect("a pattern");
+    let lines = SAMPLE.lines().filter(|line| key.is_match(line)).count();
+    let mut expected = 0;
+    for key in schema::keys().filter(|key| !key.is_of_other_releases()) {
+        expected += 1;
+        assert!(layers::value(&on, key.path).is_some(), "{}", key.path);
     }
+    assert_eq!(lines, expected);
 }
 
 #[test]
@@ -115,22 +128,4 @@ fn the_agent_accepts_the_sample() {
     let user = on["agent"].member("git_user").expect("is switched on");
     assert_eq!(user.kind, Kind::Text(String::new()));
     assert!(on.contains_key("environment"));
-}
-
-/// Why the independent parser does not read users' files: docs/configuration.md.
-#[test]
-fn the_hocon_crate_loses_what_users_write() {
-    let text = "api { api_server: https://api.clear.ml }\nagent { worker_name: here }";
-    let lenient = hocon::HoconLoader::new()
-        .load_str(text)
-        .and_then(hocon::HoconLoader::hocon)
-        .expect("it reports no error");
-    assert_eq!(lenient["agent"]["worker_name"].as_string(), None);
-    assert!(hocon::HoconLoader::new().strict().load_str(text).is_err());
-    let ours = Settings::from_text(text, &Environment::default()).expect("good");
-    assert_eq!(ours.text("agent.worker_name").as_deref(), Some("here"));
-    assert_eq!(
-        ours.text("api.api_server").as_deref(),
-        Some("https://api.clear.ml")
-    );
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::secrets;
 
-/// Writes to stdout; a reader that has gone away is not an error.
+/// Writes to stdout, but for notes; a reader that has gone away is not an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Printer;
 
@@ -14,6 +14,11 @@ impl Printer {
         let mut stdout = io::stdout().lock();
         // The agent goes on where nobody listens: a closed terminal must not end a task.
         let _ = writeln!(stdout, "{}", secrets::mask(text.as_ref())).and_then(|()| stdout.flush());
+    }
+
+    /// One line to stderr, for whoever asked for more with `--debug`.
+    pub fn note(self, text: impl AsRef<str>) {
+        let _ = writeln!(io::stderr().lock(), "{}", secrets::mask(text.as_ref()));
     }
 
     /// A mistake, in the shape that log scrapers know (D-065), and what to do about it.

@@ -14,6 +14,8 @@
 
 mod cli;
 mod code;
+mod configuration;
+mod dialect;
 mod differential;
 mod execute;
 mod layers;

@@ -1,6 +1,7 @@
 //! The types that the command line becomes; their doc comments are the help, the completions and the man pages.
 
 mod build;
+mod config;
 mod daemon;
 mod execute;
 mod generate;
@@ -10,6 +11,7 @@ mod shared;
 mod supervise;
 
 pub use build::Build;
+pub use config::Config;
 pub use daemon::Daemon;
 pub use execute::Execute;
 pub use generate::{Generate, Kind as GenerateKind};
@@ -60,7 +62,7 @@ pub enum Command {
     /// Take tasks from queues and run them
     Daemon(Box<Daemon>),
     /// Print the configuration that is in force
-    Config,
+    Config(Config),
     /// For scripts of the official agent: there is no bootstrap package to install
     InstallBootstrap(InstallBootstrap),
     /// Write shell completions or man pages
