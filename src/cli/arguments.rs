@@ -36,6 +36,8 @@ pub enum Command {
     Daemon(Daemon),
     /// Run one task
     Execute(Execute),
+    /// Ask for server and keys, and write the configuration file
+    Init(Init),
     /// Supervise one task for a daemon
     #[command(hide = true)]
     Supervise(Supervise),
@@ -99,6 +101,41 @@ pub struct Execute {
     /// What both verbs that run tasks take
     #[command(flatten)]
     pub git: GitCredentials,
+}
+
+/// Options of `init`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Init {
+    /// Ask nothing: take everything from these options and from variables of the environment
+    #[arg(long)]
+    pub non_interactive: bool,
+    /// API server, else CLEARML_API_HOST
+    #[arg(long, value_name = "URL", requires = "non_interactive")]
+    pub api_host: Option<String>,
+    /// Web server, else CLEARML_WEB_HOST, else what follows from the API server
+    #[arg(long, value_name = "URL", requires = "non_interactive")]
+    pub web_host: Option<String>,
+    /// File server, else CLEARML_FILES_HOST, else what follows from the other two
+    #[arg(long, value_name = "URL", requires = "non_interactive")]
+    pub files_host: Option<String>,
+    /// Access key, else CLEARML_API_ACCESS_KEY
+    #[arg(long, value_name = "KEY", requires = "non_interactive")]
+    pub access_key: Option<String>,
+    /// Read the secret key from standard input instead of CLEARML_API_SECRET_KEY
+    #[arg(long, requires = "non_interactive")]
+    pub secret_key_stdin: bool,
+    /// User for git over https, else CLEARML_AGENT_GIT_USER; the token is CLEARML_AGENT_GIT_PASS
+    #[arg(long, value_name = "USER", requires = "non_interactive")]
+    pub git_user: Option<String>,
+    /// Package index beside PyPI; may be repeated
+    #[arg(long, value_name = "URL", requires = "non_interactive")]
+    pub extra_index_url: Vec<String>,
+    /// Where models and artifacts go
+    #[arg(long, value_name = "URI", requires = "non_interactive")]
+    pub output_uri: Option<String>,
+    /// Write the file without asking the server whether it knows the keys
+    #[arg(long, requires = "non_interactive")]
+    pub no_verify: bool,
 }
 
 /// Credentials for repositories, before those of the configuration.

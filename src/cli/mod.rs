@@ -4,7 +4,7 @@ mod arguments;
 mod response_file;
 mod usage;
 
-pub use arguments::{Cli, Command, Daemon, Execute, GitCredentials, Supervise};
+pub use arguments::{Cli, Command, Daemon, Execute, GitCredentials, Init, Supervise};
 pub use usage::Refused;
 
 use std::ffi::OsString;

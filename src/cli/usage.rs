@@ -227,7 +227,7 @@ mod tests {
             ),
             (
                 &["daem"],
-                "clearml-agent: error: argument command: invalid choice: 'daem' (choose from 'config', 'daemon', 'execute')",
+                "clearml-agent: error: argument command: invalid choice: 'daem' (choose from 'config', 'daemon', 'execute', 'init')",
             ),
             (
                 &["execute"],

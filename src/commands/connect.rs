@@ -6,7 +6,7 @@ use crate::api::{
     CertificateCheck, Credentials, HttpMethod, Listener, ProxySettings, RetryPolicy, Session,
     SessionEvent, SessionOptions, Trust,
 };
-use crate::settings::{self, ApiSettings, InitialConnect, Settings};
+use crate::settings::{self, ApiSettings, Environment, InitialConnect, Settings};
 use crate::ui::Printer;
 
 /// How long a command waits for a server that has never answered.
@@ -30,19 +30,29 @@ pub(super) fn session(
     for notice in &api.notices {
         printer.line(notice);
     }
-    let variable = |name: &str| settings.environment().get(name).map(str::to_owned);
+    let mut options = session_options(&api, settings.environment(), patience)?;
+    options.listener = Some(Listener::new(move |event| announce(event, printer)));
+    Ok(Session::new(options)?)
+}
+
+/// What a session needs to know, without anybody who listens to it.
+pub(super) fn session_options(
+    api: &ApiSettings,
+    environment: &Environment,
+    patience: Patience,
+) -> Result<SessionOptions, Failed> {
+    let variable = |name: &str| environment.get(name).map(str::to_owned);
     let server = url::Url::parse(&api.host).map_err(|error| {
         Failed::message(
             format!("api.api_server `{}`: {error}", api.host),
             ADDRESS_HINT,
         )
     })?;
-    let mut options =
-        SessionOptions::new(server, credentials(&api), REFERENCE_VERSION, host_name());
-    options.trust = Trust::resolve(certificates(&api), variable);
+    let mut options = SessionOptions::new(server, credentials(api), REFERENCE_VERSION, host_name());
+    options.trust = Trust::resolve(certificates(api), variable);
     options.proxies = ProxySettings::from_variables(variable);
-    options.default_method = method(&api);
-    options.retries = retries(&api, patience);
+    options.default_method = method(api);
+    options.retries = retries(api, patience);
     options.token_threshold = api.token_refresh_threshold;
     options.token_lifetime = api.requested_token_life;
     options.idle_connections = api.http.pool_size;
@@ -57,8 +67,7 @@ pub(super) fn session(
                 Some("`CLEARML_AGENT_FORCE_MAX_API_VERSION` is a version like 2.23"),
             )
         })?;
-    options.listener = Some(Listener::new(move |event| announce(event, printer)));
-    Ok(Session::new(options)?)
+    Ok(options)
 }
 
 /// The machine's name as the server sees it.
@@ -151,7 +160,6 @@ fn announce(event: &SessionEvent<'_>, printer: Printer) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Environment;
 
     ///
     #[test]

@@ -4,6 +4,7 @@ mod config;
 mod connect;
 mod daemon;
 mod execute;
+mod init;
 mod options;
 mod supervise;
 
@@ -134,6 +135,7 @@ fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<Exi
             block_on(daemon::daemon(settings, arguments, cli.debug, printer))
         }
         Command::Execute(arguments) => block_on(execute::execute(settings, arguments, printer)),
+        Command::Init(options) => block_on(init::init(settings, options, printer)),
         Command::Supervise(_) => Ok(ExitStatus::FAILURE),
     }
 }

@@ -1,7 +1,9 @@
-//! The terminal: the only room that writes to it.
+//! The terminal: the only room that writes to it and asks it.
 
+mod input;
 mod printer;
 mod table;
 
+pub use input::{Input, NoAnswer};
 pub use printer::Printer;
 pub use table::Table;
