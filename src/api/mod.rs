@@ -24,7 +24,7 @@ mod server;
 mod session;
 mod tasks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls_fault;
 mod token;
 mod trust;

@@ -80,19 +80,24 @@ impl Input {
 
     /// The next line, without its end.
     pub async fn line(&mut self, prompt: &str) -> Result<String, NoAnswer> {
-        self.read(prompt, false).await
+        self.read(prompt, Sight::All).await
+    }
+
+    /// The next line, of which a terminal shows no secret key and no password of a URL.
+    pub async fn line_with_secrets(&mut self, prompt: &str) -> Result<String, NoAnswer> {
+        self.read(prompt, Sight::Harmless).await
     }
 
     /// The next line, which a terminal does not show.
     pub async fn secret(&mut self, prompt: &str) -> Result<String, NoAnswer> {
-        self.read(prompt, true).await
+        self.read(prompt, Sight::Nothing).await
     }
 
     /// In a thread of its own, so that a signal is heard while it waits.
-    async fn read(&mut self, prompt: &str, hidden: bool) -> Result<String, NoAnswer> {
+    async fn read(&mut self, prompt: &str, sight: Sight) -> Result<String, NoAnswer> {
         match &mut self.kind {
             Kind::Plain { terminal } => {
-                let hidden = hidden && *terminal;
+                let hidden = *terminal && sight == Sight::Nothing;
                 self.printer.prompt(prompt);
                 let line = blocking(move || plain_line(hidden)).await?;
                 if hidden {
@@ -103,7 +108,7 @@ impl Input {
             Kind::Edited(slot) => {
                 let mut editor = slot.take().ok_or(NoAnswer::Interrupted)?;
                 if let Some(mask) = editor.helper_mut() {
-                    mask.everything = hidden;
+                    mask.0 = sight;
                 }
                 let prompt = prompt.to_owned();
                 let (editor, line) = blocking(move || {
@@ -172,21 +177,45 @@ impl Drop for EchoOff {
     }
 }
 
-/// Shows stars: for a whole answer, or for the secrets in a pasted block.
-#[derive(Default)]
-struct Mask {
-    everything: bool,
+/// How much of an answer a terminal shows.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Sight {
+    #[default]
+    All,
+    /// All but what looks like a secret.
+    Harmless,
+    Nothing,
 }
 
-/// A pasted `secret_key`, and the password of a URL.
-static SECRET: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
-        r#"(?x)
-        (?<before> (?i: secret (?:_?key)? ) ['"]? \s* [:=] \s* ['"]? | ://[^/\s:@"]*: )
-        (?<secret> [^\s"'@,}/]+ )"#,
-    )
-    .expect("the pattern is constant")
+/// Shows stars in place of secrets.
+#[derive(Default)]
+struct Mask(Sight);
+
+/// What stands before a secret, and the secret: in quotes, without quotes, in a URL with and before its `@`.
+static SECRETS: LazyLock<[Regex; 4]> = LazyLock::new(|| {
+    [
+        r#"((?i-u:secret(?:_?key)?)["']?\s*[:=]\s*["'])([^"'\r\n]+)"#,
+        r#"((?i-u:secret(?:_?key)?)["']?\s*[:=]\s*)([^"'\s,}]+)"#,
+        r#"(://[^/\s:@"]*:)([^/\s@"]+)@"#,
+        // A host has a dot, as a rule, and a user has none.
+        r#"(://[^/\s:@".]+:)([^/\s@"]+)"#,
+    ]
+    .map(|pattern| Regex::new(pattern).expect("the pattern is constant"))
 });
+
+fn harmless(line: &str) -> String {
+    SECRETS.iter().fold(line.to_owned(), |line, pattern| {
+        let hide = |found: &Captures<'_>| {
+            let (before, secret) = (&found[1], &found[2]);
+            if before == "://localhost:" {
+                return found[0].to_owned();
+            }
+            let behind = &found[0][before.len() + secret.len()..];
+            format!("{before}{}{behind}", stars(secret))
+        };
+        pattern.replace_all(&line, hide).into_owned()
+    })
+}
 
 fn stars(text: &str) -> String {
     "*".repeat(text.chars().count())
@@ -194,12 +223,11 @@ fn stars(text: &str) -> String {
 
 impl Highlighter for Mask {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
-        if self.everything {
-            return Cow::Owned(stars(line));
+        match self.0 {
+            Sight::All => Cow::Borrowed(line),
+            Sight::Harmless => Cow::Owned(harmless(line)),
+            Sight::Nothing => Cow::Owned(stars(line)),
         }
-        SECRET.replace_all(line, |found: &Captures<'_>| {
-            format!("{}{}", &found["before"], stars(&found["secret"]))
-        })
     }
 
     fn highlight_char(&self, _: &str, _: usize, kind: CmdKind) -> bool {
@@ -215,3 +243,38 @@ impl Hinter for Mask {
 }
 impl Validator for Mask {}
 impl Helper for Mask {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// W15
+    #[test]
+    fn a_line_that_is_typed_shows_no_secret() {
+        for (typed, shown) in [
+            (
+                r#""secret_key" = "a b}@c,d""#,
+                r#""secret_key" = "********""#,
+            ),
+            ("  secret_key: abc}", "  secret_key: ***}"),
+            (
+                r#"{"secret_key":"abc","access_key":"K"}"#,
+                r#"{"secret_key":"***","access_key":"K"}"#,
+            ),
+            (
+                "export CLEARML_API_SECRET_KEY=abc",
+                "export CLEARML_API_SECRET_KEY=***",
+            ),
+            ("https://user:pass", "https://user:****"),
+            (
+                "https://a.user:pass@h:1/simple",
+                "https://a.user:****@h:1/simple",
+            ),
+            ("http://127.0.0.1:8080/x", "http://127.0.0.1:8080/x"),
+            ("http://localhost:8080", "http://localhost:8080"),
+            (r#""access_key" = "K""#, r#""access_key" = "K""#),
+        ] {
+            assert_eq!(harmless(typed), shown);
+        }
+    }
+}

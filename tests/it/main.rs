@@ -16,6 +16,7 @@ mod cli;
 mod code;
 mod differential;
 mod execute;
+mod init;
 mod lifecycle;
 mod official;
 mod outage;

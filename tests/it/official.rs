@@ -18,7 +18,7 @@ const OFFICIAL: &str = "clearml-agent==3.0.3";
 const DAEMON: [&str; 4] = ["daemon", "--queue", "default", "--foreground"];
 
 /// The official agent with these words, in the environment that ours gets in the tests.
-fn official(context: &TestContext, words: &[&str]) -> Command {
+pub(super) fn official(context: &TestContext, words: &[&str]) -> Command {
     let bin = package_folder(OFFICIAL);
     let mut command = Command::new(bin.join("clearml-agent"));
     let ours = context.command(&[]);

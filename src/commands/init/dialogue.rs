@@ -14,6 +14,8 @@ pub(super) trait Console {
     fn say(&mut self, text: &str);
     /// A question whose answer may be seen.
     async fn ask(&mut self, prompt: &str) -> Result<String, NoAnswer>;
+    /// A question whose answer may hold a secret among other things.
+    async fn ask_with_secrets(&mut self, prompt: &str) -> Result<String, NoAnswer>;
     /// A question whose answer is nobody else's business.
     async fn ask_secret(&mut self, prompt: &str) -> Result<String, NoAnswer>;
 }
@@ -102,7 +104,7 @@ async fn read_paste(console: &mut impl Console) -> Result<Pasted, Ended> {
     let mut end = End::default();
     loop {
         // A terminal may hand over the whole block at once.
-        let answer = console.ask("").await?;
+        let answer = console.ask_with_secrets("").await?;
         let lines = answer.replace("\r\n", "\n").replace('\r', "\n");
         let mut ends = false;
         for line in lines.split('\n') {
@@ -334,7 +336,7 @@ async fn ask_indexes(console: &mut impl Console) -> Result<Vec<String>, Ended> {
     let mut prompt = "Enter additional artifact repository (extra-index-url) to use when installing python packages \
          (leave blank if not required):";
     loop {
-        let answer = console.ask(prompt).await?;
+        let answer = console.ask_with_secrets(prompt).await?;
         let index = answer.trim();
         if index.is_empty() {
             break;

@@ -27,6 +27,10 @@ impl Console for Script {
         self.answers.pop_front().ok_or(NoAnswer::End)
     }
 
+    async fn ask_with_secrets(&mut self, prompt: &str) -> Result<String, NoAnswer> {
+        self.ask(prompt).await
+    }
+
     async fn ask_secret(&mut self, prompt: &str) -> Result<String, NoAnswer> {
         let answer = self.ask(prompt).await?;
         self.secrets.push(answer.clone());

@@ -226,6 +226,10 @@ impl Console for Dialogue {
         self.input.line(prompt).await
     }
 
+    async fn ask_with_secrets(&mut self, prompt: &str) -> Result<String, NoAnswer> {
+        self.input.line_with_secrets(prompt).await
+    }
+
     async fn ask_secret(&mut self, prompt: &str) -> Result<String, NoAnswer> {
         self.input.secret(prompt).await
     }

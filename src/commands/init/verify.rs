@@ -226,7 +226,7 @@ async fn likely_api(settings: &Settings, api_host: &str, error: &ApiError) -> Op
 async fn is_api(settings: &Settings, address: &str) -> bool {
     let nobody = Keys {
         access_key: "clearml-agent-init".to_owned(),
-        secret_key: SecretString::new(""),
+        secret_key: SecretString::new("-"),
     };
     let Ok(mut options) = options(settings, address, &nobody) else {
         return false;
@@ -257,3 +257,7 @@ fn clock_warning(claims: &Claims, now: SystemTime) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
