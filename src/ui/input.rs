@@ -35,8 +35,8 @@ pub enum NoAnswer {
 pub struct Input {
     printer: Printer,
     kind: Kind,
-    /// Restores the terminal in the end, however that comes.
-    _echo: Option<EchoOff>,
+    /// Off between two questions too: a paste goes on while its lines are looked at. Restored however the end comes.
+    _echo: Option<Echo>,
 }
 
 enum Kind {
@@ -63,18 +63,13 @@ impl Input {
         let editor = (terminal && movable && io::stdout().is_terminal())
             .then(editor)
             .flatten();
-        match editor {
-            // Between two lines nothing may show either: a paste goes on while the line before is looked at.
-            Some(editor) => Self {
-                printer,
-                kind: Kind::Edited(Some(Box::new(editor))),
-                _echo: EchoOff::new(),
+        Self {
+            printer,
+            kind: match editor {
+                Some(editor) => Kind::Edited(Some(Box::new(editor))),
+                None => Kind::Plain { terminal },
             },
-            None => Self {
-                printer,
-                kind: Kind::Plain { terminal },
-                _echo: None,
-            },
+            _echo: terminal.then(|| Echo::set(false)).flatten(),
         }
     }
 
@@ -97,10 +92,11 @@ impl Input {
     async fn read(&mut self, prompt: &str, sight: Sight) -> Result<String, NoAnswer> {
         match &mut self.kind {
             Kind::Plain { terminal } => {
-                let hidden = *terminal && sight == Sight::Nothing;
+                let visible = *terminal && sight == Sight::All;
+                let _echo = visible.then(|| Echo::set(true));
                 self.printer.prompt(prompt);
-                let line = blocking(move || plain_line(hidden)).await?;
-                if hidden {
+                let line = blocking(plain_line).await?;
+                if *terminal && !visible {
                     self.printer.line("");
                 }
                 line
@@ -135,8 +131,7 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| NoAnswer::Unreadable(io::Error::other(error)))
 }
 
-fn plain_line(hidden: bool) -> Result<String, NoAnswer> {
-    let _echo = hidden.then(EchoOff::new);
+fn plain_line() -> Result<String, NoAnswer> {
     let mut line = String::new();
     if io::stdin().lock().read_line(&mut line)? == 0 {
         return Err(NoAnswer::End);
@@ -156,21 +151,21 @@ fn editor() -> Option<Editor<Mask, MemHistory>> {
     Some(editor)
 }
 
-/// The terminal does not show what is typed, until this is dropped.
+/// Whether the terminal shows by itself what is typed; as before when this is dropped.
 #[derive(Debug)]
-struct EchoOff(Termios);
+struct Echo(Termios);
 
-impl EchoOff {
-    fn new() -> Option<Self> {
+impl Echo {
+    fn set(on: bool) -> Option<Self> {
         let before = tcgetattr(io::stdin()).ok()?;
-        let mut quiet = before.clone();
-        quiet.local_flags.remove(LocalFlags::ECHO);
-        tcsetattr(io::stdin(), SetArg::TCSADRAIN, &quiet).ok()?;
+        let mut wanted = before.clone();
+        wanted.local_flags.set(LocalFlags::ECHO, on);
+        tcsetattr(io::stdin(), SetArg::TCSADRAIN, &wanted).ok()?;
         Some(Self(before))
     }
 }
 
-impl Drop for EchoOff {
+impl Drop for Echo {
     fn drop(&mut self) {
         // A terminal that has gone away needs no echo.
         let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.0);

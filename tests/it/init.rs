@@ -418,19 +418,24 @@ fn a_terminal_is_given_back_as_it_was() {
     terminal.wait_for("clearml_agent: ERROR: EOF when reading a line");
 }
 
-/// W15: a terminal that can do nothing hides secrets too.
+/// W15: a terminal that can do nothing hides secrets too, and shows the rest.
 #[test]
 fn a_dumb_terminal_hides_secrets_too() {
     let context = without_configuration();
     let mut terminal = Terminal::start(context.command(&["init"]), "dumb");
-    terminal.answer("Paste copied configuration here: ", "\n");
-    terminal.answer("Enter user access key: ", "ACCESS\n");
+    let paste = "api {\ncredentials { access_key: K, secret_key: pasted-secret, x: 1 }\n}\n";
+    terminal.answer("Paste copied configuration here: ", paste);
+    terminal.wait_for("Enter user access key: ");
+    assert!(wait_until(|| terminal.echoes()));
+    terminal.press("ACCESS\n");
     terminal.wait_for("Enter user secret: ");
     assert!(wait_until(|| !terminal.echoes()));
-    terminal.press("hidden-secret\n");
+    terminal.press("typed-secret\n");
     terminal.answer("WEB Host configured to: ", "\u{4}");
     assert_eq!(terminal.wait(), 1);
-    assert!(terminal.shown().contains("ACCESS") && !terminal.shown().contains("hidden-secret"));
+    let shown = terminal.shown();
+    assert!(shown.contains("Enter user access key: ACCESS"), "{shown}");
+    assert!(!shown.contains("-secret"), "{shown}");
     assert!(terminal.echoes());
 }
 
