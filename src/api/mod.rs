@@ -24,7 +24,8 @@ mod server;
 mod session;
 mod tasks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod tls_fault;
 mod token;
 mod trust;
 mod users;
@@ -52,6 +53,7 @@ pub use tasks::{
     Requirement, Requirements, Runtime, Script, ScriptEdit, StatusChange, Task, TaskFilter,
     TaskStatus, Tasks, Updated,
 };
+pub use tls_fault::TlsFault;
 pub use token::{ApiVersion, Claims, InvalidVersion};
 pub use trust::{CertificateCheck, Trust};
 pub use users::{User, Users, Vault};

@@ -64,6 +64,8 @@ pub struct Claims {
     pub role: String,
     /// The company.
     pub company: String,
+    /// When the token was made, by the server's clock.
+    pub issued: Option<SystemTime>,
     lifetime: Option<Duration>,
 }
 
@@ -132,6 +134,9 @@ impl Claims {
             user: raw.identity.user.unwrap_or_default(),
             role: raw.identity.role.unwrap_or_default(),
             company: raw.identity.company.unwrap_or_default(),
+            issued: raw.iat.and_then(|seconds| {
+                UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+            }),
             lifetime,
         })
     }
@@ -212,6 +217,8 @@ mod tests {
         assert_eq!(claims.api_version.to_string(), "2.34");
         assert_eq!((claims.user.as_str(), claims.role.as_str()), ("u1", "user"));
         assert!(!claims.is_enterprise());
+        let issued = claims.issued.unwrap().duration_since(UNIX_EPOCH).unwrap();
+        assert_eq!(issued.as_secs(), 1_795_224_000);
         let limited = Claims::read(&token, "2.13".parse().ok()).unwrap();
         assert_eq!(limited.api_version.to_string(), "2.13");
     }

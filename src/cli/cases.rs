@@ -95,7 +95,7 @@ fn mistakes_are_named_as_scripts_know_them() {
         ),
         (
             &["nosuchcommand"],
-            "clearml-agent: error: argument command: invalid choice: 'nosuchcommand' (choose from 'execute', 'build', 'list', 'daemon', 'config', 'install-bootstrap')",
+            "clearml-agent: error: argument command: invalid choice: 'nosuchcommand' (choose from 'execute', 'build', 'list', 'daemon', 'config', 'init', 'install-bootstrap')",
         ),
         (
             &["execute"],
@@ -433,6 +433,9 @@ fn every_value_that_looks_like_an_option_arrives_as_it_was_given() {
             let long = format!("--{}", argument.get_long().expect("filtered"));
             let mut line = vec![verb.get_name()];
             line.extend(required.iter().map(String::as_str));
+            if verb.get_name() == "init" {
+                line.push("--non-interactive");
+            }
             line.extend([long.as_str(), "-% a value"]);
             let shown = format!("{:?}", parsed(&line));
             assert!(

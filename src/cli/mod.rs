@@ -13,7 +13,7 @@ mod cases;
 
 pub use arguments::{
     Build, Cli, Command, Config, Daemon, Devices, Execute, Generate, GenerateKind, GitCredentials,
-    InstallBootstrap, List, Supervise, TaskOptions,
+    Init, InstallBootstrap, List, Supervise, TaskOptions,
 };
 pub use generated::{ManPage, completions, man_pages};
 pub use usage::Refused;

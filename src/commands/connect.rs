@@ -6,7 +6,7 @@ use crate::api::{
     ApiError, CertificateCheck, Credentials, HttpMethod, Listener, ProxySettings, RetryPolicy,
     Session, SessionEvent, SessionOptions, Trust,
 };
-use crate::settings::{self, ApiSettings, InitialConnect, Settings, env_vars};
+use crate::settings::{self, ApiSettings, Environment, InitialConnect, Settings, env_vars};
 use crate::ui::Printer;
 
 /// How long a command waits for a server that has never answered.
@@ -30,27 +30,29 @@ pub(super) fn session(
     for notice in &api.notices {
         printer.line(notice);
     }
-    let listener = Listener::new(move |event| announce(event, printer));
-    open(settings, &api, patience, listener)
+    let mut options = session_options(&api, settings.environment(), patience)?;
+    options.listener = Some(Listener::new(move |event| announce(event, printer)));
+    Ok(Session::new(options)?)
 }
 
 /// The same for a command whose output is for programs: what there is to say goes to the log.
 pub(super) fn silent_session(settings: &Settings, patience: Patience) -> Result<Session, Failed> {
-    let listener = Listener::new(|event| {
+    let mut options = session_options(&settings.api()?, settings.environment(), patience)?;
+    options.listener = Some(Listener::new(|event| {
         if let SessionEvent::Retrying { retry, error, .. } = event {
             tracing::warn!("Retrying ({retry}): {error}");
         }
-    });
-    open(settings, &settings.api()?, patience, listener)
+    }));
+    Ok(Session::new(options)?)
 }
 
-fn open(
-    settings: &Settings,
+/// What a session needs to know, without anybody who listens to it.
+pub(super) fn session_options(
     api: &ApiSettings,
+    environment: &Environment,
     patience: Patience,
-    listener: Listener,
-) -> Result<Session, Failed> {
-    let variable = |name: &str| settings.environment().get(name).map(str::to_owned);
+) -> Result<SessionOptions, Failed> {
+    let variable = |name: &str| environment.get(name).map(str::to_owned);
     let server = url::Url::parse(&api.host).map_err(|error| {
         Failed::message(
             format!("api.api_server `{}`: {error}", api.host),
@@ -84,8 +86,7 @@ fn open(
                 Some("`CLEARML_AGENT_FORCE_MAX_API_VERSION` is a version like 2.23"),
             )
         })?;
-    options.listener = Some(listener);
-    Ok(Session::new(options)?)
+    Ok(options)
 }
 
 /// Why a command could not log in.
@@ -204,7 +205,6 @@ fn announce(event: &SessionEvent<'_>, printer: Printer) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Environment;
 
     ///
     #[test]

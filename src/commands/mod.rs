@@ -5,6 +5,7 @@ mod connect;
 mod daemon;
 mod execute;
 mod generate;
+mod init;
 mod list;
 mod options;
 mod sections;
@@ -136,7 +137,7 @@ fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<Exi
         Command::Build(options) => return Err(unavailable::build(options)),
         Command::Daemon(options) => overrides = with_credentials(overrides, &options.tasks.git),
         Command::Execute(options) => overrides = with_credentials(overrides, &options.tasks.git),
-        Command::Config(_) | Command::List(_) => {}
+        Command::Config(_) | Command::Init(_) | Command::List(_) => {}
     }
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
@@ -151,6 +152,7 @@ fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<Exi
             block_on(daemon::daemon(settings, *arguments, cli.debug, printer))
         }
         Command::Execute(arguments) => block_on(execute::execute(settings, arguments, printer)),
+        Command::Init(options) => block_on(init::init(settings, options, printer)),
         Command::List(arguments) => block_on(list::list(&settings, &arguments, printer)),
         Command::Build(_)
         | Command::Generate(_)

@@ -12,7 +12,7 @@ use super::{Settings, env_vars, hocon};
 pub const FILE_NAME: &str = "clearml.conf";
 
 /// The file of the program's earlier name (F-002).
-const LEGACY_FILE_NAME: &str = "trains.conf";
+pub const LEGACY_FILE_NAME: &str = "trains.conf";
 
 /// The files to read, from weak to strong, and what to tell about them.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -42,7 +42,7 @@ pub use api::{
 };
 pub use environment::{Environment, InvalidTruth, truth};
 pub use error::SettingsError;
-pub use files::FILE_NAME;
+pub use files::{FILE_NAME, LEGACY_FILE_NAME};
 pub use layers::Overrides;
 pub use printout::{DockerArgumentMask, mask_url_passwords};
 pub use sections::{FileEntry, TargetFormat};

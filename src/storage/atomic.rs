@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::temporary_name;
 
@@ -21,6 +21,46 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&fresh);
     }
     written
+}
+
+/// Makes the file at `path` (0600) in one step. Fails with `AlreadyExists` where there is one that is not empty, also
+/// where it appears at the last moment; an empty one is replaced.
+pub fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Behind a link is the file that is meant.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    // Made with mode 0600.
+    let mut fresh = tempfile::Builder::new()
+        .prefix(".clearml-agent.")
+        .tempfile_in(folder)?;
+    fresh.write_all(bytes)?;
+    fresh.as_file().sync_data()?;
+    let Err(refused) = fresh.persist_noclobber(&path) else {
+        return Ok(());
+    };
+    if refused.error.kind() != io::ErrorKind::AlreadyExists {
+        return Err(refused.error);
+    }
+    let aside = move_empty_aside(&path)?;
+    let created = refused.file.persist_noclobber(&path);
+    // It was empty; what stays after a crash does no harm.
+    let _ = fs::remove_file(aside);
+    Ok(created.map(drop)?)
+}
+
+/// Takes an empty file out of the way, so that whatever was written to it meanwhile is found out and put back.
+fn move_empty_aside(path: &Path) -> io::Result<PathBuf> {
+    let is_empty = |path: &Path| Ok::<_, io::Error>(path.metadata()?.len() == 0 && path.is_file());
+    if !is_empty(path)? {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let aside = path.with_file_name(temporary_name(".clearml-agent.", ".empty"));
+    fs::rename(path, &aside)?;
+    if is_empty(&aside)? {
+        return Ok(aside);
+    }
+    fs::hard_link(&aside, path).and_then(|()| fs::remove_file(&aside))?;
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// The file's bytes, or none where there is no such file.
@@ -60,5 +100,39 @@ mod tests {
             0o600
         );
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+    /// F-131, F-132
+    #[test]
+    fn only_an_empty_file_is_replaced_by_a_new_one() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("clearml.conf");
+        let mode = || fs::metadata(&path).expect("there").permissions().mode() & 0o777;
+        create_private(&path, b"new").expect("made");
+        assert_eq!(
+            (fs::read(&path).expect("read"), mode()),
+            (b"new".to_vec(), 0o600)
+        );
+        let error = create_private(&path, b"newer").expect_err("there is one");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).expect("read"), b"new");
+        fs::write(&path, b"").expect("emptied");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
+        create_private(&path, b"newest").expect("replaced");
+        assert_eq!(
+            (fs::read(&path).expect("read"), mode()),
+            (b"newest".to_vec(), 0o600)
+        );
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_link_to_an_empty_file_stays_a_link() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (path, target) = (folder.path().join("link"), folder.path().join("target"));
+        fs::write(&target, b"").expect("written");
+        std::os::unix::fs::symlink(&target, &path).expect("linked");
+        create_private(&path, b"new").expect("made");
+        assert!(path.is_symlink());
+        assert_eq!(fs::read(&target).expect("read"), b"new");
     }
 }

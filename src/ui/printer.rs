@@ -21,6 +21,13 @@ impl Printer {
         let _ = writeln!(io::stderr().lock(), "{}", secrets::mask(text.as_ref()));
     }
 
+    /// A question, behind which the answer is typed.
+    pub fn prompt(self, text: &str) {
+        let mut stdout = io::stdout().lock();
+        // As above.
+        let _ = write!(stdout, "{}", secrets::mask(text)).and_then(|()| stdout.flush());
+    }
+
     /// A mistake, in the shape that log scrapers know (D-065), and what to do about it.
     pub fn error(self, message: &str, hint: Option<&str>) {
         self.line(format!("\nclearml_agent: ERROR: {message}"));

@@ -18,6 +18,7 @@ mod configuration;
 mod dialect;
 mod differential;
 mod execute;
+mod init;
 mod layers;
 mod lifecycle;
 mod list;

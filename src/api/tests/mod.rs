@@ -11,7 +11,7 @@ mod recorded;
 mod retry;
 mod server;
 #[path = "../../../tests/it/support/tls.rs"]
-mod tls;
+pub(crate) mod tls;
 
 use std::time::Duration;
 

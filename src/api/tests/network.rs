@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt;
 use url::Url;
 
 use super::proxy::LoggingProxy;
@@ -14,7 +15,7 @@ use super::server::{FakeServer, Reply};
 use super::tls::{ServerIdentity, TlsFront};
 use super::{options, session};
 use crate::api::{
-    ApiError, CertificateCheck, ProxySettings, Session, SessionOptions, TaskId, Trust,
+    ApiError, CertificateCheck, ProxySettings, Session, SessionOptions, TaskId, TlsFault, Trust,
 };
 
 fn task() -> TaskId {
@@ -230,4 +231,41 @@ async fn redirects_that_keep_the_request_are_followed() {
     assert_eq!(last.path, "/moved/tasks.ping");
     assert_eq!(last.json(), json!({"task": task()}));
     assert!(last.header("authorization").is_some());
+}
+
+/// F-141: what a person has to mend is told apart.
+#[tokio::test]
+async fn a_failed_handshake_says_why() {
+    let server = FakeServer::start(|_, _| Reply::ok(&json!({}))).await;
+    let fault = async |identity: &ServerIdentity, trusted: bool| {
+        let front = TlsFront::start(server.address, identity).await;
+        let file = file_with(identity.trusted());
+        let check = if trusted {
+            CertificateCheck::File(file.path().to_owned())
+        } else {
+            CertificateCheck::System
+        };
+        let failed = ping(trusting(https(front.address()), check)).await;
+        failed.unwrap_err().tls_fault()
+    };
+    let here = ["127.0.0.1"];
+    let expired = ServerIdentity::expired(&here);
+    assert_eq!(fault(&expired, true).await, Some(TlsFault::Clock));
+    let unknown = ServerIdentity::by_authority(&here);
+    assert_eq!(fault(&unknown, false).await, Some(TlsFault::UnknownIssuer));
+    let other = ServerIdentity::by_authority(&["other.example"]);
+    assert_eq!(fault(&other, true).await, Some(TlsFault::OtherName));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            // The client may have gone.
+            let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let plain = ping(trusting(https(address), CertificateCheck::System)).await;
+    assert_eq!(plain.unwrap_err().tls_fault(), Some(TlsFault::PlainText));
+    let closed = "http://127.0.0.1:1".parse().unwrap();
+    let refused = ping(options(closed)).await;
+    assert_eq!(refused.unwrap_err().tls_fault(), None);
 }

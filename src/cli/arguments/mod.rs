@@ -5,6 +5,7 @@ mod config;
 mod daemon;
 mod execute;
 mod generate;
+mod init;
 mod install_bootstrap;
 mod list;
 mod shared;
@@ -15,6 +16,7 @@ pub use config::Config;
 pub use daemon::Daemon;
 pub use execute::Execute;
 pub use generate::{Generate, Kind as GenerateKind};
+pub use init::Init;
 pub use install_bootstrap::InstallBootstrap;
 pub use list::List;
 pub use shared::{Devices, GitCredentials, TaskOptions};
@@ -63,6 +65,8 @@ pub enum Command {
     Daemon(Box<Daemon>),
     /// Print the configuration that is in force
     Config(Config),
+    /// Ask for server and keys, and write the configuration file
+    Init(Init),
     /// For scripts of the official agent: there is no bootstrap package to install
     InstallBootstrap(InstallBootstrap),
     /// Write shell completions or man pages

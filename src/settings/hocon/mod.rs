@@ -24,7 +24,7 @@ use std::{fs, io};
 
 pub use error::{ErrorKind, ParseError, Position};
 pub use origin::{Origin, Source};
-pub use print::print;
+pub use print::{print, quoted};
 pub(crate) use value::merge;
 pub use value::{Integer, Kind, Object, Value, float_text};
 

@@ -67,6 +67,13 @@ fn float(number: f64) -> String {
     float_text(number)
 }
 
+/// The text as a quoted string, which this parser, every HOCON reader and the official agent's read back.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    write_text(&mut out, text);
+    out
+}
+
 /// Only the escapes that the dialect knows (F-038); what it does not know is written as it is.
 fn write_text(out: &mut String, text: &str) {
     out.push('"');

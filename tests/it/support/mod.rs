@@ -11,6 +11,7 @@ mod python_packages;
 mod recording;
 mod repository;
 mod script;
+mod terminal;
 
 pub(crate) use agent::Agent;
 pub(crate) use call::Finished;
@@ -23,3 +24,4 @@ pub(crate) use python_packages::{download_cache, environment_cache, package_fold
 pub(crate) use recording::{Recording, Stream};
 pub(crate) use repository::Repository;
 pub(crate) use script::Script;
+pub(crate) use terminal::Terminal;
