@@ -139,7 +139,7 @@ fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<Exi
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
     match command {
-        Command::Config => Ok(config::config(&settings, printer)),
+        Command::Config => block_on(async { Ok(config::config(&settings, printer).await) }),
         Command::Daemon(arguments) => {
             block_on(daemon::daemon(settings, *arguments, cli.debug, printer))
         }

@@ -19,6 +19,7 @@ mod execute;
 mod lifecycle;
 mod list;
 mod official;
+mod official_config;
 mod options;
 mod outage;
 mod recovery;
