@@ -16,6 +16,7 @@ mod cli;
 mod code;
 mod differential;
 mod execute;
+mod fuzz;
 mod lifecycle;
 mod list;
 mod official;
