@@ -1,4 +1,4 @@
-//! Whole command lines: what they become, and what is said of those that are wrong.
+//! Whole command lines: what they become, and what is said of those that are wrong. `#[cfg(test)]` alone has it.
 
 use std::ffi::OsString;
 
@@ -277,7 +277,7 @@ fn several_values_reach_to_the_next_option_and_the_last_ones_count() {
     assert_eq!(given.tasks.log_level, "error");
 }
 
-/// D-016 to D-020, D-022 to D-038: every option of the reference is understood.
+/// Every option of the reference is understood (D 1.3, D 1.4); what each does is for other tests.
 #[test]
 fn the_daemon_has_every_option_of_the_reference() {
     let given = daemon(&[
@@ -341,7 +341,7 @@ fn the_daemon_has_every_option_of_the_reference() {
     );
 }
 
-/// D-040 to D-047
+/// Every option of D 1.5.
 #[test]
 fn execute_has_every_option_of_the_reference() {
     let given = execute(&[
@@ -370,7 +370,7 @@ fn execute_has_every_option_of_the_reference() {
     assert!(execute(&["--disable-monitoring"]).disable_monitoring);
 }
 
-/// D-048
+/// Every option of D 1.6.
 #[test]
 fn build_has_every_option_of_the_reference() {
     let cli = parsed(&[

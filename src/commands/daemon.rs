@@ -39,7 +39,12 @@ pub(super) async fn daemon(
         python_version: python::default_version().await,
         ..Detected::default()
     };
-    let run = options::run_options(&settings, &arguments.tasks, arguments.standalone_mode);
+    let run = options::run_options(
+        &settings,
+        &arguments.tasks,
+        arguments.standalone_mode,
+        debug,
+    );
     let settings = options::for_devices(settings.completed(&detected), &run);
     let agent = settings.agent()?;
     let ids = resolve_queues(&session, &arguments).await?;
@@ -80,7 +85,7 @@ pub(super) async fn daemon(
         slot,
         report: options::report(&agent, worker, Some(ids)),
         polling_interval: options::polling_interval(&agent, arguments.polling_interval),
-        is_talkative: arguments.foreground || debug || agent.debug,
+        is_talkative: arguments.foreground || debug,
     };
     Ok(match Daemon::new(options).run().await? {
         DaemonEnd::HandedOver => ExitStatus::SUCCESS,

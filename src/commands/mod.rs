@@ -7,6 +7,7 @@ mod execute;
 mod generate;
 mod list;
 mod options;
+mod records;
 mod supervise;
 mod unavailable;
 
@@ -14,6 +15,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::task::LocalSet;
+
+use records::Records;
 
 use crate::REFERENCE_VERSION;
 use crate::api::ApiError;
@@ -84,13 +87,16 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 
 /// Runs a parsed command line.
 pub fn run(cli: Cli, environment: &Environment) -> ExitCode {
-    start_tracing(cli.debug);
+    let records = Records::start();
+    if cli.debug {
+        records.say_more();
+    }
     let printer = Printer;
     if cli.version {
         printer.line(format!("CLEARML-AGENT version {REFERENCE_VERSION}"));
         return ExitCode::SUCCESS;
     }
-    match dispatch(cli, environment, printer) {
+    match dispatch(cli, environment, &records, printer) {
         Ok(status) => ExitCode::from(status.0),
         Err(Failed {
             error,
@@ -116,7 +122,12 @@ pub fn answer(answer: Option<&str>) -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<ExitStatus, Failed> {
+fn dispatch(
+    cli: Cli,
+    environment: &Environment,
+    records: &Records,
+    printer: Printer,
+) -> Result<ExitStatus, Failed> {
     let Some(command) = cli.command else {
         printer.line(Cli::summary());
         return Ok(ExitStatus::SUCCESS);
@@ -138,12 +149,18 @@ fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<Exi
     }
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
+    let is_debug = cli.debug || settings.is_debug();
+    if is_debug {
+        records.say_more();
+    }
     match command {
         Command::Config => block_on(async { Ok(config::config(&settings, printer).await) }),
         Command::Daemon(arguments) => {
-            block_on(daemon::daemon(settings, *arguments, cli.debug, printer))
+            block_on(daemon::daemon(settings, *arguments, is_debug, printer))
         }
-        Command::Execute(arguments) => block_on(execute::execute(settings, arguments, printer)),
+        Command::Execute(arguments) => {
+            block_on(execute::execute(settings, arguments, is_debug, printer))
+        }
         Command::List(arguments) => block_on(list::list(&settings, &arguments, printer)),
         Command::Build(_)
         | Command::Generate(_)
@@ -177,20 +194,6 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Faile
     // What still runs in the background (a fetch that was given up) is not waited for.
     runtime.shutdown_background();
     result
-}
-
-fn start_tracing(debug: bool) {
-    use tracing_subscriber::filter::LevelFilter;
-    let level = if debug {
-        LevelFilter::DEBUG
-    } else {
-        LevelFilter::WARN
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .without_time()
-        .init();
 }
 
 #[cfg(test)]
