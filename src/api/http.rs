@@ -126,7 +126,7 @@ impl Http {
         };
         let transfer = Duration::from_secs((bytes.len() / SLOWEST_BYTES_PER_SECOND) as u64);
         let mut builder = client
-            .request(method, format!("{}/{}", self.base, request.path))
+            .request(method.clone(), format!("{}/{}", self.base, request.path))
             .header(AUTHORIZATION, request.authorization.clone())
             .timeout(connect + read + transfer);
         if let Some(content_type) = content_type {
@@ -138,6 +138,7 @@ impl Http {
         let wait = response.headers().get(RETRY_AFTER);
         let retry_after = retry_after(wait.and_then(|value| value.to_str().ok()));
         let body = response.bytes().await.map_err(failed)?.to_vec();
+        tracing::debug!("{method} {}/{} {status}", self.server, request.path);
         Ok(Answer {
             status,
             retry_after,

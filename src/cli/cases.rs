@@ -1,4 +1,4 @@
-//! Whole command lines: what they become, and what is said of those that are wrong.
+//! Whole command lines: what they become, and what is said of those that are wrong. `#[cfg(test)]` alone has it.
 
 use std::ffi::OsString;
 
@@ -179,7 +179,7 @@ fn an_option_belongs_to_what_it_follows() {
     assert!(complaint(&["daem"]).contains("invalid choice: 'daem'"));
 }
 
-/// D-004
+/// D-004, D-346
 #[test]
 fn options_may_be_shortened_as_far_as_they_are_clear() {
     let given = daemon(&["--que", "a", "--gpu", "0", "--serv", "--fore"]);
@@ -233,7 +233,7 @@ fn values_follow_a_blank_or_an_equals_sign() {
     );
 }
 
-/// D-009
+/// D-009, D-346
 #[test]
 fn several_values_reach_to_the_next_option_and_the_last_ones_count() {
     let given = daemon(&["--queue", "a", "b", "--foreground", "--queue", "c"]);
@@ -277,7 +277,7 @@ fn several_values_reach_to_the_next_option_and_the_last_ones_count() {
     assert_eq!(given.tasks.log_level, "error");
 }
 
-/// D-016 to D-020, D-022 to D-038: every option of the reference is understood.
+/// Every option of the reference is understood (D 1.3, D 1.4); what each does is for other tests.
 #[test]
 fn the_daemon_has_every_option_of_the_reference() {
     let given = daemon(&[
@@ -341,7 +341,7 @@ fn the_daemon_has_every_option_of_the_reference() {
     );
 }
 
-/// D-040 to D-047
+/// Every option of D 1.5.
 #[test]
 fn execute_has_every_option_of_the_reference() {
     let given = execute(&[
@@ -370,7 +370,7 @@ fn execute_has_every_option_of_the_reference() {
     assert!(execute(&["--disable-monitoring"]).disable_monitoring);
 }
 
-/// D-048
+/// Every option of D 1.6.
 #[test]
 fn build_has_every_option_of_the_reference() {
     let cli = parsed(&[
@@ -456,6 +456,19 @@ fn every_value_that_looks_like_an_option_arrives_as_it_was_given() {
 fn the_password_is_not_shown() {
     let shown = format!("{:?}", parsed(&["daemon", "--git-pass", "hunter2"]));
     assert!(!shown.contains("hunter2"), "{shown}");
+    for words in [
+        &["daemon", "--git-passwd", "hunter2", "--more"] as &[&str],
+        &["daemon", "--git-passwd=hunter2", "--more"],
+        &["daemon", "--more", "--git-token", "hunter2"],
+    ] {
+        let complaint = complaint(words);
+        assert!(!complaint.contains("hunter2"), "{complaint}");
+        assert!(
+            complaint.contains("--git-") && complaint.contains("****"),
+            "{complaint}"
+        );
+        assert!(complaint.contains("--more"), "{complaint}");
+    }
 }
 
 /// D-010, D-011, D-012, D-039

@@ -1,5 +1,7 @@
 //! What is wrong with a command line, in the reference's words, and what the user may have meant (D-006, D-007).
 
+use std::fmt::Write as _;
+
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -75,11 +77,33 @@ impl Complaint {
         }
     }
 
-    /// Words that nothing is known about.
+    /// Words that nothing is known about; what may be a password is starred (D-020).
     pub(super) fn unrecognized(words: &[String]) -> String {
-        let words: Vec<&str> = words.iter().map(|word| unmarked(word)).collect();
-        format!("unrecognized arguments: {}", words.join(" "))
+        let mut follows_secret = false;
+        let mut text = "unrecognized arguments:".to_owned();
+        for word in words {
+            let word = unmarked(word);
+            let (name, value) = word.split_once('=').unzip();
+            let name = name.unwrap_or(word);
+            text.push(' ');
+            if std::mem::replace(&mut follows_secret, is_secret(name) && value.is_none()) {
+                text.push_str("****");
+            } else if is_secret(name) && value.is_some() {
+                let _ = write!(text, "{name}=****");
+            } else {
+                text.push_str(word);
+            }
+        }
+        text
     }
+}
+
+/// An option that looks like one for a secret.
+fn is_secret(option: &str) -> bool {
+    option.starts_with('-')
+        && ["pass", "secret", "token"]
+            .iter()
+            .any(|part| option.contains(part))
 }
 
 /// The word that nobody knows, if that is what is wrong.

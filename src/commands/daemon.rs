@@ -39,7 +39,7 @@ pub(super) async fn daemon(
         ..Detected::default()
     };
     let base = settings;
-    let run = options::run_options(&base, &arguments.tasks, arguments.standalone_mode);
+    let run = options::run_options(&base, &arguments.tasks, arguments.standalone_mode, debug);
     let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
     let ids = resolve_queues(&session, &arguments).await?;
@@ -90,9 +90,9 @@ pub(super) async fn daemon(
         slot,
         report: options::report(&agent, worker, Some(ids)),
         polling_interval: options::polling_interval(&agent, arguments.polling_interval),
-        is_talkative: arguments.foreground || debug || agent.debug,
+        is_talkative: arguments.foreground || debug,
     };
-    Ok(match Daemon::new(options).run().await? {
+    Ok(match Box::pin(Daemon::new(options).run()).await? {
         DaemonEnd::HandedOver => ExitStatus::SUCCESS,
         DaemonEnd::Hurried | DaemonEnd::Terminated => ExitStatus::INTERRUPTED,
     })

@@ -43,6 +43,7 @@ struct Assignment {
 pub(super) async fn execute(
     settings: Settings,
     arguments: Arguments,
+    debug: bool,
     printer: Printer,
 ) -> Result<ExitStatus, Failed> {
     for notice in settings.notices() {
@@ -64,7 +65,12 @@ pub(super) async fn execute(
         python_version: python::default_version().await,
         ..Detected::default()
     };
-    let run = options::run_options(&settings, &arguments.tasks, arguments.standalone_mode);
+    let run = options::run_options(
+        &settings,
+        &arguments.tasks,
+        arguments.standalone_mode,
+        debug,
+    );
     let settings = options::for_devices(settings.completed(&detected).with_folders(0), &run);
     let agent = settings.agent()?;
     let places = options::usable_places(&agent)?;
@@ -305,6 +311,7 @@ impl Assignment {
             configuration,
             output.clone(),
         );
+        entry.keeps_output = self.run.debug;
         entry.options = self.run.clone();
         if arguments.log_file.is_some() {
             entry.keeps_output = true;

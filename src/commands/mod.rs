@@ -8,6 +8,7 @@ mod generate;
 mod init;
 mod list;
 mod options;
+mod records;
 mod sections;
 mod supervise;
 mod unavailable;
@@ -17,6 +18,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::task::LocalSet;
+
+use records::Records;
 
 use crate::REFERENCE_VERSION;
 use crate::api::ApiError;
@@ -87,13 +90,16 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 
 /// Runs a parsed command line.
 pub fn run(cli: Cli, environment: &Environment) -> ExitCode {
-    start_tracing(cli.debug);
+    let records = Records::start();
+    if cli.debug {
+        records.say_more();
+    }
     let printer = Printer;
     if cli.version {
         printer.line(format!("CLEARML-AGENT version {REFERENCE_VERSION}"));
         return ExitCode::SUCCESS;
     }
-    match dispatch(cli, environment, printer) {
+    match dispatch(cli, environment, &records, printer) {
         Ok(status) => ExitCode::from(status.0),
         Err(Failed {
             error,
@@ -119,7 +125,12 @@ pub fn answer(answer: Option<&str>) -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<ExitStatus, Failed> {
+fn dispatch(
+    cli: Cli,
+    environment: &Environment,
+    records: &Records,
+    printer: Printer,
+) -> Result<ExitStatus, Failed> {
     let Some(command) = cli.command else {
         printer.line(Cli::summary());
         return Ok(ExitStatus::SUCCESS);
@@ -141,6 +152,10 @@ fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<Exi
     }
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
+    let is_debug = cli.debug || settings.is_debug();
+    if is_debug {
+        records.say_more();
+    }
     if cli.debug {
         for key in settings.unknown_keys() {
             printer.note(key.to_string());
@@ -149,9 +164,11 @@ fn dispatch(cli: Cli, environment: &Environment, printer: Printer) -> Result<Exi
     match command {
         Command::Config(arguments) => block_on(config::config(&settings, &arguments, printer)),
         Command::Daemon(arguments) => {
-            block_on(daemon::daemon(settings, *arguments, cli.debug, printer))
+            block_on(daemon::daemon(settings, *arguments, is_debug, printer))
         }
-        Command::Execute(arguments) => block_on(execute::execute(settings, arguments, printer)),
+        Command::Execute(arguments) => {
+            block_on(execute::execute(settings, arguments, is_debug, printer))
+        }
         Command::Init(options) => block_on(init::init(settings, options, printer)),
         Command::List(arguments) => block_on(list::list(&settings, &arguments, printer)),
         Command::Build(_)
@@ -186,20 +203,6 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Faile
     // What still runs in the background (a fetch that was given up) is not waited for.
     runtime.shutdown_background();
     result
-}
-
-fn start_tracing(debug: bool) {
-    use tracing_subscriber::filter::LevelFilter;
-    let level = if debug {
-        LevelFilter::DEBUG
-    } else {
-        LevelFilter::WARN
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .without_time()
-        .init();
 }
 
 #[cfg(test)]

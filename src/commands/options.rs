@@ -114,12 +114,14 @@ pub(super) fn run_options(
     settings: &Settings,
     tasks: &TaskOptions,
     is_standalone: bool,
+    debug: bool,
 ) -> RunOptions {
     RunOptions {
         log_level: tasks.log_level.to_uppercase(),
         optimize: tasks.optimize,
         standalone: is_standalone,
         cpu_only: tasks.devices.cpu_only || is_true(settings, &env_vars::CPU_ONLY),
+        debug,
     }
 }
 
@@ -316,4 +318,26 @@ fn is_true(settings: &Settings, variable: &env_vars::Variable) -> bool {
         .boolean(variable)
         .unwrap_or_default()
         .unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Environment;
+
+    /// D-027, D-075: at least five seconds, but for the variable.
+    #[test]
+    fn queues_are_looked_at_as_often_as_is_wanted_and_fair() {
+        let interval = |wanted, variable: Option<&str>| {
+            let name = "CLEARML_AGENT_QUEUE_POLL_FREQ_SEC";
+            let environment: Environment =
+                variable.map(|value| (name, value)).into_iter().collect();
+            let settings = Settings::from_text("", &environment).expect("good");
+            polling_interval(&settings.agent().expect("good"), wanted).as_secs_f64()
+        };
+        for (wanted, expected) in [(-7, 5.0), (0, 5.0), (4, 5.0), (5, 5.0), (60, 60.0)] {
+            assert!((interval(wanted, None) - expected).abs() < 1e-9, "{wanted}");
+        }
+        assert!((interval(60, Some("0.5")) - 0.5).abs() < 1e-9);
+    }
 }

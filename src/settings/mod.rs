@@ -156,6 +156,11 @@ impl Settings {
         self.0.location.as_deref()
     }
 
+    /// `agent.debug`: as `--debug` (D-015).
+    pub fn is_debug(&self) -> bool {
+        self.is_on("agent.debug")
+    }
+
     /// Lines for standard output, to be printed before anything else (F-003).
     pub fn notices(&self) -> &[String] {
         &self.0.notices

@@ -378,4 +378,12 @@ mod tests {
         let run = RunFolder::create(&places(folder.path()), &newer).expect("created");
         assert!(matches!(run.read(), Err(JournalError::Unreadable(_))));
     }
+    /// A release before has not written what the command line asked for.
+    #[test]
+    fn a_journal_without_options_is_read() {
+        let mut json = serde_json::to_value(entry()).expect("written");
+        json.as_object_mut().expect("an object").remove("options");
+        let read: Entry = serde_json::from_value(json).expect("read");
+        assert_eq!(read, entry());
+    }
 }

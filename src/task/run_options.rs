@@ -14,6 +14,8 @@ pub struct RunOptions {
     pub standalone: bool,
     /// `--cpu-only` (D-017).
     pub cpu_only: bool,
+    /// `--debug`, which keeps the file with the task's output (D-015).
+    pub debug: bool,
 }
 
 impl Default for RunOptions {
@@ -23,6 +25,7 @@ impl Default for RunOptions {
             optimize: 0,
             standalone: false,
             cpu_only: false,
+            debug: false,
         }
     }
 }

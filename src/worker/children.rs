@@ -88,6 +88,7 @@ impl Nursery {
         );
         entry.queues = self.queues.iter().map(ToString::to_string).collect();
         entry.slot = self.slot;
+        entry.keeps_output = self.options.debug;
         entry.options = self.options.clone();
         let run = RunFolder::create(&self.places, &entry)?;
         // The task is marked as failed then: nobody must find it here and run it.

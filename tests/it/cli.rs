@@ -22,7 +22,7 @@ fn no_command_is_a_question_for_help() {
     std::fs::write(context.home().join("clearml.conf"), "broken {").unwrap();
     let finished = context.run(&[]);
     assert_eq!((finished.code, finished.stderr.as_str()), (0, ""));
-    for command in ["daemon", "execute", "config"] {
+    for command in ["daemon", "execute", "build", "list", "config"] {
         assert!(finished.stdout.contains(command), "{}", finished.stdout);
     }
     assert!(context.server.requests().is_empty());
@@ -52,7 +52,7 @@ fn help_goes_to_stdout_and_ends_well() {
     }
 }
 
-/// D-002, D-006, D-007, D-057
+/// D-002, D-006, D-007, D-057, D-345
 #[test]
 fn a_mistake_goes_to_stderr_with_code_2() {
     let context = TestContext::new();

@@ -228,7 +228,7 @@ fn a_clone_is_run_in_place_of_the_task() {
     assert_eq!(context.count("tasks.dequeue"), 0);
 }
 
-/// D-113, E-020
+/// D-040, D-113, E-020
 #[test]
 fn a_task_may_be_named() {
     let context = TestContext::new();
@@ -501,7 +501,7 @@ fn optimisation_and_log_level_reach_the_program() {
     }
 }
 
-/// E-001, E-265, E-272: the same process, its streams untouched, nothing said to the server.
+/// D-042, E-001, E-265, E-272: the same process, its streams untouched, nothing said to the server.
 #[test]
 fn without_monitoring_the_agent_becomes_the_program() {
     let context = TestContext::new();
@@ -587,7 +587,7 @@ fn without_monitoring_a_failed_repository_is_reported() {
     assert_eq!(context.console(&task), "");
 }
 
-/// E-003, D-061: a worker for one task, with slot and configuration of its own.
+/// E-003, D-043, D-061: a worker for one task, with slot and configuration of its own.
 #[test]
 fn full_monitoring_is_a_worker_for_one_task() {
     let context = TestContext::new();

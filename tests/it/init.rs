@@ -643,3 +643,56 @@ fn a_script_sets_a_machine_up_without_questions() {
     );
     assert_eq!(fs::read_to_string(file(&context)).unwrap(), text);
 }
+
+/// F-133 to F-145, F-150 to F-155: the official wizard, given the same answers, says the same, and its file means the same.
+#[test]
+fn the_official_wizard_says_and_writes_the_same() {
+    let context = without_configuration();
+    let server = &context.server;
+    let (api, files) = (server.url(), server.files_url());
+    let typed_keys = format!(
+        "nothing useful\n\n{}\n{}\n",
+        server.credentials().access_key,
+        server.credentials().secret_key
+    );
+    let pasted = format!(
+        "api {{\n  api_server: {api}\n  credentials {{\n    \"access_key\" = \"{}\"\n    \"secret_key\" = \"{}\"\n  }}\n}}\n",
+        server.credentials().access_key,
+        server.credentials().secret_key
+    );
+    for lines in [
+        format!(
+            "{typed_keys}http://h:8080?x\n{api}\n\nC\ns3://bucket/out\n\nhttp://i/simple\nhttp://j/simple\n\n"
+        ),
+        format!("{typed_keys}http://api.h:8080/p/\n{api}\n\nwhat\ns\n\n\n"),
+        format!("{typed_keys}https://h\nn\n81\n\n82\n{api}\ny\n{REST}"),
+        format!("{typed_keys}https://h/\nYes\n{api}\n\n{REST}"),
+        format!("{pasted}y\nlocalhost\n{files}/x?y#z\n{REST}"),
+        format!("{pasted}y\n\nlocalhost:1\n\n"),
+        format!("{pasted}h:99999\n"),
+    ] {
+        let mut results =
+            [official(&context, &["init"]), context.command(&["init"])].map(|command| {
+                let finished = init_with(command, &context, &lines);
+                let config = context.run(&["config"]).stdout;
+                // No file is left by answers that lead nowhere.
+                let _ = fs::remove_file(file(&context));
+                (finished.code, finished.stdout, config)
+            });
+        for (_, text, _) in &mut results {
+            // What a person can do about it is ours.
+            if let Some(at) = text.find("\nhint: ") {
+                text.truncate(at + 1);
+            } else if text.contains("ERROR: ") {
+                text.truncate(text.trim_end().len() + 1);
+            }
+        }
+        let [official, ours] = results;
+        assert_eq!((ours.0, ours.1), (official.0, official.1), "{lines}");
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        for (ours, official) in lines(&ours.2).iter().zip(&lines(&official.2)) {
+            assert_eq!(ours, official);
+        }
+        assert_eq!(ours.2.lines().count(), official.2.lines().count());
+    }
+}

@@ -42,6 +42,11 @@ fn without_workers_the_list_is_empty() {
     let names: Vec<&str> = made.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["auth.login", "workers.get_all"]);
     assert_eq!(made[1].1, json!({ "last_seen": 0 }));
+    let asked = &context.requests("workers.get_all")[0];
+    assert_eq!(
+        (asked.method.as_str(), asked.path.as_str()),
+        ("GET", "/workers.get_all")
+    );
 }
 
 /// D-327, D-328: byte for byte what the official agent prints for the same answer.

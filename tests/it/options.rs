@@ -281,6 +281,52 @@ fn a_queue_that_is_missing_is_created_when_wanted() {
     assert_eq!(daemon.terminate(), 254);
 }
 
+/// The lines of stderr and stdout that are log records of the agent's own.
+fn records(output: &str) -> Vec<&str> {
+    let is_record = |line: &&str| line.contains(":clearml_agent::");
+    output.lines().filter(is_record).collect()
+}
+
+/// D-015, D-067: by the option and by the configuration; without them nothing of it is on stderr.
+#[test]
+fn debug_says_more_and_keeps_the_output() {
+    for by_option in [true, false] {
+        let context = TestContext::new();
+        if !by_option {
+            context.add_configuration("agent.debug: true");
+        }
+        let option: &[&str] = if by_option { &["--debug"] } else { &[] };
+        let list = context.run(&[option, &["list"]].concat());
+        assert_eq!((list.code, list.stdout.as_str()), (0, "workers: []\n\n"));
+        let expected = format!(
+            "DEBUG:clearml_agent::api::http:GET {}/auth.login 200\n",
+            context.server.url()
+        );
+        assert!(list.stderr.starts_with(&expected), "{}", list.stderr);
+        assert_eq!(records(&list.stderr).len(), 2, "{}", list.stderr);
+
+        let task = context.enqueue(Script::shell("echo from the task"));
+        let mut daemon = context.start(&[option, &["daemon"]].concat());
+        context.wait_for_status(&task, "completed");
+        // Idle messages without `--foreground`.
+        daemon.wait_for_output("No tasks in Queues, sleeping for");
+        assert_eq!(daemon.terminate(), 254);
+        context.wait_for_no_runs();
+        let left = context.leftovers();
+        let kept = left
+            .iter()
+            .find(|name| name.starts_with(".clearml_agent_out."));
+        let kept = kept.unwrap_or_else(|| panic!("{left:?}"));
+        let text = std::fs::read_to_string(context.temporary().join(kept)).unwrap();
+        assert!(text.contains("from the task\n"), "{text}");
+        assert_eq!(left.len(), 1, "{left:?}");
+        let secret = &context.server.credentials().secret_key;
+        assert!(!daemon.output().contains(secret) && !list.stderr.contains(secret));
+    }
+    let context = TestContext::new();
+    assert_eq!(context.run(&["list"]).stderr, "");
+}
+
 /// Completions and man pages are written by the program itself.
 #[test]
 fn completions_and_man_pages_are_written() {

@@ -354,5 +354,4 @@ async fn ask_indexes(console: &mut impl Console) -> Result<Vec<String>, Ended> {
 }
 
 #[cfg(test)]
-#[path = "dialogue_tests.rs"]
 mod tests;

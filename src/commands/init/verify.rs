@@ -259,5 +259,4 @@ fn clock_warning(claims: &Claims, now: SystemTime) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "verify_tests.rs"]
 mod tests;

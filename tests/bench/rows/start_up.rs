@@ -24,6 +24,12 @@ pub(super) const MEASUREMENTS: &[Measurement] = &[
         rounds: 2,
         round: |world| wall_times(world, &["config"]),
     },
+    Measurement {
+        name: "list",
+        rows: &[row("`clearml-agent list`, wall time", "ms")],
+        rounds: 2,
+        round: |world| wall_times(world, &["list"]),
+    },
 ];
 
 /// The first run fills the caches of the disk and does not count.

@@ -24,7 +24,7 @@ impl Caller {
 
     fn with(options: Options) -> Self {
         let server = LocalServer::start_blocking(options).unwrap();
-        let client = Client::new();
+        let client = super::client().build().unwrap();
         let mut caller = Self {
             server,
             client,
@@ -275,7 +275,7 @@ fn methods_and_bodies() {
 #[test]
 fn answers_are_compressed() {
     let caller = Caller::new();
-    let client = Client::builder().gzip(false).build().unwrap();
+    let client = super::client().gzip(false).build().unwrap();
     let response = client
         .get(format!("{}/queues.get_all", caller.server.url()))
         .bearer_auth(&caller.token)

@@ -5,3 +5,12 @@
 mod curl;
 mod replay;
 mod sdk;
+
+use reqwest::blocking::{Client, ClientBuilder};
+
+/// A client that can be built whatever else is built with it.
+fn client() -> ClientBuilder {
+    // Another test may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+}

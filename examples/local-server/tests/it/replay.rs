@@ -51,7 +51,7 @@ impl Replay {
             name: name.to_owned(),
             lines,
             server,
-            client: Client::new(),
+            client: super::client().build().unwrap(),
             token: String::new(),
             ours: BTreeMap::new(),
         };

@@ -289,9 +289,9 @@ fn a_host_without_a_port_is_asked_for_ports() {
 fn the_web_host_is_never_empty() {
     let held = after_paste(
         "web_server: http://w:9090",
-        &format!("\n\nhttp://f\n{REST}"),
+        &format!("\nhttp://a:1\nhttp://f\n{REST}"),
     );
-    assert_eq!(held.hosts(), ["http://w:9090", "http://w:9090", "http://f"]);
+    assert_eq!(held.hosts(), ["http://w:9090", "http://a:1", "http://f"]);
     let held = after_paste(
         "api_server: http://a:9090",
         &format!("\n\n\nhttp://w\nhttp://f\n{REST}"),

@@ -1,0 +1,88 @@
+//! Log records: warnings as bare lines on stderr, everything as `LEVEL:place:message` where more is wanted (D-015, D-067).
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, Layer};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::secrets;
+
+/// How much is said.
+#[derive(Clone, Debug)]
+pub(super) struct Records {
+    level: reload::Handle<Targets, Registry>,
+    is_debug: Arc<AtomicBool>,
+}
+
+impl Records {
+    /// Begins to write records.
+    pub(super) fn start() -> Self {
+        let (level, handle) = reload::Layer::new(up_to(LevelFilter::WARN));
+        let is_debug = Arc::new(AtomicBool::new(false));
+        let lines = Layer::new()
+            .with_writer(std::io::stderr)
+            .event_format(Line(is_debug.clone()));
+        tracing_subscriber::registry()
+            .with(level)
+            .with(lines)
+            .init();
+        Self {
+            level: handle,
+            is_debug,
+        }
+    }
+
+    /// Says everything from here on: `--debug` or `agent.debug`.
+    pub(super) fn say_more(&self) {
+        self.is_debug.store(true, Ordering::Relaxed);
+        // The only reason to fail is a subscriber that is gone.
+        let _ = self.level.reload(up_to(LevelFilter::DEBUG));
+    }
+}
+
+/// Libraries have nothing to say but warnings.
+fn up_to(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("clearml_agent", level)
+}
+
+/// The shape of a record.
+struct Line(Arc<AtomicBool>);
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut text = String::new();
+        context
+            .field_format()
+            .format_fields(Writer::new(&mut text), event)?;
+        let text = secrets::mask(&text);
+        if !self.0.load(Ordering::Relaxed) {
+            return writeln!(writer, "{text}");
+        }
+        let level = match *event.metadata().level() {
+            Level::ERROR => "ERROR",
+            Level::WARN => "WARNING",
+            Level::INFO => "INFO",
+            Level::DEBUG | Level::TRACE => "DEBUG",
+        };
+        writeln!(writer, "{level}:{}:{text}", event.metadata().target())
+    }
+}
