@@ -2,12 +2,16 @@
 
 pub(super) use crate::cli::Daemon as Arguments;
 
+use super::background::{self, Waiting};
 use super::connect::{self, Patience};
+use super::status::status;
+use super::stop::stop;
 use super::{ExitStatus, Failed, options, sections, unavailable, vaults};
 use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Slot, SlotError};
+use crate::task::RunOptions;
 use crate::ui::{Printer, Table};
 use crate::worker::{Daemon, DaemonEnd, DaemonOptions, Nursery, Reread, WorkerName, vacant_slots};
 
@@ -28,6 +32,16 @@ pub(super) async fn daemon(
     if arguments.check_bootstrap {
         printer.line("Nothing to check: this agent needs no bootstrap package");
     }
+    if let Some(wanted) = &arguments.stop {
+        return stop(&settings, &arguments, wanted, printer).await;
+    }
+    unavailable::refuse_daemon(&arguments)?;
+    let is_detached = arguments.detached && !arguments.foreground && !arguments.status;
+    let waiting = match arguments.ready_descriptor {
+        Some(number) => Some(Waiting::of(i32::try_from(number)?)?),
+        None if is_detached => return background::detach(),
+        None => None,
+    };
     let session = connect::session(&settings, Patience::Short, printer)?;
     connect::log_in(&session, &settings, printer).await?;
     let host_name = connect::host_name();
@@ -42,13 +56,9 @@ pub(super) async fn daemon(
     let run = options::run_options(&base, &arguments.tasks, arguments.standalone_mode, debug);
     let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
-    let ids = resolve_queues(&session, &arguments).await?;
-    let queues = session.queues().by_ids(&ids).await?;
-    if let Some(missing) = ids
-        .iter()
-        .find(|id| !queues.iter().any(|queue| queue.id == **id))
-    {
-        return Err(unknown_queue(missing.as_str(), &[]));
+    let (ids, queues) = find_queues(&session, &arguments).await?;
+    if arguments.status {
+        return Ok(status(&queues, printer));
     }
     let places = options::usable_places(&agent)?;
     let name = worker_name(&agent, run.cpu_only);
@@ -61,23 +71,33 @@ pub(super) async fn daemon(
     .map_err(slot_failed)?;
     let worker: WorkerId = slot.worker.parse()?;
     let settings = settings.with_folders(slot.number as usize);
-    printer.line(settings.printout());
+    let (printout, table) = (settings.printout(), table(&ids, &queues).to_string());
+    printer.line(&printout);
     let settings = named(&settings, &worker);
     let agent = settings.agent()?;
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
-    printer.line(table(&ids, &queues).to_string());
-    let reread = {
-        let (slot, worker, run) = (slot.number as usize, worker.clone(), run.clone());
-        move || {
-            let settings = options::for_devices(base.reread()?.completed(&detected), &run);
-            // A file that is just being written may be a good one without its end.
-            settings.api()?;
-            Ok(named(&settings.with_folders(slot), &worker))
-        }
+    printer.line(&table);
+    let log_file = if arguments.foreground {
+        None
+    } else {
+        let for_one_task = is_detached && !debug;
+        Some(background::log_file(
+            &places.temporary,
+            for_one_task,
+            debug,
+            printer,
+        )?)
     };
+    if let Some(waiting) = waiting {
+        waiting.let_go()?;
+        for text in [format!("Worker \"{worker}\" :"), printout, table] {
+            printer.line(text);
+        }
+    }
+    let reread = rereading(base, detected, run.clone(), slot.number, worker.clone());
     let options = DaemonOptions {
         session,
-        reread: Reread::new(reread),
+        reread,
         nursery: Nursery {
             places,
             worker: worker.clone(),
@@ -91,10 +111,28 @@ pub(super) async fn daemon(
         report: options::report(&agent, worker, Some(ids)),
         polling_interval: options::polling_interval(&agent, arguments.polling_interval),
         is_talkative: arguments.foreground || debug,
+        log_file,
+        ignores_hangup: is_detached,
     };
     Ok(match Box::pin(Daemon::new(options).run()).await? {
         DaemonEnd::HandedOver => ExitStatus::SUCCESS,
         DaemonEnd::Hurried | DaemonEnd::Terminated => ExitStatus::INTERRUPTED,
+    })
+}
+
+/// F-015
+fn rereading(
+    base: Settings,
+    detected: Detected,
+    run: RunOptions,
+    slot: u32,
+    worker: WorkerId,
+) -> Reread {
+    Reread::new(move || {
+        let settings = options::for_devices(base.reread()?.completed(&detected), &run);
+        // A file that is just being written may be a good one without its end.
+        settings.api()?;
+        Ok(named(&settings.with_folders(slot as usize), &worker))
     })
 }
 
@@ -122,6 +160,22 @@ pub(super) fn slot_failed(error: SlotError) -> Failed {
         SlotError::Storage { .. } => "set `TMPDIR` to a folder that can be written",
     };
     Failed::new(error, Some(hint))
+}
+
+/// The queues in the order of the command line; each is known to the server (D-107, D-112).
+async fn find_queues(
+    session: &Session,
+    arguments: &Arguments,
+) -> Result<(Vec<QueueId>, Vec<Queue>), Failed> {
+    let ids = resolve_queues(session, arguments).await?;
+    let queues = session.queues().by_ids(&ids).await?;
+    match ids
+        .iter()
+        .find(|id| !queues.iter().any(|queue| queue.id == **id))
+    {
+        Some(missing) => Err(unknown_queue(missing.as_str(), &[])),
+        None => Ok((ids, queues)),
+    }
 }
 
 /// D 2.3

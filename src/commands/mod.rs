@@ -1,5 +1,6 @@
 //! One verb, one file: what each command does, with plain values and a printer.
 
+mod background;
 mod config;
 mod connect;
 mod daemon;
@@ -10,6 +11,8 @@ mod list;
 mod options;
 mod records;
 mod sections;
+mod status;
+mod stop;
 mod supervise;
 mod unavailable;
 mod vaults;
@@ -49,6 +52,8 @@ pub(crate) struct Failed {
     hint: Option<String>,
     /// A line before the error, where the reference has two (F-020).
     preamble: Option<String>,
+    /// What the server said of an error of its own, for `--debug`.
+    traceback: Option<String>,
 }
 
 impl Failed {
@@ -57,6 +62,7 @@ impl Failed {
             error: error.into(),
             hint: hint.map(str::to_owned),
             preamble: None,
+            traceback: None,
         }
     }
 
@@ -75,7 +81,12 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
         let error: anyhow::Error = error.into();
         if let Some(error) = error.downcast_ref::<ApiError>() {
             // D-066
-            return Self::new(anyhow::Error::msg(error.reference_text()), error.hint());
+            let failed = Self::new(anyhow::Error::msg(error.reference_text()), error.hint());
+            let refusal = error.refusal().filter(|refusal| refusal.code == 500);
+            return Self {
+                traceback: refusal.and_then(|refusal| refusal.error_stack.clone()),
+                ..failed
+            };
         }
         let settings = error.downcast_ref::<SettingsError>();
         let hint = settings.and_then(SettingsError::hint);
@@ -84,6 +95,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
             error,
             hint,
             preamble,
+            traceback: None,
         }
     }
 }
@@ -91,6 +103,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 /// Runs a parsed command line.
 pub fn run(cli: Cli, environment: &Environment) -> ExitCode {
     let records = Records::start();
+    let debug = cli.debug;
     if cli.debug {
         records.say_more();
     }
@@ -105,7 +118,11 @@ pub fn run(cli: Cli, environment: &Environment) -> ExitCode {
             error,
             hint,
             preamble,
+            traceback,
         }) => {
+            if let (true, Some(traceback)) = (debug, traceback) {
+                printer.note(format!("Server traceback:\n{traceback}"));
+            }
             if let Some(preamble) = preamble {
                 printer.line(preamble);
             }

@@ -9,12 +9,9 @@ const CONTAINER_HINT: &str = "leave it out to run tasks without containers";
 const GPUS_HINT: &str =
     "set `CUDA_VISIBLE_DEVICES` for the agent instead, or use `--cpu-only`, or leave it out";
 
-/// What is asked of `daemon` and cannot be had; contradictions come first, in the reference's words.
+/// What is asked of `daemon` and does not go together, in the reference's words.
 pub(super) fn check_daemon(arguments: &Daemon, search_path: Option<&str>) -> Result<(), Failed> {
-    let is_service = arguments
-        .services_mode
-        .is_some_and(|limit| limit != Some(0));
-    if is_service && arguments.dynamic_gpus {
+    if is_service(arguments) && arguments.dynamic_gpus {
         return Err(Failed::message(
             "Combining --dynamic-gpus and --services-mode is not supported",
             "use one of them",
@@ -32,25 +29,15 @@ pub(super) fn check_daemon(arguments: &Daemon, search_path: Option<&str>) -> Res
     if arguments.docker.is_some() || arguments.podman.is_some() {
         find_docker(search_path)?;
     }
-    let is_detached = arguments.detached && !arguments.foreground;
+    Ok(())
+}
+
+/// What is asked of a daemon that is to be started and cannot be had.
+pub(super) fn refuse_daemon(arguments: &Daemon) -> Result<(), Failed> {
+    let is_service = is_service(arguments);
     let options = [
         ("--docker", arguments.docker.is_some(), CONTAINER_HINT),
         ("--podman", arguments.podman.is_some(), CONTAINER_HINT),
-        (
-            "--stop",
-            arguments.stop.is_some(),
-            "end the agent with `kill PID`; its task is ended in an orderly way",
-        ),
-        (
-            "--status",
-            arguments.status,
-            "`clearml-agent list` prints the workers and their queues",
-        ),
-        (
-            "--detached",
-            is_detached,
-            "use `--foreground` under a service manager, or `nohup clearml-agent daemon ... &`",
-        ),
         (
             "--services-mode",
             is_service,
@@ -91,7 +78,13 @@ pub(super) fn check_daemon(arguments: &Daemon, search_path: Option<&str>) -> Res
     check_devices("daemon", &arguments.tasks.devices)
 }
 
-/// The same for `execute`.
+fn is_service(arguments: &Daemon) -> bool {
+    arguments
+        .services_mode
+        .is_some_and(|limit| limit != Some(0))
+}
+
+/// Both for `execute`.
 pub(super) fn check_execute(arguments: &Execute, search_path: Option<&str>) -> Result<(), Failed> {
     if arguments.docker.is_some() {
         find_docker(search_path)?;

@@ -1,11 +1,13 @@
 //! What the operating system wants said between fork and exec. The only room with `unsafe`.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use tokio::io::unix::AsyncFd;
@@ -37,6 +39,24 @@ pub fn tie_to_parent(command: &mut Command) {
             }
         });
     }
+}
+
+/// Lets this process outlive the one that has tied it.
+pub fn untie_from_parent() -> io::Result<()> {
+    prctl::set_pdeathsig(None).map_err(io::Error::from)
+}
+
+/// A file that the parent has left open for this process under this number; children do not get it.
+#[expect(unsafe_code, reason = "a number becomes an owned descriptor")]
+pub fn inherited_file(number: i32) -> io::Result<File> {
+    let path = format!("/proc/self/fd/{number}");
+    if number < 3 || !std::path::Path::new(&path).exists() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    // SAFETY: the descriptor is open, and the parent has left it to nobody else in this process.
+    let file = unsafe { File::from_raw_fd(number) };
+    fcntl(&file, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(io::Error::from)?;
+    Ok(file)
 }
 
 /// Makes orphaned descendants children of this process, so that none escapes by detaching itself.

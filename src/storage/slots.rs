@@ -152,6 +152,12 @@ impl Instance {
         })
     }
 
+    /// Removes the file of an agent that has ended.
+    pub fn forget(&self) {
+        // It may have done so itself.
+        let _ = fs::remove_file(&self.path);
+    }
+
     /// True while the process lives and looks like an agent (D-131).
     pub fn is_alive(&self) -> bool {
         if self.pid <= 0

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::children::{Nursery, RunEnd, WatchedRun};
+use super::log_file::LogFile;
 use super::poller::{Poller, Pulled};
 use super::recovery::Inheritance;
 use crate::api::{Session, TaskId};
@@ -55,6 +56,10 @@ pub struct DaemonOptions {
     pub polling_interval: Duration,
     /// Idle messages are printed (D-137).
     pub is_talkative: bool,
+    /// What it writes to in the background.
+    pub log_file: Option<LogFile>,
+    /// A terminal that is closed is nothing to it (D-298).
+    pub ignores_hangup: bool,
 }
 
 /// How a daemon ended.
@@ -120,7 +125,7 @@ impl Daemon {
 
     /// Works until a signal ends it. Must run on a `LocalSet` of the main thread.
     pub async fn run(mut self) -> std::io::Result<DaemonEnd> {
-        let mut requests = listen()?;
+        let mut requests = listen(self.options.ignores_hangup)?;
         self.register().await;
         let reporter =
             StatusReporter::new(self.options.session.clone(), self.options.report.clone());
@@ -137,6 +142,9 @@ impl Daemon {
         reporter.abort();
         self.printer
             .line(format!("\nLeaving process id {}", std::process::id()));
+        if let (true, Some(log_file)) = (end != DaemonEnd::HandedOver, &self.options.log_file) {
+            log_file.daemon_ends();
+        }
         Ok(end)
     }
 
@@ -154,7 +162,12 @@ impl Daemon {
             };
             self.reload();
             let next = match pulled {
-                Some(pulled) => self.hand_over(&pulled, requests).await,
+                Some(pulled) => {
+                    if let Some(log_file) = &self.options.log_file {
+                        log_file.task_begins();
+                    }
+                    self.hand_over(&pulled, requests).await
+                }
                 None => self.rest(requests).await,
             };
             if let Next::Leave(end) = next {
@@ -438,19 +451,28 @@ fn current(run: &RunFolder) -> Option<CurrentTask> {
 }
 
 /// Signals as requests, for ever.
-fn listen() -> std::io::Result<mpsc::UnboundedReceiver<Request>> {
+fn listen(ignores_hangup: bool) -> std::io::Result<mpsc::UnboundedReceiver<Request>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let kinds = [
-        (SignalKind::interrupt(), Request::Interrupt),
-        (SignalKind::terminate(), Request::Terminate),
-        (SignalKind::hangup(), Request::Terminate),
-        (SignalKind::user_defined1(), Request::HandOver),
+        (SignalKind::interrupt(), Some(Request::Interrupt)),
+        (SignalKind::terminate(), Some(Request::Terminate)),
+        (
+            SignalKind::hangup(),
+            (!ignores_hangup).then_some(Request::Terminate),
+        ),
+        (SignalKind::user_defined1(), Some(Request::HandOver)),
     ];
     for (kind, request) in kinds {
         let mut signal = signal(kind)?;
         let sender = sender.clone();
         spawn_local(async move {
-            while signal.recv().await.is_some() && sender.send(request).is_ok() {}
+            while signal.recv().await.is_some() {
+                if let Some(request) = request
+                    && sender.send(request).is_err()
+                {
+                    return;
+                }
+            }
         });
     }
     Ok(receiver)

@@ -30,6 +30,24 @@ impl WorkerName {
         }
     }
 
+    /// The whole id where it does not depend on a slot, else nothing.
+    pub fn fixed(&self) -> &str {
+        match self {
+            Self::Fixed(id) => id,
+            Self::Slotted { .. } => "",
+        }
+    }
+
+    /// How the ids of this name begin (D-288).
+    pub fn prefix(&self) -> String {
+        match self {
+            Self::Fixed(id) => id.clone(),
+            Self::Slotted { name, cpu_only } => {
+                format!("{name}:{}", if *cpu_only { "cpu:" } else { "" })
+            }
+        }
+    }
+
     /// True for an id that a worker of this name could have in some slot.
     pub fn could_be(&self, worker: &str) -> bool {
         let slot = worker.rsplit(':').next().and_then(|last| last.parse().ok());

@@ -6,10 +6,12 @@
 mod children;
 mod daemon;
 mod identity;
+mod log_file;
 mod poller;
 mod recovery;
 
 pub use children::Nursery;
 pub use daemon::{Daemon, DaemonEnd, DaemonOptions, Reread};
 pub use identity::WorkerName;
+pub use log_file::LogFile;
 pub use recovery::vacant_slots;

@@ -12,6 +12,7 @@
     clippy::type_complexity
 )]
 
+mod background;
 mod cli;
 mod code;
 mod configuration;

@@ -56,6 +56,9 @@ pub struct Daemon {
     /// Let each task act on the server as its owner; needs an enterprise server
     #[arg(long)]
     pub use_owner_token: bool,
+    /// Where the command that started this process in the background waits
+    #[arg(long, hide = true, value_name = "NUMBER", value_parser = values::integer)]
+    pub ready_descriptor: Option<i64>,
     /// What all verbs that run tasks take
     #[command(flatten)]
     pub tasks: TaskOptions,

@@ -1,0 +1,184 @@
+//! `clearml-agent daemon --stop`: ends agents of this machine, also where the server is away (D-288 to D-293).
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::daemon::{Arguments, worker_name};
+use super::{ExitStatus, Failed, connect, options};
+use crate::process::ProcessIdentity;
+use crate::settings::{Detected, Settings};
+use crate::storage::Instance;
+use crate::ui::Printer;
+use crate::worker::WorkerName;
+
+/// How long each of the two polite signals may take (D-290).
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the kernel may take to end a process.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Which agents are meant.
+#[derive(Debug, Eq, PartialEq)]
+enum Choice<'a> {
+    /// These, and these ids belong to nobody.
+    Named(Vec<&'a str>, Vec<String>),
+    /// The first one of several; one call ends one.
+    First(&'a str, Vec<&'a str>),
+    /// None.
+    Nobody,
+}
+
+/// Ends the workers of these ids, or the first one that the same options would have started.
+pub(super) async fn stop(
+    settings: &Settings,
+    arguments: &Arguments,
+    wanted: &[String],
+    printer: Printer,
+) -> Result<ExitStatus, Failed> {
+    let settings = settings.completed(&Detected {
+        host_name: connect::host_name(),
+        ..Detected::default()
+    });
+    let agent = settings.agent()?;
+    let run = options::run_options(&settings, &arguments.tasks, false, false);
+    let name = worker_name(&agent, run.cpu_only);
+    let mut living = Instance::all(&options::places(&agent)?.slots);
+    living.retain(Instance::is_alive);
+    living.sort_by(|a, b| a.worker.cmp(&b.worker));
+    let ids: Vec<&str> = living
+        .iter()
+        .map(|instance| instance.worker.as_str())
+        .collect();
+    let (ended, missing, others) = match choose(&ids, &name, wanted) {
+        Choice::Named(ids, missing) => (ids, missing, Vec::new()),
+        Choice::First(id, others) => (vec![id], Vec::new(), others),
+        Choice::Nobody => (Vec::new(), vec![name.fixed().to_owned()], Vec::new()),
+    };
+    for instance in living
+        .iter()
+        .filter(|instance| ended.contains(&instance.worker.as_str()))
+    {
+        end(instance, printer).await;
+    }
+    let worker_name = agent.worker_name.as_deref().unwrap_or_default();
+    for id in &missing {
+        printer.line(format!(
+            "Could not find a running clearml-agent instance with worker_name={worker_name} worker_id={id}"
+        ));
+    }
+    if !others.is_empty() {
+        printer.line(format!(
+            "Still running: {}; the next --stop ends the first of them",
+            others.join(", ")
+        ));
+    }
+    Ok(if missing.is_empty() {
+        ExitStatus::SUCCESS
+    } else {
+        ExitStatus::FAILURE
+    })
+}
+
+/// `ids` are in the order of their text.
+fn choose<'a>(ids: &[&'a str], name: &WorkerName, wanted: &[String]) -> Choice<'a> {
+    let fixed = [name.fixed().to_owned()];
+    let wanted = match (wanted, name.fixed()) {
+        ([], "") => {
+            let prefix = name.prefix();
+            let mut candidates = ids.iter().copied().filter(|id| id.starts_with(&prefix));
+            return match candidates.next() {
+                Some(first) => Choice::First(first, candidates.collect()),
+                None => Choice::Nobody,
+            };
+        }
+        ([], _) => &fixed[..],
+        (wanted, _) => wanted,
+    };
+    let (found, missing): (Vec<&String>, Vec<&String>) =
+        wanted.iter().partition(|id| ids.contains(&id.as_str()));
+    let found = ids
+        .iter()
+        .copied()
+        .filter(|id| found.iter().any(|found| found == id))
+        .collect();
+    Choice::Named(found, missing.into_iter().cloned().collect())
+}
+
+/// SIGTERM, once more, then SIGKILL (D-290).
+async fn end(instance: &Instance, printer: Printer) {
+    let (worker, pid) = (&instance.worker, instance.pid);
+    printer.line(format!(
+        "Terminating clearml-agent worker_id={worker} pid={pid}"
+    ));
+    let Some(process) = ProcessIdentity::of(pid) else {
+        instance.forget();
+        return;
+    };
+    let steps = [
+        (Signal::SIGTERM, PATIENCE),
+        (Signal::SIGTERM, PATIENCE),
+        (Signal::SIGKILL, LAST_PATIENCE),
+    ];
+    for (signal, patience) in steps {
+        // A process of somebody else cannot be told anything; that shows below.
+        let told = process.signal(signal);
+        if told.is_ok() {
+            let _ = tokio::time::timeout(patience, process.ended()).await;
+        }
+        if !process.is_alive() {
+            instance.forget();
+            return;
+        }
+    }
+    printer.error(
+        &format!("Could not terminate process pid={pid}"),
+        Some("it may belong to another user"),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slotted(cpu_only: bool) -> WorkerName {
+        WorkerName::Slotted {
+            name: "host".to_owned(),
+            cpu_only,
+        }
+    }
+
+    const IDS: [&str; 5] = ["host:0", "host:10", "host:2", "host:cpu:3", "other:1"];
+
+    /// D-288: in the order of the text, one at a time, whatever they compute with.
+    #[test]
+    fn a_bare_stop_means_the_first_agent_of_the_name() {
+        assert_eq!(
+            choose(&IDS, &slotted(false), &[]),
+            Choice::First("host:0", vec!["host:10", "host:2", "host:cpu:3"])
+        );
+        assert_eq!(
+            choose(&IDS, &slotted(true), &[]),
+            Choice::First("host:cpu:3", vec![])
+        );
+        let nobody = WorkerName::Slotted {
+            name: "hos".to_owned(),
+            cpu_only: false,
+        };
+        assert_eq!(choose(&IDS, &nobody, &[]), Choice::Nobody);
+    }
+
+    /// D-288, D-289, D-291
+    #[test]
+    fn ids_mean_exactly_these() {
+        let wanted = ["other:1", "host:0", "host"].map(str::to_owned);
+        assert_eq!(
+            choose(&IDS, &slotted(false), &wanted),
+            Choice::Named(vec!["host:0", "other:1"], vec!["host".to_owned()])
+        );
+        let fixed = WorkerName::Fixed("other:1".to_owned());
+        assert_eq!(
+            choose(&IDS, &fixed, &[]),
+            Choice::Named(vec!["other:1"], vec![])
+        );
+    }
+}
