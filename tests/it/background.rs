@@ -139,7 +139,7 @@ fn a_detached_daemon_that_cannot_start_says_why() {
     assert_nothing_left(&context);
 }
 
-/// D-138, D-141, D-142: without `--foreground` the output moves, and the process stays.
+/// D-068, D-138, D-141, D-142: without `--foreground` the output moves, and the process stays.
 #[test]
 fn a_daemon_with_a_log_file_stays_attached() {
     let context = TestContext::new();

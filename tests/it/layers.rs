@@ -216,3 +216,42 @@ fn netrc_is_not_read_for_the_api() {
     let _daemon = context.daemon();
     run(&context, "echo works");
 }
+
+/// A-042, D-066: the server's own mistake is one line, and with `--debug` also where the server made it.
+#[test]
+fn an_error_of_the_server_is_one_line() {
+    let context = TestContext::new();
+    let proxy = FaultProxy::start(&context.server.url());
+    context.configure(&format!("api.api_server: \"{}\"", proxy.url()));
+    proxy.set(|call| (call == "workers.get_all").then_some(Fault::ServerError));
+    let line = "\nclearml_agent: ERROR: APIError: code 500/100: General data error\n";
+    let traceback = "Server traceback:\nTraceback of the server\n";
+    for (words, is_debug) in [(&["list"] as &[&str], false), (&["--debug", "list"], true)] {
+        let list = context.run(words);
+        assert_eq!(list.code, 1);
+        assert!(list.stdout.contains(line), "{}", list.stdout);
+        assert_eq!(list.stderr.contains(traceback), is_debug, "{}", list.stderr);
+        assert!(!list.stdout.contains(traceback));
+    }
+}
+
+/// D-070, D-071, D-114, D-123, D-125
+#[test]
+fn variables_name_the_worker() {
+    for (variable, value, worker) in [
+        ("CLEARML_WORKER_ID", "rack:me", "rack:me"),
+        ("TRAINS_WORKER_ID", "old", "old"),
+        ("CLEARML_WORKER_NAME", "rack1:box", "rack1:box:0"),
+    ] {
+        let context = TestContext::new();
+        let daemon = context.daemon_with(&[(variable, value)]);
+        daemon.wait_for_output(&format!("Worker \"{worker}\" - Listening to queues:"));
+        let task = run(&context, "echo $CLEARML_WORKER_ID $TRAINS_WORKER_ID");
+        let console = context.console(&task);
+        assert!(
+            console.contains(&format!("\n{worker} {worker}\n")),
+            "{console}"
+        );
+        assert_eq!(context.workers(), [worker]);
+    }
+}

@@ -363,7 +363,7 @@ fn signals(status: &str) -> BTreeMap<&str, u64> {
         .collect()
 }
 
-/// D-174, D-177 to D-185, D-358
+/// D-076, D-174, D-177 to D-185, D-358
 #[test]
 fn status_reports_name_the_task_while_it_runs() {
     let context = TestContext::new();

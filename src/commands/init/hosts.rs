@@ -210,7 +210,7 @@ mod tests {
         Address::parse(text).expect("an address")
     }
 
-    /// F-138, F-139
+    /// F-138, F-139, D-336
     #[test]
     fn what_is_typed_becomes_an_address() {
         for (typed, expected) in [

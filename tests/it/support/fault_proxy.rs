@@ -98,7 +98,7 @@ fn serve(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> Option<
         return client.write_all(answer.as_bytes()).ok();
     }
     if fault == Some(Fault::ServerError) {
-        let body = r#"{"meta": {"result_code": 500, "result_subcode": 100, "result_msg": "General data error"}, "data": {}}"#;
+        let body = r#"{"meta": {"result_code": 500, "result_subcode": 100, "result_msg": "General data error", "error_stack": "Traceback of the server"}, "data": {}}"#;
         let length = body.len();
         let answer = format!(
             "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n\

@@ -1,4 +1,6 @@
 //! The dialogue without a terminal and without a server: every branch, with the text around it.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
