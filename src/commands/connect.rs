@@ -1,6 +1,6 @@
 //! From the settings to a session with the server.
 
-use super::Failed;
+use super::{Failed, sections, vaults};
 use crate::REFERENCE_VERSION;
 use crate::api::{
     ApiError, CertificateCheck, Credentials, HttpMethod, Listener, ProxySettings, RetryPolicy,
@@ -97,12 +97,21 @@ pub(super) fn login_failed(error: &ApiError, session: &Session) -> Failed {
     )
 }
 
-/// Logs in, and says which version of the API was forced on the session.
-pub(super) async fn log_in(
-    session: &Session,
-    settings: &Settings,
+/// What every command that runs tasks does first: the login, the vaults, the sections of the configuration (D-090, D-091).
+pub(super) async fn begin(
+    settings: Settings,
+    patience: Patience,
     printer: Printer,
-) -> Result<(), Failed> {
+) -> Result<(Session, Settings), Failed> {
+    let session = session(&settings, patience, printer)?;
+    log_in(&session, &settings, printer).await?;
+    let (session, settings) = vaults::apply(session, settings, printer).await?;
+    let settings = sections::apply(settings, |line| printer.line(line));
+    Ok((session, settings))
+}
+
+/// Logs in, and says which version of the API was forced on the session.
+async fn log_in(session: &Session, settings: &Settings, printer: Printer) -> Result<(), Failed> {
     let claims = session.claims().await;
     let claims = claims.map_err(|error| login_failed(&error, session))?;
     let forced = settings

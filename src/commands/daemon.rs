@@ -6,14 +6,16 @@ use super::background::{self, Waiting};
 use super::connect::{self, Patience};
 use super::status::status;
 use super::stop::stop;
-use super::{ExitStatus, Failed, options, sections, unavailable, vaults};
+use super::{ExitStatus, Failed, hours, options, unavailable};
 use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
-use crate::storage::{Slot, SlotError};
+use crate::storage::{Instance, Places, Slot, SlotError};
 use crate::task::RunOptions;
 use crate::ui::{Printer, Table};
-use crate::worker::{Daemon, DaemonEnd, DaemonOptions, Nursery, Reread, WorkerName, vacant_slots};
+use crate::worker::{
+    Daemon, DaemonEnd, DaemonOptions, Nursery, PollOptions, Reread, WorkerName, vacant_slots,
+};
 
 /// Most names that an error lists (D-109, D-110).
 const MOST_LISTED: usize = 10;
@@ -42,26 +44,23 @@ pub(super) async fn daemon(
         None if is_detached => return background::detach(),
         None => None,
     };
-    let session = connect::session(&settings, Patience::Short, printer)?;
-    connect::log_in(&session, &settings, printer).await?;
-    let host_name = connect::host_name();
-    let (session, settings) = vaults::apply(session, settings, printer).await?;
-    let settings = sections::apply(settings, |line| printer.line(line));
+    let (session, base) = connect::begin(settings, Patience::Short, printer).await?;
     let detected = Detected {
-        host_name,
+        host_name: connect::host_name(),
         python_version: python::default_version().await,
         ..Detected::default()
     };
-    let base = settings;
     let run = options::run_options(&base, &arguments.tasks, arguments.standalone_mode, debug);
     let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
     let (ids, queues) = find_queues(&session, &arguments).await?;
-    if arguments.status {
-        return Ok(status(&queues, printer));
-    }
+    let schedule = hours::schedule(&agent, &arguments)?;
     let places = options::usable_places(&agent)?;
     let name = worker_name(&agent, run.cpu_only);
+    if arguments.status {
+        let worker = present_worker(&places, &name)?;
+        return Ok(status(&session, &worker, &queues, &schedule, printer).await);
+    }
     let slot = Slot::claim(
         &places.slots,
         |slot| name.worker_id(slot),
@@ -109,6 +108,11 @@ pub(super) async fn daemon(
         },
         slot,
         report: options::report(&agent, worker, Some(ids)),
+        polling: PollOptions {
+            is_fair: arguments.order_fairness,
+            schedule,
+            clock: hours::local_hour,
+        },
         polling_interval: options::polling_interval(&agent, arguments.polling_interval),
         is_talkative: arguments.foreground || debug,
         log_file,
@@ -118,6 +122,20 @@ pub(super) async fn daemon(
         DaemonEnd::HandedOver => ExitStatus::SUCCESS,
         DaemonEnd::Hurried | DaemonEnd::Terminated => ExitStatus::INTERRUPTED,
     })
+}
+
+/// The worker of this name that runs, as `--stop` would find it; else the one that would come first (D-287).
+fn present_worker(places: &Places, name: &WorkerName) -> Result<WorkerId, Failed> {
+    let mut living = Instance::all(&places.slots);
+    living.retain(Instance::is_alive);
+    let mut ids: Vec<String> = living
+        .into_iter()
+        .map(|instance| instance.worker)
+        .filter(|worker| name.could_be(worker))
+        .collect();
+    ids.sort();
+    let id = ids.into_iter().next();
+    Ok(id.unwrap_or_else(|| name.worker_id(0)).parse()?)
 }
 
 /// F-015

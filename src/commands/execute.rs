@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{self, Patience};
 use super::daemon::{named, slot_failed, worker_name};
 use super::options::{self, PreparationWishes};
-use super::{ExitStatus, Failed, sections, unavailable, vaults};
+use super::{ExitStatus, Failed, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
 use crate::process::{Output, replace_self};
 use crate::python;
@@ -56,10 +56,7 @@ pub(super) async fn execute(
         ));
     }
     unavailable::check_execute(&arguments, settings.environment().get("PATH"))?;
-    let session = connect::session(&settings, Patience::Long, printer)?;
-    connect::log_in(&session, &settings, printer).await?;
-    let (session, settings) = vaults::apply(session, settings, printer).await?;
-    let settings = sections::apply(settings, |line| printer.line(line));
+    let (session, settings) = connect::begin(settings, Patience::Long, printer).await?;
     let detected = Detected {
         host_name: connect::host_name(),
         python_version: python::default_version().await,

@@ -6,6 +6,7 @@ mod connect;
 mod daemon;
 mod execute;
 mod generate;
+mod hours;
 mod init;
 mod list;
 mod options;

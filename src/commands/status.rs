@@ -1,16 +1,42 @@
 //! `clearml-agent daemon --status`: hours and queues, and the end (D-285 to D-287).
 
 use super::ExitStatus;
-use crate::api::Queue;
+use crate::api::{Queue, Session, WorkerId};
 use crate::ui::Printer;
+use crate::worker::{Force, Schedule, force_of, forced_by_tag};
 
-/// Prints what the worker would do.
-pub(super) fn status(queues: &[Queue], printer: Printer) -> ExitStatus {
-    printer.line("No uptime/downtime configurations found");
-    printer.line(" ");
-    for queue in queues {
+/// Prints when tasks are taken, and from where. `worker` is the one that runs, or would.
+pub(super) async fn status(
+    session: &Session,
+    worker: &WorkerId,
+    queues: &[Queue],
+    schedule: &Schedule,
+    printer: Printer,
+) -> ExitStatus {
+    printer.line(schedule.to_string());
+    // A server without properties has said nothing.
+    let properties = session.workers().runtime_properties(worker).await;
+    let property = force_of(&properties.unwrap_or_default(), printer);
+    let tags: Vec<Option<Force>> = queues.iter().map(forced_by_tag).collect();
+    let by_queue = [Force::On, Force::Off]
+        .into_iter()
+        .find(|force| tags.contains(&Some(*force)));
+    match by_queue.or(property) {
+        Some(force) => printer.line(format!("\nCurrently forced {force}")),
+        None => printer.line(" "),
+    }
+    if let Some(force) = property {
+        let value = force.to_string().to_lowercase();
+        printer.line(format!("  - Server runtime property 'force: {value}'"));
+    }
+    for (queue, tag) in queues.iter().zip(tags) {
         let name = queue.name.as_deref().unwrap_or_default();
-        printer.line(format!("  - Listening to queue '{name}'"));
+        let tag = tag.map(|force| {
+            let value = force.to_string().to_lowercase();
+            format!(" (tagged 'force_workers:{value}')")
+        });
+        let tag = tag.unwrap_or_default();
+        printer.line(format!("  - Listening to queue '{name}'{tag}"));
     }
     printer.line("");
     ExitStatus::SUCCESS

@@ -49,21 +49,6 @@ pub(super) fn refuse_daemon(arguments: &Daemon) -> Result<(), Failed> {
             "start one agent for each GPU",
         ),
         (
-            "--order-fairness",
-            arguments.order_fairness,
-            "leave it out: the first queue comes first then",
-        ),
-        (
-            "--uptime",
-            arguments.uptime.is_some(),
-            "start and stop the agent by a timer",
-        ),
-        (
-            "--downtime",
-            arguments.downtime.is_some(),
-            "start and stop the agent by a timer",
-        ),
-        (
             "--child-report-tags",
             arguments.child_report_tags.is_some(),
             "leave it out: reports have no tags then",

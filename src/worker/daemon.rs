@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use super::children::{Nursery, RunEnd, WatchedRun};
 use super::log_file::LogFile;
-use super::poller::{Poller, Pulled};
+use super::poller::{PollOptions, Poller, Pulled};
 use super::recovery::Inheritance;
 use crate::api::{Session, TaskId};
 use crate::settings::{Settings, SettingsError};
@@ -52,6 +52,8 @@ pub struct DaemonOptions {
     pub reread: Reread,
     /// What it reports.
     pub report: ReportOptions,
+    /// How the queues are asked.
+    pub polling: PollOptions,
     /// Between two looks at idle queues (D-027).
     pub polling_interval: Duration,
     /// Idle messages are printed (D-137).
@@ -111,6 +113,7 @@ impl Daemon {
             options.session.clone(),
             nursery.worker.clone(),
             nursery.queues.clone(),
+            options.polling.clone(),
             options.is_talkative,
         );
         Self {

@@ -9,9 +9,12 @@ mod identity;
 mod log_file;
 mod poller;
 mod recovery;
+mod schedule;
 
 pub use children::Nursery;
 pub use daemon::{Daemon, DaemonEnd, DaemonOptions, Reread};
 pub use identity::WorkerName;
 pub use log_file::LogFile;
+pub use poller::{PollOptions, force_of};
 pub use recovery::vacant_slots;
+pub use schedule::{Clock, Force, Hour, InvalidHours, Schedule, forced_by_tag};

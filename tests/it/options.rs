@@ -178,9 +178,6 @@ fn what_cannot_be_obeyed_yet_is_said_at_once() {
         "--services-mode",
         "--services-mode 2",
         "--dynamic-gpus",
-        "--order-fairness",
-        "--uptime 1-2_MON",
-        "--downtime",
         "--child-report-tags a b",
         "--use-owner-token",
     ];

@@ -25,9 +25,9 @@ pub(super) const GENERAL: Group = group! { "The worker":
     /// Of a progress line that overwrites itself, reports the last state only.
     "agent.suppress_carriage_return": Boolean = "true";
     /// Hours and days in which tasks are taken.
-    "agent.uptime": List eg "[\"17-20 TUE\", \"08-12 SAT,SUN\"]" => Later;
+    "agent.uptime": List eg "[\"17-20 TUE\", \"08-12 SAT,SUN\"]";
     /// Hours and days in which no task is taken. Only one of the two may be given.
-    "agent.downtime": List eg "[\"09-13 MON-FRI\"]" => Later;
+    "agent.downtime": List eg "[\"09-13 MON-FRI\"]";
     /// Most seconds that the program which is called when a task is aborted may take, whatever the task allows it.
     "agent.abort_callback_max_timeout": Seconds;
     /// Gives a task the variables of its own `Environment` parameters.
