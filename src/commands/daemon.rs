@@ -6,7 +6,7 @@ use super::background::{self, Waiting};
 use super::connect::{self, Patience};
 use super::status::status;
 use super::stop::stop;
-use super::{ExitStatus, Failed, hours, options, unavailable};
+use super::{ExitStatus, Failed, folders, hours, options, unavailable};
 use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
@@ -70,6 +70,7 @@ pub(super) async fn daemon(
     .map_err(slot_failed)?;
     let worker: WorkerId = slot.worker.parse()?;
     let settings = settings.with_folders(slot.number as usize);
+    folders::check(&settings)?;
     let (printout, table) = (settings.printout(), table(&ids, &queues).to_string());
     printer.line(&printout);
     let settings = named(&settings, &worker);

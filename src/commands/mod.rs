@@ -5,6 +5,7 @@ mod config;
 mod connect;
 mod daemon;
 mod execute;
+mod folders;
 mod generate;
 mod hours;
 mod init;

@@ -553,22 +553,36 @@ fn the_temporary_folders_must_be_writable() {
     assert_eq!(std::fs::read_dir(own).unwrap().count(), 0);
 }
 
-/// E-119: the folder of the environments is the task's trouble, since only tasks need it.
+/// D-098, D-104: nobody takes a task that cannot have an environment.
 #[test]
-fn the_environments_folder_must_be_writable() {
-    let context = TestContext::new();
-    let file = context.folder().join("file");
-    std::fs::write(&file, "").unwrap();
-    let folder = file.join("venvs");
-    context.add_configuration(&format!("agent.venvs_dir: \"{}\"", folder.display()));
-    let script = Script::python("print('x')", "");
-    let console = failed_console(&context, script, &[], "worker execution exit code 1");
-    let error = console
-        .lines()
-        .find(|line| line.starts_with("clearml_agent: ERROR: "))
-        .unwrap_or_default();
-    assert!(
-        error.contains(file.to_str().unwrap()) && error.ends_with("Not a directory (os error 20)"),
-        "{console}"
-    );
+fn the_environments_folder_must_be_usable() {
+    let file = "a file in the way";
+    for (folder, expected) in [
+        (
+            format!("{file}/venvs").replace(' ', "-"),
+            "Could not create directory \"<folder>\": Not a directory (os error 20)",
+        ),
+        (
+            "with blank".to_owned(),
+            "directories may not contain whitespace (char: ' ', position: <position>)",
+        ),
+    ] {
+        let context = TestContext::new();
+        std::fs::write(context.folder().join(file.replace(' ', "-")), "").unwrap();
+        let folder = context.folder().join(folder);
+        let folder = folder.to_str().unwrap();
+        context.add_configuration(&format!("agent.venvs_dir: \"{folder}\""));
+        let refused = context.run(&["daemon", "--detached"]);
+        assert_eq!(refused.code, 1, "{}", refused.stdout);
+        let position = folder.find(' ').unwrap_or_default().to_string();
+        let expected = expected
+            .replace("<folder>", folder)
+            .replace("<position>", &position);
+        let line = format!(
+            "clearml_agent: ERROR: Invalid config key \"agent.venvs_dir\": {expected}\nhint: it comes from: {}",
+            context.home().display()
+        );
+        assert!(refused.stdout.contains(&line), "{}", refused.stdout);
+        assert_eq!(context.leftovers(), Vec::<String>::new());
+    }
 }
