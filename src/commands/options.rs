@@ -156,6 +156,7 @@ pub(super) fn report(
         queues,
         interval: agent.status_report_interval,
         disk_path: agent.monitoring.disk_use_path.clone(),
+        taken: || {},
     }
 }
 

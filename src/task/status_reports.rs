@@ -24,6 +24,8 @@ pub struct ReportOptions {
     pub interval: Duration,
     /// File system whose free share is reported (D-190).
     pub disk_path: PathBuf,
+    /// Called for each report that the server has taken.
+    pub taken: fn(),
 }
 
 /// The task that a worker runs, with its queue (D-179, D-180).
@@ -107,11 +109,16 @@ impl StatusReporter {
             queue,
             queues: self.options.queues.clone(),
         };
-        let answer = self.session.workers().status_report(&report).await;
-        if let Err(error) = &answer {
-            tracing::info!(%error, "could not report the worker's status");
+        match self.session.workers().status_report(&report).await {
+            Ok(()) => {
+                (self.options.taken)();
+                true
+            }
+            Err(error) => {
+                tracing::info!(%error, "could not report the worker's status");
+                false
+            }
         }
-        answer.is_ok()
     }
 }
 

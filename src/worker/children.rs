@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::poller::Pulled;
+use super::service;
 use crate::api::{QueueId, WorkerId};
 use crate::process::{ProcessIdentity, start_session};
 use crate::settings::Settings;
@@ -148,6 +149,9 @@ impl Nursery {
             if variables.get(&name.to_string_lossy()).is_none() {
                 command.env_remove(name);
             }
+        }
+        for name in service::VARIABLES {
+            command.env_remove(name);
         }
         start_session(&mut command);
         tokio::process::Command::from(command).spawn()

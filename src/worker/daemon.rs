@@ -12,6 +12,7 @@ use super::children::{Nursery, RunEnd, WatchedRun};
 use super::log_file::LogFile;
 use super::poller::{PollOptions, Poller, Pulled};
 use super::recovery::Inheritance;
+use super::service;
 use crate::api::{Session, TaskId};
 use crate::settings::{Settings, SettingsError};
 use crate::storage::Slot;
@@ -130,10 +131,16 @@ impl Daemon {
     pub async fn run(mut self) -> std::io::Result<DaemonEnd> {
         let mut requests = listen(self.options.ignores_hangup)?;
         self.register().await;
-        let reporter =
-            StatusReporter::new(self.options.session.clone(), self.options.report.clone());
+        service::is_ready();
+        self.tell_what_it_does(None);
+        let report = ReportOptions {
+            taken: service::is_alive,
+            ..self.options.report.clone()
+        };
+        let reporter = StatusReporter::new(self.options.session.clone(), report);
         let mut reporter = spawn_local(reporter.run(self.current.subscribe()));
         let end = self.work(&mut requests).await;
+        service::is_stopping();
         if end == DaemonEnd::Terminated {
             self.current = watch::Sender::new(None);
             tokio::select! {
@@ -149,6 +156,15 @@ impl Daemon {
             log_file.daemon_ends();
         }
         Ok(end)
+    }
+
+    /// For the status of a service.
+    fn tell_what_it_does(&self, current: Option<&CurrentTask>) {
+        let worker = &self.options.nursery.worker;
+        match current {
+            Some(current) => service::does(format!("{worker}: running task {}", current.task)),
+            None => service::does(format!("{worker}: waiting for tasks")),
+        }
     }
 
     async fn work(&mut self, requests: &mut mpsc::UnboundedReceiver<Request>) -> DaemonEnd {
@@ -256,9 +272,11 @@ impl Daemon {
                 self.printer
                     .line(format!("Adopted running task '{}'", current.task));
             }
+            self.tell_what_it_does(current.as_ref());
             self.current.send_replace(current);
             let next = self.watch(&mut watched, requests).await;
             self.current.send_replace(None);
+            self.tell_what_it_does(None);
             if let Next::Leave(_) = next {
                 return next;
             }
@@ -300,9 +318,11 @@ impl Daemon {
             task: pulled.task.clone(),
             queue: Some(pulled.queue.clone()),
         };
+        self.tell_what_it_does(Some(&current));
         self.current.send_replace(Some(current));
         let next = self.watch(&mut watched, requests).await;
         self.current.send_replace(None);
+        self.tell_what_it_does(None);
         next
     }
 

@@ -10,6 +10,7 @@ mod log_file;
 mod poller;
 mod recovery;
 mod schedule;
+mod service;
 
 pub use children::Nursery;
 pub use daemon::{Daemon, DaemonEnd, DaemonOptions, Reread};

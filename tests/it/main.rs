@@ -32,6 +32,7 @@ mod outage;
 mod private_git;
 mod recovery;
 mod sdk;
+mod service;
 mod stop;
 mod support;
 mod trouble;
