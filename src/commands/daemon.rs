@@ -8,6 +8,7 @@ use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Slot, SlotError};
+use crate::task::Devices;
 use crate::ui::{Printer, Table};
 use crate::worker::{Daemon, DaemonEnd, DaemonOptions, Nursery, Reread, WorkerName, vacant_slots};
 
@@ -51,7 +52,8 @@ pub(super) async fn daemon(
         return Err(unknown_queue(missing.as_str(), &[]));
     }
     let places = options::usable_places(&agent)?;
-    let name = worker_name(&agent, run.cpu_only);
+    let selection = options::devices(&settings, &run);
+    let name = worker_name(&agent, &selection.devices);
     let slot = Slot::claim(
         &places.slots,
         |slot| name.worker_id(slot),
@@ -99,13 +101,13 @@ pub(super) async fn daemon(
 }
 
 /// D-114
-pub(super) fn worker_name(agent: &AgentSettings, cpu_only: bool) -> WorkerName {
+pub(super) fn worker_name(agent: &AgentSettings, devices: &Devices) -> WorkerName {
     match &agent.worker_id {
         Some(id) => WorkerName::Fixed(id.clone()),
-        None => WorkerName::Slotted {
-            name: agent.worker_name.clone().unwrap_or_else(connect::host_name),
-            cpu_only,
-        },
+        None => WorkerName::new(
+            agent.worker_name.clone().unwrap_or_else(connect::host_name),
+            devices,
+        ),
     }
 }
 
@@ -117,7 +119,7 @@ pub(super) fn named(settings: &Settings, worker: &WorkerId) -> Settings {
 pub(super) fn slot_failed(error: SlotError) -> Failed {
     let hint = match &error {
         SlotError::Duplicate(_) => {
-            "stop the other agent, or give this one another `agent.worker_id`"
+            "stop the other agent, or give this one other GPUs or another `agent.worker_id`"
         }
         SlotError::Storage { .. } => "set `TMPDIR` to a folder that can be written",
     };

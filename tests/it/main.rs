@@ -19,6 +19,7 @@ mod dialect;
 mod differential;
 mod execute;
 mod fuzz;
+mod gpus;
 mod init;
 mod layers;
 mod lifecycle;
