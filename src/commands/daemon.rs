@@ -11,7 +11,7 @@ use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
-use crate::task::RunOptions;
+use crate::task::{Devices, RunOptions};
 use crate::ui::{Printer, Table};
 use crate::worker::{
     Daemon, DaemonEnd, DaemonOptions, Nursery, PollOptions, Reread, WorkerName, vacant_slots,
@@ -56,7 +56,8 @@ pub(super) async fn daemon(
     let (ids, queues) = find_queues(&session, &arguments).await?;
     let schedule = hours::schedule(&agent, &arguments)?;
     let places = options::usable_places(&agent)?;
-    let name = worker_name(&agent, run.cpu_only);
+    let selection = options::devices(&settings, &run);
+    let name = worker_name(&agent, &selection.devices);
     if arguments.status {
         let worker = present_worker(&places, &name)?;
         return Ok(status(&session, &worker, &queues, &schedule, printer).await);
@@ -156,13 +157,13 @@ fn rereading(
 }
 
 /// D-114
-pub(super) fn worker_name(agent: &AgentSettings, cpu_only: bool) -> WorkerName {
+pub(super) fn worker_name(agent: &AgentSettings, devices: &Devices) -> WorkerName {
     match &agent.worker_id {
         Some(id) => WorkerName::Fixed(id.clone()),
-        None => WorkerName::Slotted {
-            name: agent.worker_name.clone().unwrap_or_else(connect::host_name),
-            cpu_only,
-        },
+        None => WorkerName::new(
+            agent.worker_name.clone().unwrap_or_else(connect::host_name),
+            devices,
+        ),
     }
 }
 
@@ -174,7 +175,7 @@ pub(super) fn named(settings: &Settings, worker: &WorkerId) -> Settings {
 pub(super) fn slot_failed(error: SlotError) -> Failed {
     let hint = match &error {
         SlotError::Duplicate(_) => {
-            "stop the other agent, or give this one another `agent.worker_id`"
+            "stop the other agent, or give this one other GPUs or another `agent.worker_id`"
         }
         SlotError::Storage { .. } => "set `TMPDIR` to a folder that can be written",
     };

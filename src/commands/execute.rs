@@ -20,8 +20,9 @@ use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Places, Slot, create_temporary};
 use crate::task::{
-    CurrentTask, DequeuePolicy, Entry, Failure, FinalStatus, Outcome, PrepareError, RunFolder,
-    RunOptions, Shape, StatusReporter, Supervised, Supervision, TaskServer, fetch_task, take_task,
+    CurrentTask, DequeuePolicy, Devices, Entry, Failure, FinalStatus, Outcome, PrepareError,
+    RunFolder, RunOptions, Shape, StatusReporter, Supervised, Supervision, TaskServer, fetch_task,
+    take_task,
 };
 use crate::ui::Printer;
 use crate::worker::{WorkerName, vacant_slots};
@@ -37,6 +38,7 @@ struct Assignment {
     task: TaskId,
     places: Places,
     run: RunOptions,
+    devices: Devices,
 }
 
 /// Runs one task.
@@ -69,6 +71,7 @@ pub(super) async fn execute(
         debug,
     );
     let settings = options::for_devices(settings.completed(&detected).with_folders(0), &run);
+    let devices = options::devices(&settings, &run).devices;
     let agent = settings.agent()?;
     let places = options::usable_places(&agent)?;
     let task = resolve(&session, &arguments.id).await?;
@@ -79,6 +82,7 @@ pub(super) async fn execute(
         task,
         places,
         run,
+        devices,
     };
     if arguments.disable_monitoring {
         assignment.become_the_program(&arguments, printer).await
@@ -133,7 +137,7 @@ impl Assignment {
         arguments: &Arguments,
         printer: Printer,
     ) -> Result<ExitStatus, Failed> {
-        let name = worker_name(&self.agent, self.run.cpu_only);
+        let name = worker_name(&self.agent, &self.devices);
         let slot = Slot::claim(
             &self.places.slots,
             |slot| name.worker_id(slot),
@@ -339,9 +343,11 @@ impl Assignment {
 
     /// E-022
     fn own_worker(&self) -> Result<WorkerId, Failed> {
-        let id = match worker_name(&self.agent, false) {
+        let id = match worker_name(&self.agent, &self.devices) {
             WorkerName::Fixed(id) => id,
-            WorkerName::Slotted { name, .. } => format!("{name}:{}", std::process::id()),
+            WorkerName::Slotted { name, .. } | WorkerName::OnDevices { name, .. } => {
+                format!("{name}:{}", std::process::id())
+            }
         };
         Ok(id.parse()?)
     }

@@ -8,12 +8,13 @@ use super::Failed;
 use crate::api::{QueueId, Task, WorkerId};
 use crate::cli::TaskOptions;
 use crate::logs::LineRules;
+use crate::monitor;
 use crate::python::{CacheOptions, IndexUrl, Optimization, PythonOptions, SkipEnvironment};
 use crate::settings::env_vars;
 use crate::settings::{AgentSettings, GitSettings, PackageManagerKind, Settings};
 use crate::source::{CredentialRules, HostCredentials, SourceOptions, UrlRules};
 use crate::storage::{Places, create_temporary};
-use crate::task::{Preparation, ReportOptions, RunOptions, WatchOptions};
+use crate::task::{DeviceSelection, Preparation, ReportOptions, RunOptions, WatchOptions};
 
 /// The least time between two looks at idle queues (D-027).
 const LEAST_POLLING: Duration = Duration::from_secs(5);
@@ -49,11 +50,9 @@ pub(super) fn preparation(
     if let Some(worker) = &wishes.worker {
         both("WORKER_ID", worker.as_str());
     }
-    if wishes.options.cpu_only {
-        for name in ["NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"] {
-            exported.push((name.to_owned(), "none".to_owned()));
-        }
-    }
+    let devices = devices(settings, &wishes.options);
+    let device_variables = devices.set();
+    exported.extend(device_variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
     // A child of a worker says which file it got; a command has said so itself.
     let introduction = wishes.worker.as_ref().map(|_| {
         let file = wishes.configuration.display();
@@ -72,12 +71,14 @@ pub(super) fn preparation(
             } else {
                 skip(settings)
             },
+            installer_variables: installer_variables(settings, &devices),
             ..python(settings, &agent)
         },
         variables: environment.clone(),
         configuration: wishes.configuration,
         printout: settings.printout(),
         exported,
+        hidden: devices.removed().map(str::to_owned).collect(),
         optimization: match wishes.options.optimize {
             0 => Optimization::None,
             1 => Optimization::Assertions,
@@ -120,9 +121,15 @@ pub(super) fn run_options(
         log_level: tasks.log_level.to_uppercase(),
         optimize: tasks.optimize,
         standalone: is_standalone,
+        gpus: tasks.devices.gpus.clone(),
         cpu_only: tasks.devices.cpu_only || is_true(settings, &env_vars::CPU_ONLY),
         debug,
     }
+}
+
+/// The GPUs that tasks may use (D-313 to D-317).
+pub(super) fn devices(settings: &Settings, options: &RunOptions) -> DeviceSelection {
+    DeviceSelection::of(options, settings.environment(), monitor::is_amd_host())
 }
 
 /// No version of CUDA where no GPU is to be used (D-017).
@@ -287,12 +294,20 @@ fn python(settings: &Settings, agent: &AgentSettings) -> PythonOptions {
         },
         skip: SkipEnvironment::No,
         force_task_init: is_true(settings, &env_vars::FORCE_TASK_INIT),
-        installer_variables: settings
-            .applied_variables()
-            .iter()
-            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
-            .collect(),
+        installer_variables: Vec::new(),
     }
+}
+
+/// What installers get beside the agent's own variables (F-091, D-313).
+fn installer_variables(
+    settings: &Settings,
+    devices: &DeviceSelection,
+) -> Vec<(OsString, OsString)> {
+    let applied = settings.applied_variables().iter();
+    let applied = applied.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let devices = devices.set();
+    let devices = devices.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    applied.chain(devices).collect()
 }
 
 /// E-229 to E-231

@@ -41,7 +41,7 @@ pub(super) async fn stop(
     });
     let agent = settings.agent()?;
     let run = options::run_options(&settings, &arguments.tasks, false, false);
-    let name = worker_name(&agent, run.cpu_only);
+    let name = worker_name(&agent, &options::devices(&settings, &run).devices);
     let mut living = Instance::all(&options::places(&agent)?.slots);
     living.retain(Instance::is_alive);
     living.sort_by(|a, b| a.worker.cmp(&b.worker));
@@ -52,7 +52,7 @@ pub(super) async fn stop(
     let (ended, missing, others) = match choose(&ids, &name, wanted) {
         Choice::Named(ids, missing) => (ids, missing, Vec::new()),
         Choice::First(id, others) => (vec![id], Vec::new(), others),
-        Choice::Nobody => (Vec::new(), vec![name.fixed().to_owned()], Vec::new()),
+        Choice::Nobody => (Vec::new(), vec![String::new()], Vec::new()),
     };
     for instance in living
         .iter()
@@ -81,9 +81,9 @@ pub(super) async fn stop(
 
 /// `ids` are in the order of their text.
 fn choose<'a>(ids: &[&'a str], name: &WorkerName, wanted: &[String]) -> Choice<'a> {
-    let fixed = [name.fixed().to_owned()];
-    let wanted = match (wanted, name.fixed()) {
-        ([], "") => {
+    let fixed = name.fixed();
+    let wanted = match (wanted, &fixed) {
+        ([], None) => {
             let prefix = name.prefix();
             let mut candidates = ids.iter().copied().filter(|id| id.starts_with(&prefix));
             return match candidates.next() {
@@ -91,7 +91,7 @@ fn choose<'a>(ids: &[&'a str], name: &WorkerName, wanted: &[String]) -> Choice<'
                 None => Choice::Nobody,
             };
         }
-        ([], _) => &fixed[..],
+        ([], Some(fixed)) => std::slice::from_ref(fixed),
         (wanted, _) => wanted,
     };
     let (found, missing): (Vec<&String>, Vec<&String>) =
@@ -179,6 +179,14 @@ mod tests {
         assert_eq!(
             choose(&IDS, &fixed, &[]),
             Choice::Named(vec!["other:1"], vec![])
+        );
+        let gpus = WorkerName::OnDevices {
+            name: "host".to_owned(),
+            devices: "0,1".to_owned(),
+        };
+        assert_eq!(
+            choose(&["host:gpu0", "host:gpu0,1"], &gpus, &[]),
+            Choice::Named(vec!["host:gpu0,1"], vec![])
         );
     }
 }

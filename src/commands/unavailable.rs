@@ -3,11 +3,9 @@
 use std::path::Path;
 
 use super::Failed;
-use crate::cli::{Build, Daemon, Devices, Execute};
+use crate::cli::{Build, Daemon, Execute};
 
 const CONTAINER_HINT: &str = "leave it out to run tasks without containers";
-const GPUS_HINT: &str =
-    "set `CUDA_VISIBLE_DEVICES` for the agent instead, or use `--cpu-only`, or leave it out";
 
 /// What is asked of `daemon` and does not go together, in the reference's words.
 pub(super) fn check_daemon(arguments: &Daemon, search_path: Option<&str>) -> Result<(), Failed> {
@@ -59,8 +57,7 @@ pub(super) fn refuse_daemon(arguments: &Daemon) -> Result<(), Failed> {
             "leave it out: tasks run with the agent's credentials then",
         ),
     ];
-    refuse_first("daemon", &options)?;
-    check_devices("daemon", &arguments.tasks.devices)
+    refuse_first("daemon", &options)
 }
 
 fn is_service(arguments: &Daemon) -> bool {
@@ -77,8 +74,7 @@ pub(super) fn check_execute(arguments: &Execute, search_path: Option<&str>) -> R
     refuse_first(
         "execute",
         &[("--docker", arguments.docker.is_some(), CONTAINER_HINT)],
-    )?;
-    check_devices("execute", &arguments.tasks.devices)
+    )
 }
 
 /// `build` as a whole.
@@ -93,10 +89,6 @@ pub(super) fn build(arguments: &Build) -> Failed {
         "`build` is not available in this version yet",
         "`execute` makes the environment of a task and keeps it in the cache",
     )
-}
-
-fn check_devices(verb: &str, devices: &Devices) -> Result<(), Failed> {
-    refuse_first(verb, &[("--gpus", devices.gpus.is_some(), GPUS_HINT)])
 }
 
 fn refuse_first(verb: &str, options: &[(&str, bool, &str)]) -> Result<(), Failed> {

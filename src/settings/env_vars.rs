@@ -327,9 +327,9 @@ variables! {
     /// Minutes for which finished pods are kept.
     K8S_POD_DELETION_DELAY_MINUTES = "K8S_GLUE_COMPLETED_POD_DELETION_DELAY_MINUTES", Number = "0", Read => Later;
     /// Set inside a Kubernetes cluster, where `--gpus` changes nothing (F-115).
-    KUBERNETES_SERVICE_HOST = "KUBERNETES_SERVICE_HOST", Text, Read => Later;
+    KUBERNETES_SERVICE_HOST = "KUBERNETES_SERVICE_HOST", Text, Read;
     /// Set inside a Kubernetes cluster, where `--gpus` changes nothing (F-115).
-    KUBERNETES_PORT = "KUBERNETES_PORT", Text, Read => Later;
+    KUBERNETES_PORT = "KUBERNETES_PORT", Text, Read;
     /// The GPUs in use; a folder's entries may name them.
     NVIDIA_VISIBLE_DEVICES = "NVIDIA_VISIBLE_DEVICES", Text, Read Set;
     /// The GPUs in use, where the variable before is not set.
@@ -342,10 +342,10 @@ variables! {
     CUDA_PATH_VERSION = "CUDA_PATH_V<major>_<minor>", Path, Read => Ignored;
     /// Folder of `ROCm`, `/opt/rocm` unless set.
     ROCM_PATH = "ROCM_PATH", Path = "/opt/rocm", Read => Later;
-    /// The GPUs of a `ROCm` container.
-    HIP_VISIBLE_DEVICES = "HIP_VISIBLE_DEVICES", Text, Set => Later;
-    /// The GPUs of a `ROCm` container.
-    ROCR_VISIBLE_DEVICES = "ROCR_VISIBLE_DEVICES", Text, Set => Later;
+    /// The GPUs of AMD that the task's libraries see, counted among those of the variable after.
+    HIP_VISIBLE_DEVICES = "HIP_VISIBLE_DEVICES", Text, Set;
+    /// The GPUs of AMD that the task may use.
+    ROCR_VISIBLE_DEVICES = "ROCR_VISIBLE_DEVICES", Text, Set;
     /// Rank of this node.
     RANK = "RANK", Integer, Read => Later;
     /// Rank of this node where the variable before is not set.

@@ -1,6 +1,7 @@
 //! One task from its fields to its final status.
 
 mod definition;
+mod devices;
 mod journal;
 mod launch;
 mod outcome;
@@ -15,6 +16,7 @@ mod supervise;
 mod watch;
 
 pub use definition::{Definition, DefinitionError};
+pub use devices::{DeviceSelection, Devices, VariableChange};
 pub use journal::{Entry, Journal, JournalError, Phase, RunFolder, Watcher};
 pub use outcome::{ExitLine, FinalStatus, Outcome, Settlement, StopReason};
 pub use prepare::{

@@ -32,6 +32,8 @@ pub struct Preparation {
     pub printout: String,
     /// Variables that the program gets beside the agent's own.
     pub exported: Vec<(String, String)>,
+    /// Variables of the agent that the program does not get (D-313).
+    pub hidden: Vec<String>,
     /// `-O` of the interpreter (E-024).
     pub optimization: Optimization,
     /// The root of the checkout instead of the script's folders is on `PYTHONPATH` (E-107).
@@ -230,7 +232,8 @@ impl Preparation {
         {
             command = command.env(name, value);
         }
-        for name in python::REMOVED_VARIABLES {
+        let hidden = self.hidden.iter().map(String::as_str);
+        for name in python::REMOVED_VARIABLES.into_iter().chain(hidden) {
             command = command.env_remove(name);
         }
         for (name, value) in definition
@@ -278,7 +281,11 @@ impl Preparation {
                 .rev()
                 .find(|(other, _)| other == name)
                 .map(|(_, value)| value.clone());
-            known.or_else(|| self.variables.get(name).map(str::to_owned))
+            let inherited = self
+                .variables
+                .get(name)
+                .filter(|_| !self.hidden.iter().any(|hidden| hidden == name));
+            known.or_else(|| inherited.map(str::to_owned))
         };
         python::command_line(&LaunchRequest {
             runner,

@@ -14,6 +14,8 @@ pub struct RunOptions {
     pub standalone: bool,
     /// `--cpu-only` (D-017).
     pub cpu_only: bool,
+    /// `--gpus` (D-016).
+    pub gpus: Option<String>,
     /// `--debug`, which keeps the file with the task's output (D-015).
     pub debug: bool,
 }
@@ -25,6 +27,7 @@ impl Default for RunOptions {
             optimize: 0,
             standalone: false,
             cpu_only: false,
+            gpus: None,
             debug: false,
         }
     }

@@ -1,5 +1,7 @@
 //! Who a worker is on the server (D-114 to D-123).
 
+use crate::task::Devices;
+
 /// How a worker's id is made.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum WorkerName {
@@ -12,9 +14,34 @@ pub enum WorkerName {
         /// No GPU is to be used.
         cpu_only: bool,
     },
+    /// `<name>:gpu<devices>`: one worker for these GPUs (D-117 to D-119).
+    OnDevices {
+        /// As above.
+        name: String,
+        /// `0`, `1,2`, `0.1`, `all`.
+        devices: String,
+    },
 }
 
 impl WorkerName {
+    /// The name of a worker with these GPUs.
+    pub fn new(name: String, devices: &Devices) -> Self {
+        match devices {
+            Devices::Unrestricted => Self::Slotted {
+                name,
+                cpu_only: false,
+            },
+            Devices::None => Self::Slotted {
+                name,
+                cpu_only: true,
+            },
+            Devices::Listed(devices) => Self::OnDevices {
+                name,
+                devices: devices.clone(),
+            },
+        }
+    }
+
     /// The id in a slot.
     pub fn worker_id(&self, slot: u32) -> String {
         match self {
@@ -27,24 +54,25 @@ impl WorkerName {
                 name,
                 cpu_only: false,
             } => format!("{name}:{slot}"),
+            Self::OnDevices { name, devices } => format!("{name}:gpu{devices}"),
         }
     }
 
-    /// The whole id where it does not depend on a slot, else nothing.
-    pub fn fixed(&self) -> &str {
+    /// The whole id where it does not depend on a slot.
+    pub fn fixed(&self) -> Option<String> {
         match self {
-            Self::Fixed(id) => id,
-            Self::Slotted { .. } => "",
+            Self::Slotted { .. } => None,
+            Self::Fixed(_) | Self::OnDevices { .. } => Some(self.worker_id(0)),
         }
     }
 
     /// How the ids of this name begin (D-288).
     pub fn prefix(&self) -> String {
         match self {
-            Self::Fixed(id) => id.clone(),
             Self::Slotted { name, cpu_only } => {
                 format!("{name}:{}", if *cpu_only { "cpu:" } else { "" })
             }
+            Self::Fixed(_) | Self::OnDevices { .. } => self.worker_id(0),
         }
     }
 
@@ -72,6 +100,26 @@ mod tests {
         assert_eq!(WorkerName::Fixed("mine".to_owned()).worker_id(7), "mine");
     }
 
+    fn on(devices: &str) -> WorkerName {
+        WorkerName::new("host".to_owned(), &Devices::Listed(devices.to_owned()))
+    }
+
+    /// D-115 to D-119
+    #[test]
+    fn gpus_are_in_the_id_in_place_of_a_slot() {
+        for (devices, expected) in [
+            ("0", "host:gpu0"),
+            ("1,2", "host:gpu1,2"),
+            ("all", "host:gpuall"),
+            ("0.1", "host:gpu0.1"),
+        ] {
+            assert_eq!(on(devices).worker_id(3), expected);
+        }
+        let name = |devices| WorkerName::new("host".to_owned(), &devices).worker_id(3);
+        assert_eq!(name(Devices::Unrestricted), "host:3");
+        assert_eq!(name(Devices::None), "host:cpu:3");
+    }
+
     #[test]
     fn a_worker_recognises_the_ids_of_its_name() {
         let name = WorkerName::Slotted {
@@ -81,5 +129,8 @@ mod tests {
         assert!(name.could_be("host:3"));
         assert!(!name.could_be("host:cpu:3"));
         assert!(!name.could_be("other:3"));
+        assert!(!name.could_be("host:gpu3"));
+        assert!(on("0").could_be("host:gpu0"));
+        assert!(!on("0").could_be("host:0") && !on("0").could_be("host:gpu0,1"));
     }
 }

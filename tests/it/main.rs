@@ -20,6 +20,7 @@ mod dialect;
 mod differential;
 mod execute;
 mod fuzz;
+mod gpus;
 mod hours;
 mod init;
 mod layers;

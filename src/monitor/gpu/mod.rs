@@ -1,0 +1,5 @@
+//! The machine's GPUs.
+
+mod amd;
+
+pub use amd::is_amd_host;
