@@ -50,7 +50,10 @@ pub(super) async fn daemon(
         python_version: python::default_version().await,
         ..Detected::default()
     };
-    let run = options::run_options(&base, &arguments.tasks, arguments.standalone_mode, debug);
+    let run = RunOptions {
+        tags: arguments.child_report_tags.clone(),
+        ..options::run_options(&base, &arguments.tasks, arguments.standalone_mode, debug)
+    };
     let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
     let (ids, queues) = find_queues(&session, &arguments).await?;
@@ -62,13 +65,7 @@ pub(super) async fn daemon(
         let worker = present_worker(&places, &name)?;
         return Ok(status(&session, &worker, &queues, &schedule, printer).await);
     }
-    let slot = Slot::claim(
-        &places.slots,
-        |slot| name.worker_id(slot),
-        &vacant_slots(&places, &name),
-    )
-    .await
-    .map_err(slot_failed)?;
+    let slot = claim_slot(&places, &name).await?;
     let worker: WorkerId = slot.worker.parse()?;
     let settings = settings.with_folders(slot.number as usize);
     folders::check(&settings)?;
@@ -96,6 +93,7 @@ pub(super) async fn daemon(
         }
     }
     let reread = rereading(base, detected, run.clone(), slot.number, worker.clone());
+    let report = options::report(&agent, &run, worker.clone(), Some(ids.clone()));
     let options = DaemonOptions {
         session,
         reread,
@@ -109,7 +107,7 @@ pub(super) async fn daemon(
             settings,
         },
         slot,
-        report: options::report(&agent, worker, Some(ids)),
+        report,
         polling: PollOptions {
             is_fair: arguments.order_fairness,
             schedule,
@@ -172,7 +170,14 @@ pub(super) fn named(settings: &Settings, worker: &WorkerId) -> Settings {
     settings.with_detected("agent.worker_id", worker.to_string())
 }
 
-pub(super) fn slot_failed(error: SlotError) -> Failed {
+/// A place on this machine for a worker of this name (D 2.5).
+pub(super) async fn claim_slot(places: &Places, name: &WorkerName) -> Result<Slot, Failed> {
+    let vacant = vacant_slots(places, name);
+    let slot = Slot::claim(&places.slots, |slot| name.worker_id(slot), &vacant).await;
+    slot.map_err(slot_failed)
+}
+
+fn slot_failed(error: SlotError) -> Failed {
     let hint = match &error {
         SlotError::Duplicate(_) => {
             "stop the other agent, or give this one other GPUs or another `agent.worker_id`"

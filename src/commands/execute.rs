@@ -11,21 +11,21 @@ use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, Patience};
-use super::daemon::{named, slot_failed, worker_name};
+use super::daemon::{claim_slot, named, worker_name};
 use super::options::{self, PreparationWishes};
 use super::{ExitStatus, Failed, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
 use crate::process::{Output, replace_self};
 use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
-use crate::storage::{Places, Slot, create_temporary};
+use crate::storage::{Places, create_temporary};
 use crate::task::{
     CurrentTask, DequeuePolicy, Devices, Entry, Failure, FinalStatus, Outcome, PrepareError,
     RunFolder, RunOptions, Shape, StatusReporter, Supervised, Supervision, TaskServer, fetch_task,
     take_task,
 };
 use crate::ui::Printer;
-use crate::worker::{WorkerName, vacant_slots};
+use crate::worker::WorkerName;
 
 /// How long the farewell may take (D-300).
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -138,13 +138,7 @@ impl Assignment {
         printer: Printer,
     ) -> Result<ExitStatus, Failed> {
         let name = worker_name(&self.agent, &self.devices);
-        let slot = Slot::claim(
-            &self.places.slots,
-            |slot| name.worker_id(slot),
-            &vacant_slots(&self.places, &name),
-        )
-        .await
-        .map_err(slot_failed)?;
+        let slot = claim_slot(&self.places, &name).await?;
         let worker: WorkerId = slot.worker.parse()?;
         let settings = named(&self.settings.with_folders(slot.number as usize), &worker);
         let propagates = self.agent.propagate_exit_code;
@@ -223,7 +217,7 @@ impl Assignment {
         };
         let preparation = options::preparation(&settings, self.wishes(task, shown))?;
         let (current, reported) = watch::channel(None);
-        let report = options::report(&self.agent, worker.clone(), None);
+        let report = options::report(&self.agent, &self.run, worker.clone(), None);
         let reporter = spawn_local(StatusReporter::new(self.session.clone(), report).run(reported));
         current.send_replace(Some(CurrentTask {
             task: self.task.clone(),

@@ -50,6 +50,11 @@ pub(super) fn preparation(
     if let Some(worker) = &wishes.worker {
         both("WORKER_ID", worker.as_str());
     }
+    if let Some(tags) = tags(&agent, &wishes.options)
+        && let Ok(line) = shlex::try_join(tags.iter().map(String::as_str))
+    {
+        both("WORKER_TAGS", &line);
+    }
     let devices = devices(settings, &wishes.options);
     let device_variables = devices.set();
     exported.extend(device_variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -123,8 +128,16 @@ pub(super) fn run_options(
         standalone: is_standalone,
         gpus: tasks.devices.gpus.clone(),
         cpu_only: tasks.devices.cpu_only || is_true(settings, &env_vars::CPU_ONLY),
+        tags: None,
         debug,
     }
+}
+
+/// The tags of the worker's reports, and those that a task finds (D-279).
+fn tags(agent: &AgentSettings, options: &RunOptions) -> Option<Vec<String>> {
+    let tags = options.tags.clone();
+    let tags = tags.unwrap_or_else(|| agent.worker_tags.clone());
+    Some(tags).filter(|tags| !tags.is_empty())
 }
 
 /// The GPUs that tasks may use (D-313 to D-317).
@@ -154,11 +167,13 @@ pub(super) fn rules(agent: &AgentSettings) -> LineRules {
 /// What a worker reports.
 pub(super) fn report(
     agent: &AgentSettings,
+    run: &RunOptions,
     worker: WorkerId,
     queues: Option<Vec<QueueId>>,
 ) -> ReportOptions {
     ReportOptions {
         worker,
+        tags: tags(agent, run),
         is_daemon: queues.is_some(),
         queues,
         interval: agent.status_report_interval,

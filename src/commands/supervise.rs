@@ -56,7 +56,7 @@ pub(super) async fn supervise(
     let stand_in = StandIn {
         run: journal.folder().clone(),
         session: session.clone(),
-        report: options::report(&agent, worker.clone(), Some(queues)),
+        report: options::report(&agent, &entry.options, worker.clone(), Some(queues)),
         current: CurrentTask {
             task: task.clone(),
             queue: entry.queue.parse().ok(),

@@ -47,11 +47,6 @@ pub(super) fn refuse_daemon(arguments: &Daemon) -> Result<(), Failed> {
             "start one agent for each GPU",
         ),
         (
-            "--child-report-tags",
-            arguments.child_report_tags.is_some(),
-            "leave it out: reports have no tags then",
-        ),
-        (
             "--use-owner-token",
             arguments.use_owner_token,
             "leave it out: tasks run with the agent's credentials then",

@@ -173,7 +173,7 @@ variables! {
     /// First part of generated worker identities; beats `agent.worker_name`.
     WORKER_NAME = "CLEARML_WORKER_NAME" | "TRAINS_WORKER_NAME", Text, Read;
     /// Tags of the worker where no `--tags` is given.
-    WORKER_TAGS = "CLEARML_WORKER_TAGS", Words, Read Set => Later;
+    WORKER_TAGS = "CLEARML_WORKER_TAGS", Words, Read Set;
     /// Uses no GPU, as `--cpu-only` does.
     CPU_ONLY = "CLEARML_CPU_ONLY" | "TRAINS_CPU_ONLY" | "CPU_ONLY", Boolean, Read;
     /// CUDA version in place of the detected one.

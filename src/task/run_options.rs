@@ -16,6 +16,8 @@ pub struct RunOptions {
     pub cpu_only: bool,
     /// `--gpus` (D-016).
     pub gpus: Option<String>,
+    /// `--child-report-tags` (D-036); without them, those of the variable count.
+    pub tags: Option<Vec<String>>,
     /// `--debug`, which keeps the file with the task's output (D-015).
     pub debug: bool,
 }
@@ -28,6 +30,7 @@ impl Default for RunOptions {
             standalone: false,
             cpu_only: false,
             gpus: None,
+            tags: None,
             debug: false,
         }
     }

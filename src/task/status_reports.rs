@@ -16,6 +16,8 @@ const FIRST: Duration = Duration::from_secs(3);
 pub struct ReportOptions {
     /// The worker.
     pub worker: WorkerId,
+    /// Its tags (D-279).
+    pub tags: Option<Vec<String>>,
     /// Its queues; none for `execute` (D-181).
     pub queues: Option<Vec<QueueId>>,
     /// True for a daemon (D-183).
@@ -103,7 +105,7 @@ impl StatusReporter {
             machine_stats,
             timestamp: now(),
             worker: self.options.worker.clone(),
-            tags: None,
+            tags: self.options.tags.clone(),
             is_daemon: self.options.is_daemon,
             task,
             queue,

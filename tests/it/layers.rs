@@ -255,3 +255,33 @@ fn variables_name_the_worker() {
         assert_eq!(context.workers(), [worker]);
     }
 }
+
+/// D-036, D-078, D-279
+#[test]
+fn tags_are_reported_and_handed_on() {
+    for (words, variable) in [
+        (
+            &["daemon", "--foreground", "--child-report-tags", "a", "b c"] as &[&str],
+            "other",
+        ),
+        (&["daemon", "--foreground"], "a 'b c'"),
+    ] {
+        let context = TestContext::new();
+        let mut command = context.command(words);
+        command.env("CLEARML_WORKER_TAGS", variable);
+        let _daemon = context.start_command(command);
+        let task = run(
+            &context,
+            "echo \"tags: $CLEARML_WORKER_TAGS $TRAINS_WORKER_TAGS\"",
+        );
+        let console = context.console(&task);
+        assert!(console.contains("\ntags: a 'b c' a 'b c'\n"), "{console}");
+        let reports = context.requests("workers.status_report");
+        assert!(!reports.is_empty());
+        assert!(
+            reports
+                .iter()
+                .all(|report| report.body["tags"] == serde_json::json!(["a", "b c"]))
+        );
+    }
+}

@@ -177,7 +177,6 @@ fn what_cannot_be_obeyed_yet_is_said_at_once() {
         "--services-mode",
         "--services-mode 2",
         "--dynamic-gpus",
-        "--child-report-tags a b",
         "--use-owner-token",
     ];
     for given in of_daemon {
