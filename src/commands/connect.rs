@@ -1,5 +1,7 @@
 //! From the settings to a session with the server.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::{Failed, sections, vaults};
 use crate::REFERENCE_VERSION;
 use crate::api::{
@@ -183,6 +185,14 @@ fn retries(api: &ApiSettings, patience: Patience) -> RetryPolicy {
     }
 }
 
+/// While a task runs, its supervisor speaks of outages, and one of the two is enough.
+static TASK_RUNS: AtomicBool = AtomicBool::new(false);
+
+/// Tells whether this process, a worker, has a task with a supervisor of its own.
+pub(super) fn leave_outages_to_supervisor(runs: bool) {
+    TASK_RUNS.store(runs, Ordering::Relaxed);
+}
+
 /// One line when the server goes and one when it comes back; each try while a person waits (D-167, A-023).
 fn announce(event: &SessionEvent<'_>, printer: Printer) {
     match event {
@@ -199,6 +209,8 @@ fn announce(event: &SessionEvent<'_>, printer: Printer) {
             ));
         }
         SessionEvent::Retrying { call, error, .. } => tracing::debug!(call, %error, "trying again"),
+        SessionEvent::Down { .. } | SessionEvent::Up { .. }
+            if TASK_RUNS.load(Ordering::Relaxed) => {}
         SessionEvent::Down { error } => {
             printer.warning(&format!("the server does not answer: {error}"));
         }

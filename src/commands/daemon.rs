@@ -116,6 +116,7 @@ pub(super) async fn daemon(
         polling_interval: options::polling_interval(&agent, arguments.polling_interval),
         is_talkative: arguments.foreground || debug,
         log_file,
+        task_runs: connect::leave_outages_to_supervisor,
         ignores_hangup: is_detached,
     };
     Ok(match Box::pin(Daemon::new(options).run()).await? {

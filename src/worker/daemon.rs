@@ -59,6 +59,8 @@ pub struct DaemonOptions {
     pub polling_interval: Duration,
     /// Idle messages are printed (D-137).
     pub is_talkative: bool,
+    /// Called when a task begins and when it has ended.
+    pub task_runs: fn(bool),
     /// What it writes to in the background.
     pub log_file: Option<LogFile>,
     /// A terminal that is closed is nothing to it (D-298).
@@ -160,6 +162,7 @@ impl Daemon {
 
     /// For the status of a service.
     fn tell_what_it_does(&self, current: Option<&CurrentTask>) {
+        (self.options.task_runs)(current.is_some());
         let worker = &self.options.nursery.worker;
         match current {
             Some(current) => service::does(format!("{worker}: running task {}", current.task)),

@@ -140,7 +140,9 @@ fn a_changed_configuration_is_for_the_next_task() {
     let first = run(&context, "true");
     assert_configured(&context, &first, "agent.git_host = one");
     let change = |text: &str| {
-        fs::write(&file, text).unwrap();
+        let fresh = file.with_extension("new");
+        fs::write(&fresh, text).unwrap();
+        fs::rename(&fresh, &file).unwrap();
         polls(&context, 2);
     };
     change("agent { reload_config: true, broken");

@@ -13,13 +13,14 @@ const COMPLETED: &str = "Process completed successfully";
 /// How long the server stays away.
 const OUTAGES: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(1)];
 
-/// D-166, D-168, D-354
+/// D-166, D-167, D-168, D-354
 #[test]
 fn a_task_prints_on_while_the_server_is_away() {
     let context = TestContext::new();
     let (counter, script) = Counter::new(&context, "");
     let task = context.enqueue(script);
-    let daemon = context.daemon();
+    // The worker notices as well.
+    let daemon = context.daemon_with(&[("CLEARML_AGENT_STATUS_REPORT_FREQ_SEC", "0.2")]);
     for outage in OUTAGES {
         let before = daemon.output().matches(DOWN).count();
         let printed = format!("line {}\n", counter.count() + 10);
@@ -38,6 +39,8 @@ fn a_task_prints_on_while_the_server_is_away() {
     context.wait_for_status(&task, "completed");
     counter.assert_complete(&context.console(&task), COMPLETED);
     assert_eq!(context.reason(&task), "worker execution done");
+    let said = [DOWN, UP].map(|text| daemon.output().matches(text).count());
+    assert_eq!(said, [OUTAGES.len(); 2], "{}", daemon.output());
 }
 
 /// D-168: the end of a task that nobody could be told of is told later.
