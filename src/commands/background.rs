@@ -15,11 +15,12 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::{ExitStatus, Failed};
 use crate::process::{inherited_file, start_session, tie_to_parent, untie_from_parent};
+use crate::settings::Environment;
 use crate::ui::Printer;
 use crate::worker::LogFile;
 
-/// The hidden option by which the second process knows where it is awaited.
-const READY: &str = "--ready-descriptor";
+/// The variable by which the second process knows where it is awaited; nobody else sees it.
+pub(super) const READY: &str = "CLEARML_AGENT_INTERNAL_READY";
 
 /// Makes the log file and sends everything to it that is printed from here on (D-141).
 pub(super) fn log_file(
@@ -47,8 +48,7 @@ pub(super) fn detach() -> Result<ExitStatus, Failed> {
     command
         .arg0("clearml-agent")
         .args(arguments)
-        .arg(READY)
-        .arg(told.as_raw_fd().to_string());
+        .env(READY, told.as_raw_fd().to_string());
     start_session(&mut command);
     // Ctrl-C while it starts is meant for both.
     tie_to_parent(&mut command);
@@ -70,9 +70,10 @@ pub(super) fn detach() -> Result<ExitStatus, Failed> {
 pub(super) struct Waiting(File);
 
 impl Waiting {
-    /// Of the number that [`detach`] has given.
-    pub(super) fn of(descriptor: i32) -> io::Result<Self> {
-        inherited_file(descriptor).map(Self)
+    /// Where [`detach`] waits, if this process is its second one.
+    pub(super) fn of(environment: &Environment) -> Option<Self> {
+        let descriptor = environment.get(READY)?.parse().ok()?;
+        inherited_file(descriptor).map(Self).ok()
     }
 
     /// The daemon is ready, and stays when the command that was typed ends.

@@ -99,15 +99,20 @@ pub(super) fn login_failed(error: &ApiError, session: &Session) -> Failed {
     )
 }
 
-/// What every command that runs tasks does first: the login, the vaults, the sections of the configuration (D-090, D-091).
+/// What every command that runs tasks does first: the login, the vaults, the sections of the configuration (D-090, D-091),
+/// these only where it does not just look.
 pub(super) async fn begin(
     settings: Settings,
     patience: Patience,
+    looks_only: bool,
     printer: Printer,
 ) -> Result<(Session, Settings), Failed> {
     let session = session(&settings, patience, printer)?;
     log_in(&session, &settings, printer).await?;
     let (session, settings) = vaults::apply(session, settings, printer).await?;
+    if looks_only {
+        return Ok((session, settings));
+    }
     let settings = sections::apply(settings, |line| printer.line(line));
     Ok((session, settings))
 }

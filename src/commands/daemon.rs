@@ -2,6 +2,8 @@
 
 pub(super) use crate::cli::Daemon as Arguments;
 
+use std::collections::HashSet;
+
 use super::background::{self, Waiting};
 use super::connect::{self, Patience};
 use super::status::status;
@@ -25,8 +27,15 @@ pub(super) async fn daemon(
     settings: Settings,
     arguments: Arguments,
     debug: bool,
+    waiting: Option<Waiting>,
     printer: Printer,
 ) -> Result<ExitStatus, Failed> {
+    let starts = arguments.stop.is_none() && !arguments.status;
+    let is_detached = arguments.detached && !arguments.foreground && starts;
+    if is_detached && waiting.is_none() {
+        // The second process says everything that there is to say.
+        return background::detach();
+    }
     for notice in settings.notices() {
         printer.line(notice);
     }
@@ -38,13 +47,8 @@ pub(super) async fn daemon(
         return stop(&settings, &arguments, wanted, printer).await;
     }
     unavailable::refuse_daemon(&arguments)?;
-    let is_detached = arguments.detached && !arguments.foreground && !arguments.status;
-    let waiting = match arguments.ready_descriptor {
-        Some(number) => Some(Waiting::of(i32::try_from(number)?)?),
-        None if is_detached => return background::detach(),
-        None => None,
-    };
-    let (session, base) = connect::begin(settings, Patience::Short, printer).await?;
+    let (session, base) =
+        connect::begin(settings, Patience::Short, arguments.status, printer).await?;
     let detected = Detected {
         host_name: connect::host_name(),
         python_version: python::default_version().await,
@@ -193,7 +197,10 @@ async fn find_queues(
     session: &Session,
     arguments: &Arguments,
 ) -> Result<(Vec<QueueId>, Vec<Queue>), Failed> {
-    let ids = resolve_queues(session, arguments).await?;
+    let mut ids = resolve_queues(session, arguments).await?;
+    // A queue that is named twice is asked once.
+    let mut seen = HashSet::new();
+    ids.retain(|id| seen.insert(id.clone()));
     let queues = session.queues().by_ids(&ids).await?;
     match ids
         .iter()

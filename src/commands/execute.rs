@@ -58,7 +58,7 @@ pub(super) async fn execute(
         ));
     }
     unavailable::check_execute(&arguments, settings.environment().get("PATH"))?;
-    let (session, settings) = connect::begin(settings, Patience::Long, printer).await?;
+    let (session, settings) = connect::begin(settings, Patience::Long, false, printer).await?;
     let detected = Detected {
         host_name: connect::host_name(),
         python_version: python::default_version().await,

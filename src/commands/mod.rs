@@ -154,6 +154,8 @@ fn dispatch(
         printer.line(Cli::summary());
         return Ok(ExitStatus::SUCCESS);
     };
+    let waiting = background::Waiting::of(environment);
+    let environment = &environment.without_name(background::READY);
     let mut overrides = Overrides::of_file(cli.config_file);
     match &command {
         Command::Supervise(options) => {
@@ -175,16 +177,16 @@ fn dispatch(
     if is_debug {
         records.say_more();
     }
-    if cli.debug {
+    if is_debug {
         for key in settings.unknown_keys() {
             printer.note(key.to_string());
         }
     }
     match command {
         Command::Config(arguments) => block_on(config::config(&settings, &arguments, printer)),
-        Command::Daemon(arguments) => {
-            block_on(daemon::daemon(settings, *arguments, is_debug, printer))
-        }
+        Command::Daemon(arguments) => block_on(daemon::daemon(
+            settings, *arguments, is_debug, waiting, printer,
+        )),
         Command::Execute(arguments) => {
             block_on(execute::execute(settings, arguments, is_debug, printer))
         }

@@ -16,7 +16,10 @@ pub(super) async fn status(
     printer.line(schedule.to_string());
     // A server without properties has said nothing.
     let properties = session.workers().runtime_properties(worker).await;
-    let property = force_of(&properties.unwrap_or_default(), printer);
+    let property = force_of(&properties.unwrap_or_default()).unwrap_or_else(|warning| {
+        printer.line(warning);
+        None
+    });
     let tags: Vec<Option<Force>> = queues.iter().map(forced_by_tag).collect();
     let by_queue = [Force::On, Force::Off]
         .into_iter()

@@ -54,11 +54,14 @@ pub(super) async fn stop(
         Choice::First(id, others) => (vec![id], Vec::new(), others),
         Choice::Nobody => (Vec::new(), vec![String::new()], Vec::new()),
     };
-    for instance in living
+    // Who they are is noted before the first wait: a number may be another process's after it.
+    let known: Vec<_> = living
         .iter()
         .filter(|instance| ended.contains(&instance.worker.as_str()))
-    {
-        end(instance, printer).await;
+        .map(|instance| (instance, ProcessIdentity::of(instance.pid)))
+        .collect();
+    for (instance, process) in known {
+        end(instance, process, printer).await;
     }
     let worker_name = agent.worker_name.as_deref().unwrap_or_default();
     for id in &missing {
@@ -105,12 +108,12 @@ fn choose<'a>(ids: &[&'a str], name: &WorkerName, wanted: &[String]) -> Choice<'
 }
 
 /// SIGTERM, once more, then SIGKILL (D-290).
-async fn end(instance: &Instance, printer: Printer) {
+async fn end(instance: &Instance, process: Option<ProcessIdentity>, printer: Printer) {
     let (worker, pid) = (&instance.worker, instance.pid);
     printer.line(format!(
         "Terminating clearml-agent worker_id={worker} pid={pid}"
     ));
-    let Some(process) = ProcessIdentity::of(pid) else {
+    let Some(process) = process else {
         instance.forget();
         return;
     };

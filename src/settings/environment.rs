@@ -140,6 +140,17 @@ impl Environment {
         Self(Arc::new(variables))
     }
 
+    /// The same without the variable of this name.
+    #[must_use]
+    pub fn without_name(&self, name: &str) -> Self {
+        if self.get(name).is_none() {
+            return self.clone();
+        }
+        let mut variables = (*self.0).clone();
+        variables.remove(name);
+        Self(Arc::new(variables))
+    }
+
     /// The same with `TRAINS_X` for every `CLEARML_X`, which is what child processes get (F-074).
     #[must_use]
     pub fn mirrored(&self) -> Self {

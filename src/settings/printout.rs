@@ -248,7 +248,7 @@ fn each_text(value: &mut Value, change: &dyn Fn(&str) -> String) {
 }
 
 static URL_PASSWORD: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"([A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:)([^/\s@]+)@")
+    Regex::new(r"([A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:)([^/\s]+)@")
         .expect("the pattern is constant")
 });
 
@@ -257,11 +257,6 @@ pub fn mask_url_passwords(text: &str) -> String {
     URL_PASSWORD
         .replace_all(text, format!("${{1}}{HIDDEN_PART}@"))
         .into_owned()
-}
-
-/// The password of a URL.
-pub(super) fn url_password(text: &str) -> Option<&str> {
-    Some(URL_PASSWORD.captures(text)?.get(2)?.as_str())
 }
 
 /// Hides the values of secret variables in the words of a docker command (F-165).

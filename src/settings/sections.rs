@@ -113,7 +113,7 @@ impl Settings {
         by_variable.unwrap_or_else(|| self.is_on(key))
     }
 
-    fn members(&self, section: &str) -> impl Iterator<Item = (&str, &Value)> {
+    pub(super) fn members(&self, section: &str) -> impl Iterator<Item = (&str, &Value)> {
         let members = match self.value(section).map(|value| &value.kind) {
             Some(Kind::Object(members)) => Some(members),
             _ => None,

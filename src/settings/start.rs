@@ -3,7 +3,7 @@
 use super::hocon::{Kind, Object, Value};
 use super::layers::{detected, set};
 use super::{Settings, env_vars};
-use crate::secrets::SecretString;
+use crate::secrets::{SecretString, register_url_passwords};
 
 /// What the program found out about its machine.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +96,12 @@ impl Settings {
     /// Makes every secret of the configuration and of the variables known to the masker.
     pub(super) fn register_secrets(&self) {
         register_below(self.root());
+        // Names of variables say it in more ways than keys do.
+        for (name, value) in self.members("environment") {
+            if is_secret_variable(name) {
+                value.to_text().map(SecretString::new);
+            }
+        }
         for variable in [
             &env_vars::AUTH_TOKEN,
             &env_vars::API_SECRET_KEY,
@@ -134,6 +140,14 @@ fn is_secret(key: &str) -> bool {
         && key != "enable_git_ask_pass"
 }
 
+/// The same for variables, whose values are seldom ordinary words where the name says this.
+fn is_secret_variable(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["key", "secret", "token", "pass", "pwd", "credential"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
 fn register_below(members: &Object) {
     for (key, value) in members {
         register_value(key, value);
@@ -147,11 +161,7 @@ fn register_value(key: &str, value: &Value) {
         Kind::Text(_) | Kind::Integer(_) | Kind::Float(_) if is_secret(key) => {
             value.to_text().map(SecretString::new);
         }
-        Kind::Text(text) if key == "extra_index_url" => {
-            if let Some(password) = super::printout::url_password(text) {
-                SecretString::new(password);
-            }
-        }
+        Kind::Text(text) => register_url_passwords(text),
         _ => {}
     }
 }

@@ -37,6 +37,8 @@ pub struct Instance {
     pub worker: String,
     /// Slot.
     pub number: u32,
+    /// False for a file of another user: of its agent only the process is known.
+    is_readable: bool,
     path: PathBuf,
 }
 
@@ -79,10 +81,7 @@ impl Slot {
                 living.push(instance);
             }
         }
-        let taken: BTreeSet<u32> = living.iter().map(|other| other.number).collect();
-        let number = (0..=u32::MAX)
-            .find(|number| !taken.contains(number))
-            .unwrap_or_default();
+        let number = free_slot(&living);
         let worker = worker_id(number);
         if living.iter().any(|other| other.worker == worker) {
             return Err(SlotError::Duplicate(worker));
@@ -116,6 +115,18 @@ impl Slot {
     }
 }
 
+/// The smallest slot that none of these has (D-128).
+fn free_slot(living: &[Instance]) -> u32 {
+    let readable = living.iter().filter(|other| other.is_readable);
+    let mut taken: BTreeSet<u32> = readable.map(|other| other.number).collect();
+    let free = |taken: &BTreeSet<u32>| (0..=u32::MAX).find(|number| !taken.contains(number));
+    // Which slots other users have cannot be read; that they have some can.
+    for _ in living.iter().filter(|other| !other.is_readable) {
+        taken.extend(free(&taken));
+    }
+    free(&taken).unwrap_or_default()
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         // Gone already is as good.
@@ -139,15 +150,24 @@ impl Instance {
             .strip_prefix(PREFIX)?
             .strip_suffix(SUFFIX)?;
         let pid = name.split('_').next()?.parse().unwrap_or(0);
-        let content = fs::read_to_string(path).unwrap_or_default();
+        let content = fs::read_to_string(path);
+        let is_readable = !content
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        let content = content.unwrap_or_default();
         let (worker, number) = content.rsplit_once('\n').unwrap_or_default();
         let number = number.trim().parse();
-        // What cannot be read counts as dead (D-127): process 0 is nobody.
-        let pid = if number.is_ok() { pid } else { 0 };
+        // What makes no sense counts as dead (D-127): process 0 is nobody.
+        let pid = if number.is_ok() || !is_readable {
+            pid
+        } else {
+            0
+        };
         Some(Self {
             pid,
             worker: worker.to_owned(),
             number: number.unwrap_or(0),
+            is_readable,
             path: path.to_owned(),
         })
     }
@@ -178,7 +198,9 @@ impl Instance {
 }
 
 /// Keeps two agents from choosing the same slot (D-130).
-struct RegistrationLock(PathBuf);
+///
+/// Where somebody else's file cannot be removed, there is none to drop.
+struct RegistrationLock(Option<PathBuf>);
 
 impl RegistrationLock {
     async fn acquire(folder: &Path) -> io::Result<Self> {
@@ -186,12 +208,15 @@ impl RegistrationLock {
         let started = Instant::now();
         loop {
             match File::create_new(&path) {
-                Ok(_) => return Ok(Self(path)),
+                Ok(_) => return Ok(Self(Some(path))),
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 Err(_) if started.elapsed() >= LOCK_PATIENCE => {
                     tracing::warn!("lock file timed out 10sec - clearing lock");
-                    // Its owner is dead, or has just finished.
-                    let _ = fs::remove_file(&path);
+                    // Its owner is dead, or it is another user's; a fresh one is somebody's who did the same before.
+                    if is_old(&path) && fs::remove_file(&path).is_err() {
+                        return Ok(Self(None));
+                    }
+                    tokio::time::sleep(LOCK_POLL).await;
                 }
                 Err(_) => tokio::time::sleep(LOCK_POLL).await,
             }
@@ -201,9 +226,18 @@ impl RegistrationLock {
 
 impl Drop for RegistrationLock {
     fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = fs::remove_file(&self.0);
+        if let Some(path) = &self.0 {
+            // Gone already is as good.
+            let _ = fs::remove_file(path);
+        }
     }
+}
+
+/// True for a file that was there before anybody began to wait for it.
+fn is_old(path: &Path) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+    age.is_none_or(|age| age >= LOCK_PATIENCE)
 }
 
 #[cfg(test)]
@@ -281,5 +315,36 @@ mod tests {
             .await
             .expect("claimed");
         assert_eq!(slot.worker, "host:0");
+    }
+
+    /// D-130: another user's lock file stays, and nobody waits for it for ever.
+    #[tokio::test]
+    async fn a_lock_that_cannot_be_removed_is_passed_over() {
+        let folder = tempfile::tempdir().expect("folder");
+        // In its place a folder, which cannot be removed as a file can.
+        let lock = folder.path().join(LOCK);
+        fs::create_dir(&lock).expect("made");
+        let long_ago = std::time::SystemTime::now() - Duration::from_mins(1);
+        File::open(&lock)
+            .and_then(|lock| lock.set_modified(long_ago))
+            .expect("dated back");
+        let slot = Slot::claim(folder.path(), name, &[])
+            .await
+            .expect("claimed");
+        assert_eq!(slot.number, 0);
+        assert!(lock.exists());
+    }
+
+    /// D-128: whose file cannot be read has a slot all the same.
+    #[tokio::test]
+    async fn an_agent_of_another_user_has_a_slot() {
+        let folder = tempfile::tempdir().expect("folder");
+        occupy(folder.path(), "host:0", 0);
+        occupy(folder.path(), "host:2", 2);
+        let mut all = Instance::all(folder.path());
+        assert_eq!(free_slot(&all), 1);
+        let other = all.iter_mut().find(|one| one.number == 2).expect("there");
+        other.is_readable = false;
+        assert_eq!(free_slot(&all), 2);
     }
 }

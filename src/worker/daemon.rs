@@ -234,8 +234,13 @@ impl Daemon {
             request = requests.recv() => request,
         };
         leaving.cancel();
-        if let Ok(Some(pulled)) = tokio::time::timeout(FAREWELL, round).await {
-            give_back(&session.with_deadline(FAREWELL), &pulled).await;
+        match tokio::time::timeout(FAREWELL, round).await {
+            Ok(Some(pulled)) => give_back(&session.with_deadline(FAREWELL), &pulled).await,
+            Ok(None) => {}
+            Err(_) => self.printer.warning(
+                "the server has not answered a question for tasks; a task that it has given out meanwhile is in no \
+                 queue any more and must be enqueued again",
+            ),
         }
         Err(ended_by(request))
     }

@@ -38,7 +38,8 @@ impl LogFile {
 
     /// Sends everything that this process and its children print from now on to the file.
     pub fn take_over(&self) -> io::Result<()> {
-        io::stdout().flush()?;
+        // Nobody may have read what was printed until now; that is no reason to end.
+        let _ = io::stdout().flush();
         nix::unistd::dup2_stdout(&self.file)?;
         nix::unistd::dup2_stderr(&self.file)?;
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::{Clock, Force, Schedule};
-use crate::api::{Queue, QueueId, RuntimeProperty, Session, TaskId, WorkerId};
+use crate::api::{Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, WorkerId};
 use crate::ui::Printer;
 
 /// Asks the queues in their order.
@@ -22,6 +22,12 @@ pub(super) struct Poller {
     property: Option<Force>,
     /// Queues that could not be asked, so that it is said once.
     unreachable: HashSet<QueueId>,
+    /// The last warning about that property, so that it is said once.
+    invalid_property: Option<String>,
+    /// The tags cannot be read, which is said once.
+    tags_are_missing: bool,
+    /// No queue was to be asked in the last round, which is said once.
+    is_resting: bool,
     /// Where the next round begins; always 0 where the first queue comes first.
     next: usize,
     /// Idle messages are printed (D-137).
@@ -76,6 +82,9 @@ impl Poller {
             tagged: Vec::new(),
             property: None,
             unreachable: HashSet::new(),
+            invalid_property: None,
+            tags_are_missing: false,
+            is_resting: false,
             next: 0,
             is_talkative,
             printer: Printer,
@@ -89,6 +98,7 @@ impl Poller {
     pub(super) async fn round(&mut self) -> Option<Pulled> {
         self.ask_for_tags().await;
         self.ask_for_properties().await;
+        self.say_whether_it_rests();
         let count = self.queues.len();
         for step in 0..count {
             let place = (self.next + step) % count;
@@ -107,6 +117,18 @@ impl Poller {
             }
         }
         None
+    }
+
+    fn say_whether_it_rests(&mut self) {
+        let rests = !self.queues.iter().any(|queue| self.is_active(queue));
+        if rests != self.is_resting {
+            self.printer.line(if rests {
+                "Outside the working hours: no tasks are taken"
+            } else {
+                "Within the working hours: tasks are taken again"
+            });
+        }
+        self.is_resting = rests;
     }
 
     fn is_active(&self, queue: &QueueId) -> bool {
@@ -139,11 +161,19 @@ impl Poller {
     /// What cannot be read is as it was.
     async fn ask_for_tags(&mut self) {
         match self.session.queues().tags(&self.queues).await {
-            Ok(tagged) => self.tagged = tagged,
-            Err(error) => self.printer.line(format!(
-                "Warning: Could not read the tags of the queues: {}",
-                error.reference_text()
-            )),
+            Ok(tagged) => {
+                self.tagged = tagged;
+                self.tags_are_missing = false;
+            }
+            Err(error) => {
+                if !self.tags_are_missing {
+                    self.printer.line(format!(
+                        "Warning: Could not read the tags of the queues: {}",
+                        error.reference_text()
+                    ));
+                }
+                self.tags_are_missing = true;
+            }
         }
     }
 
@@ -154,25 +184,38 @@ impl Poller {
         let workers = self.session.workers();
         match workers.runtime_properties(&self.worker).await {
             Ok(properties) => {
-                self.property = force_of(&properties, self.printer);
+                self.property = match force_of(&properties) {
+                    Ok(force) => {
+                        self.invalid_property = None;
+                        force
+                    }
+                    Err(warning) => {
+                        if self.invalid_property.as_ref() != Some(&warning) {
+                            self.printer.line(&warning);
+                        }
+                        self.invalid_property = Some(warning);
+                        None
+                    }
+                };
             }
-            Err(error) if error.refusal().is_some() => {
+            Err(error) if error.reason() == Some(Reason::UnknownCall) => {
                 self.runtime_properties = RuntimeProperties::Unsupported;
+                self.property = None;
             }
             Err(_) => {}
         }
     }
 }
 
-/// The property `force`; a value that means nothing is said and does not count (D-280).
-pub fn force_of(properties: &[RuntimeProperty], printer: Printer) -> Option<Force> {
-    let property = properties.iter().find(|property| property.key == "force")?;
-    let force = Force::of_property(&property.value);
-    if force.is_none() {
-        printer.line(format!(
+/// The property `force`; a value that means nothing is a warning and does not count (D-280).
+pub fn force_of(properties: &[RuntimeProperty]) -> Result<Option<Force>, String> {
+    let Some(property) = properties.iter().find(|property| property.key == "force") else {
+        return Ok(None);
+    };
+    Force::of_property(&property.value).map(Some).ok_or_else(|| {
+        format!(
             "Warning: invalid runtime_property 'force: {}' supported values are: on, off, ignoring",
             property.value
-        ));
-    }
-    force
+        )
+    })
 }

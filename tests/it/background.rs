@@ -80,7 +80,24 @@ fn assert_nothing_left(context: &TestContext) {
 #[test]
 fn a_detached_daemon_works_on_until_it_is_stopped() {
     let context = TestContext::new();
-    let daemon = Detached::start(&context, &[]);
+    let file = context.folder().join("other.conf");
+    fs::copy(context.home().join("clearml.conf"), &file).unwrap();
+    let words = [
+        "--config-file",
+        file.to_str().unwrap(),
+        "daemon",
+        "--queue",
+        "default",
+        "-d",
+    ];
+    let started = context.run(&words);
+    assert_eq!(started.code, 0, "{}{}", started.stdout, started.stderr);
+    let log = log_file(&started.stdout);
+    let daemon = Detached {
+        context: &context,
+        started,
+        log,
+    };
     let stdout = &daemon.started.stdout;
     for text in [
         "Current configuration (",
@@ -90,6 +107,7 @@ fn a_detached_daemon_works_on_until_it_is_stopped() {
         assert!(stdout.contains(text), "{stdout}");
     }
     assert!(!stdout.contains("polling loop"), "{stdout}");
+    assert_eq!(stdout.matches("Using custom configuration file").count(), 1);
     daemon.wait_for_log("Starting infinite task polling loop...");
     let log = daemon.log();
     for text in [
@@ -268,4 +286,19 @@ fn the_status_names_hours_and_queues() {
         )
     );
     assert!(context.requests("workers.register").is_empty());
+}
+
+/// Whoever has started it may be gone before it has said its last word.
+#[test]
+fn a_daemon_whose_starter_reads_nothing_works_all_the_same() {
+    let context = TestContext::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = context.command(&["daemon", "--detached"]);
+    command.stdout(writer);
+    assert!(command.status().unwrap().success());
+    let task = context.enqueue(Script::shell("true"));
+    context.wait_for_status(&task, "completed");
+    assert_eq!(stop(&context, &[]).code, 0);
+    assert_nothing_left(&context);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::support::{Agent, Script, TestContext, wait_until};
+use super::support::{Agent, Fault, FaultProxy, Script, TestContext, wait_until};
 
 /// Every hour of every day.
 const ALL: &str = "0-00 SUN-SAT";
@@ -177,4 +177,30 @@ fn a_deleted_queue_is_said_once() {
     let task = context.enqueue(Script::shell("true"));
     context.wait_for_status(&task, "completed");
     assert_eq!(daemon.output().matches(&warning).count(), 1);
+}
+
+/// D-156, D-171: one answer that went wrong is not the end of the properties.
+#[test]
+fn a_property_that_cannot_be_read_once_is_asked_for_again() {
+    let context = TestContext::enterprise();
+    let proxy = FaultProxy::start(&context.server.url());
+    context.configure(&format!("api.api_server: \"{}\"", proxy.url()));
+    proxy.set(|call| (call == "workers.get_runtime_properties").then_some(Fault::ServerError));
+    let task = context.enqueue(Script::shell("true"));
+    let daemon = daemon(&context, &["--downtime", ALL]);
+    daemon.wait_for_output("Outside the working hours: no tasks are taken\n");
+    assert!(wait_until(|| proxy.faults().len() >= 2));
+    let properties = json!([{ "key": "force", "value": "on" }]);
+    let call = json!({ "worker": "host:0", "runtime_properties": properties });
+    context.call("workers.set_runtime_properties", call);
+    proxy.set(|_| None);
+    context.wait_for_status(&task, "completed");
+    assert_eq!(
+        daemon.output().matches("Outside the working hours").count(),
+        1
+    );
+    assert_eq!(
+        daemon.output().matches("Within the working hours").count(),
+        1
+    );
 }

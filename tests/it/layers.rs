@@ -30,6 +30,9 @@ fn the_sections_reach_worker_and_task() {
          files.made {{ path: \"{}\", contents: \"from the section\" }}",
         file.display()
     ));
+    // Who only looks makes nothing.
+    assert_eq!(context.run(&["daemon", "--status"]).code, 0);
+    assert!(!file.exists());
     let daemon = context.daemon();
     let variables = "Environment variables set from configuration: ['FROM_SECTION', 'OTHER', 'AWS_ACCESS_KEY_ID']";
     let saved = format!("Saved [made]: {}", file.display());

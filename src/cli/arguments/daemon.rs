@@ -23,7 +23,7 @@ pub struct Daemon {
     /// Fetch and install nothing: code and packages are on the machine already
     #[arg(long)]
     pub standalone_mode: bool,
-    /// Run several long tasks at once, without GPUs; at most N of them
+    /// Run several long tasks at once, without GPUs; at most N of them (not available yet)
     #[arg(long, num_args = 0..=1, value_name = "N", value_parser = values::integer)]
     pub services_mode: Option<Option<i64>>,
     /// Tags for the status reports of the worker while it runs a task
@@ -38,7 +38,7 @@ pub struct Daemon {
     /// Stop the agent that was started with the same options, or the workers with these ids
     #[arg(long, action = ArgAction::Set, num_args = 0.., value_name = "WORKER", value_parser = values::text)]
     pub stop: Option<Vec<String>>,
-    /// Give each task as many GPUs as its queue says: --queue NAME=2 OTHER=1-4
+    /// Give each task as many GPUs as its queue says: --queue NAME=2 OTHER=1-4 (not available yet)
     #[arg(long)]
     pub dynamic_gpus: bool,
     /// Hours in which to work, such as "17-20 TUE"; not together with --downtime
@@ -53,20 +53,17 @@ pub struct Daemon {
     /// For scripts of the official agent: there is no bootstrap package to check
     #[arg(long)]
     pub check_bootstrap: bool,
-    /// Let each task act on the server as its owner; needs an enterprise server
+    /// Let each task act on the server as its owner; needs an enterprise server (not available yet)
     #[arg(long)]
     pub use_owner_token: bool,
-    /// Where the command that started this process in the background waits
-    #[arg(long, hide = true, value_name = "NUMBER", value_parser = values::integer)]
-    pub ready_descriptor: Option<i64>,
     /// What all verbs that run tasks take
     #[command(flatten)]
     pub tasks: TaskOptions,
-    /// As --docker, with podman behind the command docker
+    /// As --docker, with podman behind the command docker (not available yet)
     #[arg(long, action = ArgAction::Set, num_args = 0.., value_names = ["IMAGE", "ARGUMENT"], help_heading = "Docker support",
           value_parser = values::text)]
     pub podman: Option<Vec<String>>,
-    /// Run tasks in containers; of this image unless the task names one
+    /// Run tasks in containers; of this image unless the task names one (not available yet)
     #[arg(long, action = ArgAction::Set, num_args = 0.., value_names = ["IMAGE", "ARGUMENT"], help_heading = "Docker support",
           value_parser = values::text)]
     pub docker: Option<Vec<String>>,

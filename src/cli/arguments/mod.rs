@@ -57,7 +57,7 @@ pub struct Cli {
 pub enum Command {
     /// Run one task
     Execute(Execute),
-    /// Make the environment of a task, or an image with it, without running the task
+    /// Make the environment of a task, or an image with it, without running the task (not available yet)
     Build(Build),
     /// Print the workers that the server knows
     List(List),
