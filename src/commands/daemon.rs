@@ -3,7 +3,7 @@
 pub(super) use crate::cli::Daemon as Arguments;
 
 use super::connect::{self, Patience};
-use super::{ExitStatus, Failed, options, sections, unavailable, vaults};
+use super::{ExitStatus, Failed, cuda, options, sections, unavailable, vaults};
 use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
@@ -34,13 +34,13 @@ pub(super) async fn daemon(
     let host_name = connect::host_name();
     let (session, settings) = vaults::apply(session, settings, printer).await?;
     let settings = sections::apply(settings, |line| printer.line(line));
+    let base = settings;
+    let run = options::run_options(&base, &arguments.tasks, arguments.standalone_mode, debug);
     let detected = Detected {
         host_name,
         python_version: python::default_version().await,
-        ..Detected::default()
+        ..cuda::detected(&base, run.cpu_only).await
     };
-    let base = settings;
-    let run = options::run_options(&base, &arguments.tasks, arguments.standalone_mode, debug);
     let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
     let ids = resolve_queues(&session, &arguments).await?;
@@ -68,6 +68,7 @@ pub(super) async fn daemon(
     let agent = settings.agent()?;
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
     printer.line(table(&ids, &queues).to_string());
+    cuda::check(&agent, &run, &selection.devices, printer)?;
     let reread = {
         let (slot, worker, run) = (slot.number as usize, worker.clone(), run.clone());
         move || {
@@ -90,7 +91,7 @@ pub(super) async fn daemon(
             settings,
         },
         slot,
-        report: options::report(&agent, worker, Some(ids)),
+        report: options::report(&agent, &selection.devices, worker, Some(ids)),
         polling_interval: options::polling_interval(&agent, arguments.polling_interval),
         is_talkative: arguments.foreground || debug,
     };

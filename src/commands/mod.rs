@@ -2,6 +2,7 @@
 
 mod config;
 mod connect;
+mod cuda;
 mod daemon;
 mod execute;
 mod generate;
