@@ -1,6 +1,6 @@
 //! `clearml-agent config`: what is in force (D-330), or what one key means and where its value comes from.
 
-use super::{ExitStatus, Failed, connect};
+use super::{ExitStatus, Failed, connect, cuda};
 pub(super) use crate::cli::Config as Arguments;
 use crate::python;
 use crate::settings::{Detected, Settings};
@@ -24,7 +24,7 @@ pub(super) async fn config(
     let settings = settings.completed(&Detected {
         host_name: connect::host_name(),
         python_version,
-        ..Detected::default()
+        ..cuda::detected(settings, false).await
     });
     if let Some(key) = &arguments.explain {
         for explanation in settings.explain(key)? {

@@ -8,7 +8,7 @@ use super::background::{self, Waiting};
 use super::connect::{self, Patience};
 use super::status::status;
 use super::stop::stop;
-use super::{ExitStatus, Failed, folders, hours, options, unavailable};
+use super::{ExitStatus, Failed, cuda, folders, hours, options, unavailable};
 use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
@@ -49,14 +49,14 @@ pub(super) async fn daemon(
     unavailable::refuse_daemon(&arguments)?;
     let (session, base) =
         connect::begin(settings, Patience::Short, arguments.status, printer).await?;
-    let detected = Detected {
-        host_name: connect::host_name(),
-        python_version: python::default_version().await,
-        ..Detected::default()
-    };
     let run = RunOptions {
         tags: arguments.child_report_tags.clone(),
         ..options::run_options(&base, &arguments.tasks, arguments.standalone_mode, debug)
+    };
+    let detected = Detected {
+        host_name: connect::host_name(),
+        python_version: python::default_version().await,
+        ..cuda::detected(&base, run.cpu_only).await
     };
     let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
@@ -79,17 +79,11 @@ pub(super) async fn daemon(
     let agent = settings.agent()?;
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
     printer.line(&table);
-    let log_file = if arguments.foreground {
-        None
-    } else {
-        let for_one_task = is_detached && !debug;
-        Some(background::log_file(
-            &places.temporary,
-            for_one_task,
-            debug,
-            printer,
-        )?)
-    };
+    cuda::check(&agent, &run, &selection.devices, printer)?;
+    let for_one_task = is_detached && !debug;
+    let log_file = (!arguments.foreground)
+        .then(|| background::log_file(&places.temporary, for_one_task, debug, printer))
+        .transpose()?;
     if let Some(waiting) = waiting {
         waiting.let_go()?;
         for text in [format!("Worker \"{worker}\" :"), printout, table] {
@@ -97,7 +91,13 @@ pub(super) async fn daemon(
         }
     }
     let reread = rereading(base, detected, run.clone(), slot.number, worker.clone());
-    let report = options::report(&agent, &run, worker.clone(), Some(ids.clone()));
+    let report = options::report(
+        &agent,
+        &run,
+        &selection.devices,
+        worker.clone(),
+        Some(ids.clone()),
+    );
     let options = DaemonOptions {
         session,
         reread,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{self, Patience};
 use super::daemon::{claim_slot, named, worker_name};
 use super::options::{self, PreparationWishes};
-use super::{ExitStatus, Failed, unavailable};
+use super::{ExitStatus, Failed, cuda, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
 use crate::process::{Output, replace_self};
 use crate::python;
@@ -59,17 +59,17 @@ pub(super) async fn execute(
     }
     unavailable::check_execute(&arguments, settings.environment().get("PATH"))?;
     let (session, settings) = connect::begin(settings, Patience::Long, false, printer).await?;
-    let detected = Detected {
-        host_name: connect::host_name(),
-        python_version: python::default_version().await,
-        ..Detected::default()
-    };
     let run = options::run_options(
         &settings,
         &arguments.tasks,
         arguments.standalone_mode,
         debug,
     );
+    let detected = Detected {
+        host_name: connect::host_name(),
+        python_version: python::default_version().await,
+        ..cuda::detected(&settings, run.cpu_only).await
+    };
     let settings = options::for_devices(settings.completed(&detected).with_folders(0), &run);
     let devices = options::devices(&settings, &run).devices;
     let agent = settings.agent()?;
@@ -217,7 +217,7 @@ impl Assignment {
         };
         let preparation = options::preparation(&settings, self.wishes(task, shown))?;
         let (current, reported) = watch::channel(None);
-        let report = options::report(&self.agent, &self.run, worker.clone(), None);
+        let report = options::report(&self.agent, &self.run, &self.devices, worker.clone(), None);
         let reporter = spawn_local(StatusReporter::new(self.session.clone(), report).run(reported));
         current.send_replace(Some(CurrentTask {
             task: self.task.clone(),

@@ -3,6 +3,7 @@
 mod background;
 mod config;
 mod connect;
+mod cuda;
 mod daemon;
 mod execute;
 mod folders;

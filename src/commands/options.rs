@@ -8,13 +8,13 @@ use super::Failed;
 use crate::api::{QueueId, Task, WorkerId};
 use crate::cli::TaskOptions;
 use crate::logs::LineRules;
-use crate::monitor;
+use crate::monitor::{self, VisibleGpus};
 use crate::python::{CacheOptions, IndexUrl, Optimization, PythonOptions, SkipEnvironment};
 use crate::settings::env_vars;
 use crate::settings::{AgentSettings, GitSettings, PackageManagerKind, Settings};
 use crate::source::{CredentialRules, HostCredentials, SourceOptions, UrlRules};
 use crate::storage::{Places, create_temporary};
-use crate::task::{DeviceSelection, Preparation, ReportOptions, RunOptions, WatchOptions};
+use crate::task::{DeviceSelection, Devices, Preparation, ReportOptions, RunOptions, WatchOptions};
 
 /// The least time between two looks at idle queues (D-027).
 const LEAST_POLLING: Duration = Duration::from_secs(5);
@@ -168,6 +168,7 @@ pub(super) fn rules(agent: &AgentSettings) -> LineRules {
 pub(super) fn report(
     agent: &AgentSettings,
     run: &RunOptions,
+    devices: &Devices,
     worker: WorkerId,
     queues: Option<Vec<QueueId>>,
 ) -> ReportOptions {
@@ -179,6 +180,8 @@ pub(super) fn report(
         interval: agent.status_report_interval,
         disk_path: agent.monitoring.disk_use_path.clone(),
         taken: || {},
+        gpus: VisibleGpus::of(devices.text()),
+        default_gpu_usage: agent.monitoring.default_gpu_utilization,
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) async fn supervise(
         _ => settings,
     };
     let settings = options::for_devices(settings, &entry.options);
+    let devices = options::devices(&settings, &entry.options).devices;
     let agent = settings.agent()?;
     let give_up = CancellationToken::new();
     let session =
@@ -56,7 +57,13 @@ pub(super) async fn supervise(
     let stand_in = StandIn {
         run: journal.folder().clone(),
         session: session.clone(),
-        report: options::report(&agent, &entry.options, worker.clone(), Some(queues)),
+        report: options::report(
+            &agent,
+            &entry.options,
+            &devices,
+            worker.clone(),
+            Some(queues),
+        ),
         current: CurrentTask {
             task: task.clone(),
             queue: entry.queue.parse().ok(),

@@ -5,5 +5,9 @@ mod gpu;
 mod machine;
 
 pub use average::Averages;
-pub use gpu::is_amd_host;
+pub use gpu::{
+    CudaVersion, GpuAverages, GpuMemory, GpuReading, GpuTotals, GpuWatch, VisibleGpus,
+    compiler_release, cuda_driver_version, cudnn_version, driver_table_version, is_amd_host,
+    watch_gpus,
+};
 pub use machine::{MachineSampler, Sample};

@@ -152,103 +152,105 @@ mod tests {
     const NVIDIA: &str = "NVIDIA_VISIBLE_DEVICES";
     const CUDA: &str = "CUDA_VISIBLE_DEVICES";
 
-    /// D-016, D-017, D-072, D-313, D-314, D-315, F-114, F-115: given, the devices, `NVIDIA_…` and `CUDA_…` where they change.
+    type Change<'a> = Option<Option<&'a str>>;
+
+    /// What is given, the devices, and `NVIDIA_…` and `CUDA_…` where they change.
+    const CASES: &[(Given<'_>, Option<&str>, Change<'_>, Change<'_>)] = &[
+        ((None, false, &[]), None, None, None),
+        ((None, false, &[(NVIDIA, ""), (CUDA, "")]), None, None, None),
+        (
+            (Some("0"), false, &[]),
+            Some("0"),
+            Some(Some("0")),
+            Some(Some("0")),
+        ),
+        (
+            (Some("1,2"), false, &[(NVIDIA, "7"), (CUDA, "7")]),
+            Some("1,2"),
+            Some(Some("1,2")),
+            Some(Some("1,2")),
+        ),
+        (
+            (Some("all"), false, &[(CUDA, "7")]),
+            Some("all"),
+            Some(Some("all")),
+            Some(None),
+        ),
+        (
+            (Some("0.1,2:3"), false, &[]),
+            Some("0.1,2.3"),
+            Some(Some("0:1,2:3")),
+            Some(Some("0:1,2:3")),
+        ),
+        (
+            (Some("none"), false, &[]),
+            Some("none"),
+            Some(Some("none")),
+            Some(Some("none")),
+        ),
+        ((Some(" "), false, &[]), None, None, None),
+        (
+            (None, true, &[(NVIDIA, "7")]),
+            Some("none"),
+            Some(Some("none")),
+            Some(Some("none")),
+        ),
+        (
+            (Some("1"), true, &[]),
+            Some("none"),
+            Some(Some("none")),
+            Some(Some("none")),
+        ),
+        // Inherited: one way only.
+        ((None, false, &[(NVIDIA, "3")]), Some("3"), None, None),
+        (
+            (None, false, &[(CUDA, "3")]),
+            Some("3"),
+            Some(Some("3")),
+            None,
+        ),
+        (
+            (None, false, &[(NVIDIA, ""), (CUDA, "0:1")]),
+            Some("0.1"),
+            Some(Some("0:1")),
+            None,
+        ),
+        (
+            (None, false, &[(NVIDIA, "all"), (CUDA, "3")]),
+            Some("all"),
+            None,
+            None,
+        ),
+        ((None, false, &[(NVIDIA, "none")]), Some("none"), None, None),
+        // In a cluster.
+        (
+            (
+                Some("1"),
+                false,
+                &[("KUBERNETES_SERVICE_HOST", "h"), (NVIDIA, "all")],
+            ),
+            Some("all"),
+            None,
+            None,
+        ),
+        (
+            (Some("all"), false, &[("KUBERNETES_PORT", "p"), (CUDA, "2")]),
+            Some("2"),
+            Some(Some("2")),
+            None,
+        ),
+        (
+            (None, true, &[("KUBERNETES_PORT", "p")]),
+            Some("none"),
+            Some(Some("none")),
+            Some(Some("none")),
+        ),
+    ];
+
+    /// D-016, D-017, D-072, D-313, D-314, D-315, F-114, F-115
     #[test]
-    #[expect(clippy::too_many_lines, reason = "a table")]
     fn options_and_variables_make_a_selection() {
-        type Change<'a> = Option<Option<&'a str>>;
-        let cases: &[(Given<'_>, Option<&str>, Change<'_>, Change<'_>)] = &[
-            ((None, false, &[]), None, None, None),
-            ((None, false, &[(NVIDIA, ""), (CUDA, "")]), None, None, None),
-            (
-                (Some("0"), false, &[]),
-                Some("0"),
-                Some(Some("0")),
-                Some(Some("0")),
-            ),
-            (
-                (Some("1,2"), false, &[(NVIDIA, "7"), (CUDA, "7")]),
-                Some("1,2"),
-                Some(Some("1,2")),
-                Some(Some("1,2")),
-            ),
-            (
-                (Some("all"), false, &[(CUDA, "7")]),
-                Some("all"),
-                Some(Some("all")),
-                Some(None),
-            ),
-            (
-                (Some("0.1,2:3"), false, &[]),
-                Some("0.1,2.3"),
-                Some(Some("0:1,2:3")),
-                Some(Some("0:1,2:3")),
-            ),
-            (
-                (Some("none"), false, &[]),
-                Some("none"),
-                Some(Some("none")),
-                Some(Some("none")),
-            ),
-            ((Some(" "), false, &[]), None, None, None),
-            (
-                (None, true, &[(NVIDIA, "7")]),
-                Some("none"),
-                Some(Some("none")),
-                Some(Some("none")),
-            ),
-            (
-                (Some("1"), true, &[]),
-                Some("none"),
-                Some(Some("none")),
-                Some(Some("none")),
-            ),
-            // Inherited: one way only.
-            ((None, false, &[(NVIDIA, "3")]), Some("3"), None, None),
-            (
-                (None, false, &[(CUDA, "3")]),
-                Some("3"),
-                Some(Some("3")),
-                None,
-            ),
-            (
-                (None, false, &[(NVIDIA, ""), (CUDA, "0:1")]),
-                Some("0.1"),
-                Some(Some("0:1")),
-                None,
-            ),
-            (
-                (None, false, &[(NVIDIA, "all"), (CUDA, "3")]),
-                Some("all"),
-                None,
-                None,
-            ),
-            ((None, false, &[(NVIDIA, "none")]), Some("none"), None, None),
-            // In a cluster.
-            (
-                (
-                    Some("1"),
-                    false,
-                    &[("KUBERNETES_SERVICE_HOST", "h"), (NVIDIA, "all")],
-                ),
-                Some("all"),
-                None,
-                None,
-            ),
-            (
-                (Some("all"), false, &[("KUBERNETES_PORT", "p"), (CUDA, "2")]),
-                Some("2"),
-                Some(Some("2")),
-                None,
-            ),
-            (
-                (None, true, &[("KUBERNETES_PORT", "p")]),
-                Some("none"),
-                Some(Some("none")),
-                Some(Some("none")),
-            ),
-        ];
-        for (given, devices, nvidia, cuda) in cases {
+        for (given, devices, nvidia, cuda) in CASES {
             let selection = selection(*given, false);
             assert_eq!(selection.devices.text(), *devices, "{given:?}");
             let change = |wanted| {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::api::{MachineStats, QueueId, Session, StatusReport, TaskId, WorkerId};
-use crate::monitor::{Averages, MachineSampler, Sample};
+use crate::monitor::{
+    Averages, GpuAverages, GpuTotals, MachineSampler, Sample, VisibleGpus, watch_gpus,
+};
 
 /// Two samples a second (D-173).
 const SAMPLING: Duration = Duration::from_millis(500);
@@ -28,6 +30,10 @@ pub struct ReportOptions {
     pub disk_path: PathBuf,
     /// Called for each report that the server has taken.
     pub taken: fn(),
+    /// GPUs whose figures are reported (D-199, D-320).
+    pub gpus: VisibleGpus,
+    /// Load of a GPU that tells none; none is reported then without it (D-193).
+    pub default_gpu_usage: Option<f64>,
 }
 
 /// The task that a worker runs, with its queue (D-179, D-180).
@@ -46,6 +52,7 @@ pub struct StatusReporter {
     options: ReportOptions,
     sampler: Option<MachineSampler>,
     samples: Vec<Sample>,
+    gpus: GpuTotals,
 }
 
 impl StatusReporter {
@@ -57,6 +64,7 @@ impl StatusReporter {
             options,
             sampler,
             samples: Vec::new(),
+            gpus: GpuTotals::default(),
         }
     }
 
@@ -68,11 +76,15 @@ impl StatusReporter {
         let mut sampling = tokio::time::interval(SAMPLING);
         sampling.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         sampling.tick().await;
+        let mut gpus = watch_gpus(self.options.gpus.clone(), SAMPLING);
         loop {
             tokio::select! {
                 _ = sampling.tick() => {
                     let sample = self.sampler.as_mut().map(MachineSampler::sample);
                     self.samples.extend(sample);
+                }
+                Some(readings) = gpus.next() => {
+                    self.gpus.add(&readings, self.options.default_gpu_usage);
                 }
                 () = tokio::time::sleep_until(due) => {
                     let task = current.borrow().clone();
@@ -91,9 +103,12 @@ impl StatusReporter {
     }
 
     async fn report_machine(&mut self, task: Option<CurrentTask>) {
-        let stats = Averages::of(&self.samples).as_ref().map(machine_stats);
+        let stats = Averages::of(&self.samples)
+            .as_ref()
+            .map(|averages| machine_stats(averages, self.gpus.averages()));
         if self.report(task, stats).await {
             self.samples.clear();
+            self.gpus.clear();
         }
     }
 
@@ -133,13 +148,19 @@ fn now() -> u64 {
         * 1000
 }
 
-fn machine_stats(averages: &Averages) -> MachineStats {
+fn machine_stats(averages: &Averages, gpus: GpuAverages) -> MachineStats {
+    // A list without entries is left out (D-198).
+    let list = |values: Vec<f64>| Some(values).filter(|values| !values.is_empty());
     MachineStats {
         cpu_temperature: averages.cpu_temperature.map(Vec::from),
         cpu_usage: Some(averages.cpu_usage.into()),
         disk_free_home: Some(averages.disk_free_home),
         disk_read: Some(averages.disk_read),
         disk_write: Some(averages.disk_write),
+        gpu_memory_free: list(gpus.memory_free),
+        gpu_memory_used: list(gpus.memory_used),
+        gpu_temperature: list(gpus.temperature),
+        gpu_usage: list(gpus.usage),
         memory_free: Some(averages.memory_free),
         memory_used: Some(averages.memory_used),
         network_rx: Some(averages.network_rx),

@@ -117,7 +117,7 @@ pub(super) const PRINTING: Group = group! { "What is not printed":
 
 pub(super) const MONITORING: Group = group! { "Reports about the machine":
     /// Load that is reported for a GPU that does not tell its load; null reports nothing.
-    "agent.resource_monitoring.default_gpu_utilization": Integer = "100" => Later;
+    "agent.resource_monitoring.default_gpu_utilization": Integer = "100";
     /// The file system whose free space is reported.
     "agent.resource_monitoring.disk_use_path": Path = "(the user's folder)" eg "\"~\"";
     /// Seconds between two reports about a cluster; for servers of the paid editions.
