@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failed;
-use crate::api::{QueueId, Task, WorkerId};
+use crate::api::{CertificateCheck, PageClient, ProxySettings, QueueId, Task, Trust, WorkerId};
 use crate::cli::TaskOptions;
 use crate::logs::LineRules;
-use crate::python::{CacheOptions, IndexUrl, Optimization, PythonOptions, SkipEnvironment};
+use crate::python::{
+    CacheOptions, IndexUrl, Optimization, Pages, PythonOptions, Rocm, SkipEnvironment, TorchMode,
+    TorchOptions,
+};
 use crate::settings::env_vars;
-use crate::settings::{AgentSettings, GitSettings, PackageManagerKind, Settings};
+use crate::settings::{AgentSettings, GitSettings, PackageManagerKind, PytorchResolve, Settings};
 use crate::source::{CredentialRules, HostCredentials, SourceOptions, UrlRules};
 use crate::storage::{Places, create_temporary};
 use crate::task::{Preparation, ReportOptions, RunOptions, WatchOptions};
@@ -72,7 +75,7 @@ pub(super) fn preparation(
             } else {
                 skip(settings)
             },
-            ..python(settings, &agent)
+            ..python(settings, &agent, wishes.options.cpu_only)
         },
         variables: environment.clone(),
         configuration: wishes.configuration,
@@ -246,7 +249,7 @@ fn rewriting(settings: &Settings, git: &GitSettings) -> UrlRules {
     }
 }
 
-fn python(settings: &Settings, agent: &AgentSettings) -> PythonOptions {
+fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonOptions {
     let manager = &agent.package_manager;
     let cache = &agent.venvs_cache;
     PythonOptions {
@@ -278,6 +281,7 @@ fn python(settings: &Settings, agent: &AgentSettings) -> PythonOptions {
             .enabled
             .then(|| agent.pip_download_cache.path.clone()),
         cuda_version: agent.cuda.cuda.clone().unwrap_or_else(|| "0".to_owned()),
+        torch: torch(settings, agent, cpu_only),
         venvs_cache: CacheOptions {
             path: cache.path.clone().unwrap_or_default(),
             max_entries: cache.max_entries,
@@ -291,6 +295,42 @@ fn python(settings: &Settings, agent: &AgentSettings) -> PythonOptions {
             .iter()
             .map(|(name, value)| (OsString::from(name), OsString::from(value)))
             .collect(),
+    }
+}
+
+/// E-163 to E-172
+fn torch(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> TorchOptions {
+    let manager = &agent.package_manager;
+    let environment = settings.environment();
+    let variable = |name: &str| environment.get(name).map(str::to_owned);
+    // The server's own certificates have nothing to do with other hosts; those of the machine do.
+    let client = PageClient::new(
+        Trust::resolve(CertificateCheck::System, variable),
+        ProxySettings::from_variables(variable),
+    );
+    TorchOptions {
+        mode: match manager.pytorch_resolve {
+            PytorchResolve::Pip => TorchMode::Pip,
+            PytorchResolve::Direct => TorchMode::Direct,
+            PytorchResolve::None => TorchMode::None,
+        },
+        unknown_mode: manager.pytorch_resolve_unknown.clone(),
+        nightly: manager.torch_nightly,
+        index: manager.torch_index_template.clone(),
+        nightly_index: manager.torch_nightly_index_template.clone(),
+        rocm_index: manager.torch_rocm_index_template.clone(),
+        nightly_rocm_index: manager.torch_nightly_rocm_index_template.clone(),
+        page: manager.torch_page.clone(),
+        nightly_page: manager.torch_nightly_page.clone(),
+        rocm: if cpu_only {
+            Rocm::Absent
+        } else {
+            Rocm::detect(Path::new("/"), environment.text(&env_vars::ROCM_PATH))
+        },
+        pages: Pages::new(move |address| {
+            let client = client.clone();
+            Box::pin(async move { client.get(&address).await })
+        }),
     }
 }
 

@@ -14,8 +14,10 @@ use super::installed;
 use super::lines::RequirementLines;
 use super::options::{PythonOptions, PythonRequest};
 use super::pip::{Pip, temporary_file, wants_legacy_resolver};
-use super::plan::{InstallPlan, PlanContext, Requested, SeparateKind};
+use super::plan::{InstallPlan, MainLine, PlanContext, Requested, SeparateKind, is_existing};
+use super::requirement::Requirement;
 use super::requirements::RequirementList;
+use super::torch::{Torch, TorchChoices};
 use crate::process::Output;
 use crate::secrets;
 
@@ -108,6 +110,7 @@ impl Environment {
             installed: &mut installed,
             pip,
             is_cached: self.is_cached(),
+            torch: Torch::new(&options.torch, &options.cuda_version, self.version()),
         };
         let list = self.requirements.pip.as_ref().map(RequirementList::text);
         if session.is_cached {
@@ -149,6 +152,7 @@ struct Session<'a> {
     links: &'a Links,
     installed: &'a mut Installed,
     is_cached: bool,
+    torch: Torch<'a>,
 }
 
 impl Session<'_> {
@@ -209,7 +213,13 @@ impl Session<'_> {
             Some(String::from_utf8_lossy(&bytes).into_owned())
         };
         let lines = RequirementLines::read(text, &self.installed.folder, &read);
+        let torch = if self.is_cached {
+            TorchChoices::default()
+        } else {
+            self.resolve_torch(&lines).await?
+        };
         let context = PlanContext {
+            torch: &torch,
             options: self.pip.options,
             links: self.links,
             existing: &self.existing,
@@ -230,6 +240,33 @@ impl Session<'_> {
         let left_out = self.install_before(&plan).await?;
         self.install_main(&plan, &left_out, source).await?;
         self.install_after(&plan).await
+    }
+
+    /// Finds builds for the torch packages that are not there yet (E section 7.6).
+    async fn resolve_torch(
+        &mut self,
+        lines: &RequirementLines,
+    ) -> Result<TorchChoices, PythonError> {
+        let lines: Vec<(&str, Requirement)> = lines
+            .requirements
+            .iter()
+            .filter(|line| line.options.is_empty())
+            .filter_map(|line| Some((line.text.as_str(), Requirement::parse(&line.text).ok()?)))
+            .filter(|(_, parsed)| self.torch.concerns(parsed))
+            .filter(|(_, parsed)| !is_existing(parsed, &self.existing))
+            .collect();
+        if lines.is_empty() {
+            return Ok(TorchChoices::default());
+        }
+        let preinstalled: &[String] = if self.pip.options.system_site_packages {
+            &self.existing
+        } else {
+            &[]
+        };
+        tokio::select! {
+            choices = self.torch.resolve(&lines, preinstalled) => Ok(choices),
+            () = self.pip.cancel.cancelled() => Err(PythonError::Cancelled),
+        }
     }
 
     /// Priority packages; the places of the lines that the main file leaves out (E-151, E-152).
@@ -259,7 +296,7 @@ impl Session<'_> {
                 continue;
             }
             match &line.download {
-                Some(url) => lines.push(self.download_cached(url, line.full()).await?),
+                Some(url) => lines.push(self.download_cached(url, line).await?),
                 None => lines.push(line.full()),
             }
         }
@@ -305,10 +342,10 @@ impl Session<'_> {
     }
 
     /// Fetches a link once for all tasks of this machine (E-184).
-    async fn download_cached(&mut self, url: &str, line: String) -> Result<String, PythonError> {
+    async fn download_cached(&mut self, url: &str, line: &MainLine) -> Result<String, PythonError> {
         let name = url.rsplit('/').next().filter(|name| !name.is_empty());
         let (Some(cache), Some(name)) = (&self.pip.options.download_cache, name) else {
-            return Ok(line);
+            return Ok(line.uncached(url));
         };
         let folder = cache.join(format!("cu{}", self.pip.options.cuda_version));
         if let Err(error) = fs::create_dir_all(&folder) {
@@ -316,7 +353,7 @@ impl Session<'_> {
                 "Failed creating pip download cache folder at `{}`: {error}",
                 folder.display()
             ));
-            return Ok(line);
+            return Ok(line.full());
         }
         let shown = IndexUrl::new(url);
         self.pip.output.line(format!(
@@ -326,13 +363,13 @@ impl Session<'_> {
             self.pip.output.line(format!(
                 "clearml_agent: ERROR: Could not download wheel name of \"{shown}\""
             ));
-            return Ok(line);
+            return Ok(line.full());
         }
         let cached = format!("file://{}/{name}", folder.display());
         self.installed
             .downloads
             .push((cached.clone(), url.to_owned()));
-        Ok(cached)
+        Ok(line.with_place(&cached))
     }
 
     /// Post packages, links and local packages, one by one (E-153, E-177, E-178).
@@ -379,6 +416,7 @@ impl Requested {
         self.setuptools = other.setuptools.or(self.setuptools.take());
         self.pip |= other.pip;
         self.locals.extend(other.locals);
+        self.torch.extend(other.torch);
     }
 }
 

@@ -25,6 +25,7 @@ mod report;
 mod repr;
 mod requirement;
 mod requirements;
+mod torch;
 mod venv;
 mod version;
 
@@ -43,4 +44,5 @@ pub use options::{CacheOptions, PythonOptions, PythonRequest, SkipEnvironment};
 pub use python_path::{PathParts, REMOVED_VARIABLES, io_encoding, python_path, shell_variables};
 pub use report::Report;
 pub use requirements::{RequirementList, TaskRequirements};
+pub use torch::{PageAnswer, Pages, Rocm, TorchMode, TorchOptions};
 pub use version::PythonVersion;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::index_url::IndexUrl;
 use super::requirements::TaskRequirements;
+use super::torch::TorchOptions;
 
 /// What a task asks for.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +96,8 @@ pub struct PythonOptions {
     pub download_cache: Option<PathBuf>,
     /// `agent.cuda_version` as digits, `0` without a GPU; part of the cache key.
     pub cuda_version: String,
+    /// How torch packages are found.
+    pub torch: TorchOptions,
     /// `agent.venvs_cache`.
     pub venvs_cache: CacheOptions,
     /// Switches that skip work.
@@ -146,6 +149,7 @@ impl Default for PythonOptions {
             force_original_requirements: false,
             download_cache: Some(cache.join("pip-download-cache")),
             cuda_version: "0".to_owned(),
+            torch: TorchOptions::default(),
             venvs_cache: CacheOptions::default(),
             skip: SkipEnvironment::No,
             force_task_init: false,

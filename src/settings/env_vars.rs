@@ -271,7 +271,7 @@ variables! {
     /// Script that builds the environment; `agent.custom_build_script` beats it.
     CUSTOM_BUILD_SCRIPT = "CLEARML_AGENT_CUSTOM_BUILD_SCRIPT", Text, Read Set => Later;
     /// How torch is found: `pip`, `direct` or `none`; beats the key of that name.
-    PACKAGE_PYTORCH_RESOLVE = "CLEARML_AGENT_PACKAGE_PYTORCH_RESOLVE", Text = "pip", Read => Later;
+    PACKAGE_PYTORCH_RESOLVE = "CLEARML_AGENT_PACKAGE_PYTORCH_RESOLVE", Text = "pip", Read;
     /// Folder of the tasks' output files.
     TEMP_STDOUT_FILE_DIR = "CLEARML_AGENT_TEMP_STDOUT_FILE_DIR", Path = "system temp", Read;
     /// GPU fractions that are reported.
@@ -341,7 +341,7 @@ variables! {
     /// Folder of one version of CUDA on Windows.
     CUDA_PATH_VERSION = "CUDA_PATH_V<major>_<minor>", Path, Read => Ignored;
     /// Folder of `ROCm`, `/opt/rocm` unless set.
-    ROCM_PATH = "ROCM_PATH", Path = "/opt/rocm", Read => Later;
+    ROCM_PATH = "ROCM_PATH", Path = "/opt/rocm", Read;
     /// The GPUs of a `ROCm` container.
     HIP_VISIBLE_DEVICES = "HIP_VISIBLE_DEVICES", Text, Set => Later;
     /// The GPUs of a `ROCm` container.

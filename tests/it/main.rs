@@ -32,4 +32,5 @@ mod recovery;
 mod sdk;
 mod stop;
 mod support;
+mod torch;
 mod trouble;

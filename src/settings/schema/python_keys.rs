@@ -45,28 +45,28 @@ pub(super) const PYTHON: Group = group! { "Python and packages":
     /// Versions of pip that are told to use their older resolver.
     "agent.package_manager.pip_legacy_resolver": List;
     /// How torch is found: by the index of the CUDA version, by the URL of a wheel, or like every package.
-    "agent.package_manager.pytorch_resolve": Choice("pip", "direct", "none") = "\"pip\"" [PACKAGE_PYTORCH_RESOLVE] => Later;
+    "agent.package_manager.pytorch_resolve": Choice("pip", "direct", "none") = "\"pip\"" [PACKAGE_PYTORCH_RESOLVE];
     /// Allows nightly builds of torch.
-    "agent.package_manager.torch_nightly": Boolean => Later;
+    "agent.package_manager.torch_nightly": Boolean;
     /// Index of torch; the braces stand for the version of CUDA.
-    "agent.package_manager.extra_index_url_template": Text = "\"https://download.pytorch.org/whl/cu{}/\"" => Later;
+    "agent.package_manager.extra_index_url_template": Text = "\"https://download.pytorch.org/whl/cu{}/\"";
     /// The same for nightly builds.
     "agent.package_manager.nightly_extra_index_url_template": Text
-        = "\"https://download.pytorch.org/whl/nightly/cu{}/\"" => Later;
+        = "\"https://download.pytorch.org/whl/nightly/cu{}/\"";
     /// Index of torch for ROCm.
     "agent.package_manager.rocm_extra_index_url_template": Text
-        = "\"https://download.pytorch.org/whl/rocm{}.{}/\"" => Later;
+        = "\"https://download.pytorch.org/whl/rocm{}.{}/\"";
     /// The same for nightly builds.
     "agent.package_manager.nightly_rocm_extra_index_url_template": Text
-        = "\"https://download.pytorch.org/whl/nightly/rocm{}.{}/\"" => Later;
+        = "\"https://download.pytorch.org/whl/nightly/rocm{}.{}/\"";
     /// Page with links to old wheels of torch.
-    "agent.package_manager.torch_page": Text = "(built in)" => Later;
+    "agent.package_manager.torch_page": Text = "(built in)";
     /// The same for nightly builds.
-    "agent.package_manager.torch_nightly_page": Text = "(built in)" => Later;
+    "agent.package_manager.torch_nightly_page": Text = "(built in)";
     /// Pattern of the URL of an old wheel of torch.
-    "agent.package_manager.torch_url_template": Text = "(built in)" => Later;
+    "agent.package_manager.torch_url_template": Text = "(built in)" => Ignored;
     /// What stands before that URL.
-    "agent.package_manager.torch_url_template_prefix": Text = "(built in)" => Later;
+    "agent.package_manager.torch_url_template_prefix": Text = "(built in)" => Ignored;
     /// Channels of conda.
     "agent.package_manager.conda_channels": List => Later;
     /// Brings everything in a conda environment up to date.
