@@ -9,11 +9,14 @@ use crate::api::{CertificateCheck, PageClient, ProxySettings, QueueId, Task, Tru
 use crate::cli::TaskOptions;
 use crate::logs::LineRules;
 use crate::python::{
-    CacheOptions, IndexUrl, Optimization, Pages, PythonOptions, Rocm, SkipEnvironment, TorchMode,
-    TorchOptions,
+    CacheOptions, IndexUrl, Optimization, PackageManager, Pages, PoetryOptions, PythonOptions,
+    Rocm, SkipEnvironment, TorchMode, TorchOptions, UvOptions,
 };
 use crate::settings::env_vars;
-use crate::settings::{AgentSettings, GitSettings, PackageManagerKind, PytorchResolve, Settings};
+use crate::settings::{
+    AgentSettings, GitSettings, PackageManagerKind, PackageManagerSettings, PytorchResolve,
+    Settings,
+};
 use crate::source::{CredentialRules, HostCredentials, SourceOptions, UrlRules};
 use crate::storage::{Places, create_temporary};
 use crate::task::{Preparation, ReportOptions, RunOptions, WatchOptions};
@@ -258,12 +261,17 @@ fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonO
         ignore_requested: agent.ignore_requested_python_version,
         venvs_dir: agent.venvs_dir.clone(),
         package_manager: match manager.kind {
-            PackageManagerKind::Pip => "pip",
-            PackageManagerKind::Conda => "conda",
-            PackageManagerKind::Poetry => "poetry",
-            PackageManagerKind::Uv => "uv",
-        }
-        .to_owned(),
+            PackageManagerKind::Pip => PackageManager::Pip,
+            PackageManagerKind::Conda => PackageManager::Conda,
+            PackageManagerKind::Poetry => PackageManager::Poetry,
+            PackageManagerKind::Uv => PackageManager::Uv,
+        },
+        uv: uv(settings, manager),
+        poetry: PoetryOptions {
+            version: manager.poetry_version.clone(),
+            install_arguments: manager.poetry_install_extra_args.clone(),
+            files_from_working_dir: manager.poetry_files_from_working_dir,
+        },
         system_site_packages: manager.system_site_packages,
         pip_version: manager.pip_version.clone(),
         pip_legacy_resolver: manager.pip_legacy_resolver.clone(),
@@ -295,6 +303,28 @@ fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonO
             .iter()
             .map(|(name, value)| (OsString::from(name), OsString::from(value)))
             .collect(),
+    }
+}
+
+/// E-220 to E-227
+fn uv(settings: &Settings, manager: &PackageManagerSettings) -> UvOptions {
+    let environment = settings.environment();
+    let is_set = |variable: &env_vars::Variable| environment.text(variable).is_some();
+    UvOptions {
+        program: environment
+            .text(&env_vars::BOOTSTRAP_UV_EXEC)
+            .map(PathBuf::from),
+        version: manager.uv_version.clone(),
+        sync_arguments: manager.uv_sync_extra_args.clone(),
+        run_arguments: manager.uv_run_extra_args.clone(),
+        replaces_pip: manager.uv_replace_pip,
+        is_locked: manager.uv_sync_locked_if_lock_file,
+        unsafe_best_match: manager.uv_unsafe_best_match,
+        files_from_working_dir: manager.uv_files_from_working_dir,
+        has_cache_folder: environment
+            .get("UV_CACHE_DIR")
+            .is_some_and(|path| !path.is_empty()),
+        has_index_strategy: is_set(&env_vars::UV_INDEX_STRATEGY),
     }
 }
 

@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::environment::{Environment, Origin};
+use super::environment::{Environment, Origin, Project};
 use super::error::{FailedCommand, PythonError};
 use super::index_url::IndexUrl;
 use super::installed;
 use super::lines::RequirementLines;
-use super::options::{PythonOptions, PythonRequest};
+use super::options::{PackageManager, PythonOptions, PythonRequest};
 use super::pip::{Pip, temporary_file, wants_legacy_resolver};
 use super::plan::{InstallPlan, MainLine, PlanContext, Requested, SeparateKind, is_existing};
 use super::requirement::Requirement;
 use super::requirements::RequirementList;
+use super::tool::ToolContext;
 use super::torch::{Torch, TorchChoices};
+use super::uv::UvInstallation;
 use crate::process::Output;
 use crate::secrets;
 
@@ -28,6 +30,18 @@ pub struct CodeLocation<'a> {
     pub root: Option<&'a Path>,
     /// The folder in which the program starts.
     pub script_folder: &'a Path,
+}
+
+impl CodeLocation<'_> {
+    /// Where the files of a project are looked for: the root of the checkout, or the script's folder (E-213).
+    pub(super) fn project_folder(&self, in_working_dir: bool) -> Option<&Path> {
+        let root = self.root?;
+        Some(if in_working_dir {
+            self.script_folder
+        } else {
+            root
+        })
+    }
 }
 
 /// A link with the credentials that it needs (E-246).
@@ -104,6 +118,17 @@ impl Environment {
         let mut pip = Pip::new(self.python(), options, output, cancel);
         pip.folder = Some(folder);
         let added = added_packages(request, options, output);
+        let context = ToolContext {
+            options,
+            output,
+            cancel,
+        };
+        if self
+            .install_project(code, &added, &mut pip, context)
+            .await?
+        {
+            return Ok(installed);
+        }
         let mut session = Session {
             existing: Vec::new(),
             links,
@@ -117,7 +142,9 @@ impl Environment {
             let has_links = list.as_ref().is_some_and(|list| list.contains(['@', '/']));
             session.existing = session.find_existing(self, has_links).await?;
         } else {
-            self.prepare_pip(&session.pip).await?;
+            if session.pip.uv.is_none() {
+                self.prepare_pip(&session.pip).await?;
+            }
             session.look_around(self).await?;
         }
         if !self.requirements.is_empty() || code.root.is_none() {
@@ -141,6 +168,44 @@ impl Environment {
             }
         }
         Ok(installed)
+    }
+}
+
+impl Environment {
+    /// Installs a project of the repository, where a manager other than pip finds one; false where the rules of pip hold.
+    async fn install_project(
+        &mut self,
+        code: CodeLocation<'_>,
+        added: &[&str],
+        pip: &mut Pip<'_>,
+        context: ToolContext<'_>,
+    ) -> Result<bool, PythonError> {
+        if !matches!(self.origin, Origin::Fresh(_)) {
+            return Ok(false);
+        }
+        if context.options.package_manager == PackageManager::Poetry {
+            let project = self.install_by_poetry(code, added, context).await?;
+            let is_project = project.is_some();
+            if let Some(project) = project {
+                self.set_project(Project::Poetry(project));
+            }
+            return Ok(is_project);
+        }
+        let Some(uv) = self.uv.clone() else {
+            return Ok(false);
+        };
+        match self.install_by_uv(&uv, code, added, context).await? {
+            UvInstallation::Project(project) => {
+                self.set_project(Project::Uv(project));
+                return Ok(true);
+            }
+            UvInstallation::InPlaceOfPip => {
+                pip.uv = Some(uv);
+                self.uses_uv_pip = true;
+            }
+            UvInstallation::Pip => {}
+        }
+        Ok(false)
     }
 }
 
@@ -344,7 +409,10 @@ impl Session<'_> {
     /// Fetches a link once for all tasks of this machine (E-184).
     async fn download_cached(&mut self, url: &str, line: &MainLine) -> Result<String, PythonError> {
         let name = url.rsplit('/').next().filter(|name| !name.is_empty());
-        let (Some(cache), Some(name)) = (&self.pip.options.download_cache, name) else {
+        let cache = self.pip.options.download_cache.as_ref();
+        // uv has a cache of its own.
+        let cache = cache.filter(|_| self.pip.uv.is_none());
+        let (Some(cache), Some(name)) = (cache, name) else {
             return Ok(line.uncached(url));
         };
         let folder = cache.join(format!("cu{}", self.pip.options.cuda_version));

@@ -20,12 +20,15 @@ mod machine;
 mod options;
 mod pip;
 mod plan;
+mod poetry;
 mod python_path;
 mod report;
 mod repr;
 mod requirement;
 mod requirements;
+mod tool;
 mod torch;
+mod uv;
 mod venv;
 mod version;
 
@@ -40,9 +43,11 @@ pub use launch::{
     binary_kind, command_line, find_shell, nbconvert_command,
 };
 pub use machine::{default_version, version_by_name};
-pub use options::{CacheOptions, PythonOptions, PythonRequest, SkipEnvironment};
+pub use options::{CacheOptions, PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
+pub use poetry::PoetryOptions;
 pub use python_path::{PathParts, REMOVED_VARIABLES, io_encoding, python_path, shell_variables};
 pub use report::Report;
 pub use requirements::{RequirementList, TaskRequirements};
 pub use torch::{PageAnswer, Pages, Rocm, TorchMode, TorchOptions};
+pub use uv::UvOptions;
 pub use version::PythonVersion;

@@ -167,7 +167,7 @@ variables! {
     /// The active virtual environment; removed for poetry and uv.
     VIRTUAL_ENV = "VIRTUAL_ENV", Path, Read Removed;
     /// The active conda environment; removed for poetry and uv.
-    CONDA_PREFIX = "CONDA_PREFIX", Path, Removed => Later;
+    CONDA_PREFIX = "CONDA_PREFIX", Path, Removed;
     /// Whole identity of the worker; beats `agent.worker_id`.
     WORKER_ID = "CLEARML_WORKER_ID" | "TRAINS_WORKER_ID", Text, Read Set;
     /// First part of generated worker identities; beats `agent.worker_name`.
@@ -291,13 +291,13 @@ variables! {
     /// Entry point, with `folder:` in front where it runs elsewhere.
     FORCE_EXEC_SCRIPT = "CLEARML_AGENT_FORCE_EXEC_SCRIPT", Text, Read;
     /// Uses poetry whatever `agent.package_manager.type` says.
-    FORCE_POETRY = "CLEARML_AGENT_FORCE_POETRY", Boolean, Read => Later;
+    FORCE_POETRY = "CLEARML_AGENT_FORCE_POETRY", Boolean, Read;
     /// Uses uv whatever `agent.package_manager.type` says.
-    FORCE_UV = "CLEARML_AGENT_FORCE_UV", Boolean, Read => Later;
+    FORCE_UV = "CLEARML_AGENT_FORCE_UV", Boolean, Read;
     /// Puts a call of `Task.init` into the script.
     FORCE_TASK_INIT = "CLEARML_AGENT_FORCE_TASK_INIT", Boolean, Read;
     /// The uv program of the bootstrap package.
-    BOOTSTRAP_UV_EXEC = "CLEARML_BOOTSTRAP_UV_EXEC", Path, Read => Later;
+    BOOTSTRAP_UV_EXEC = "CLEARML_BOOTSTRAP_UV_EXEC", Path, Read;
     /// Uses `PowerShell` on Windows.
     USE_POWERSHELL = "CLEARML_AGENT_USE_POWERSHELL", Presence, Read => Ignored;
     /// In a pod: does not install the agent again.
@@ -403,7 +403,7 @@ variables! {
     /// Interpreters of uv; removed before the task starts.
     UV_PYTHON_INSTALL_DIR = "UV_PYTHON_INSTALL_DIR", Path, Removed;
     /// How uv chooses between indexes.
-    UV_INDEX_STRATEGY = "UV_INDEX_STRATEGY", Text, Read Set => Later;
+    UV_INDEX_STRATEGY = "UV_INDEX_STRATEGY", Text, Read Set;
     /// Place of the bootstrap package in the container.
     BOOTSTRAP_DIR = "CLEARML_BOOTSTRAP_DIR", Path, SetInContainer => Later;
     /// Place of its cache in the container.

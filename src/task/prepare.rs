@@ -233,6 +233,12 @@ impl Preparation {
         for name in python::REMOVED_VARIABLES {
             command = command.env_remove(name);
         }
+        if environment.launcher(&self.python).is_some() {
+            // The tool would warn of them, or take them for the project's own (E-218).
+            for name in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
+                command = command.env_remove(name);
+            }
+        }
         for (name, value) in definition
             .environment
             .iter()
@@ -280,12 +286,16 @@ impl Preparation {
                 .map(|(_, value)| value.clone());
             known.or_else(|| self.variables.get(name).map(str::to_owned))
         };
-        python::command_line(&LaunchRequest {
+        let command = python::command_line(&LaunchRequest {
             runner,
             entry_point: &code.entry_point,
             is_file: code.script_folder.join(&code.entry_point).is_file(),
             variables: Some(&lookup),
-        })
+        });
+        match environment.launcher(&self.python) {
+            Some(launcher) if kind == BinaryKind::Python => command.behind(launcher),
+            _ => command,
+        }
     }
 
     async fn convert(

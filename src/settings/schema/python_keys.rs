@@ -14,25 +14,25 @@ pub(super) const PYTHON: Group = group! { "Python and packages":
     /// Versions of pip, each with the versions of Python that it is for.
     "agent.package_manager.pip_version": ListOrText;
     /// Version of poetry.
-    "agent.package_manager.poetry_version": Text eg "\"<3\"" => Later;
+    "agent.package_manager.poetry_version": Text eg "\"<3\"";
     /// Further arguments of `poetry install`.
-    "agent.package_manager.poetry_install_extra_args": List eg "[\"-v\"]" => Later;
+    "agent.package_manager.poetry_install_extra_args": List eg "[\"-v\"]";
     /// Looks for poetry's files in the task's working folder, not in the root of its repository.
-    "agent.package_manager.poetry_files_from_repo_working_dir": Boolean => Later;
+    "agent.package_manager.poetry_files_from_repo_working_dir": Boolean;
     /// Version of uv.
-    "agent.package_manager.uv_version": Text eg "\">=0.8\"" => Later;
+    "agent.package_manager.uv_version": Text eg "\">=0.8\"";
     /// Further arguments of `uv sync`.
-    "agent.package_manager.uv_sync_extra_args": List eg "[\"--all-extras\"]" => Later;
+    "agent.package_manager.uv_sync_extra_args": List eg "[\"--all-extras\"]";
     /// Further arguments of `uv run`.
-    "agent.package_manager.uv_run_extra_args": List eg "[\"--all-extras\"]" => Later;
+    "agent.package_manager.uv_run_extra_args": List eg "[\"--all-extras\"]";
     /// Calls `uv pip` in place of pip, with everything else as it is.
-    "agent.package_manager.uv_replace_pip": Boolean = "false" => Later;
+    "agent.package_manager.uv_replace_pip": Boolean = "false";
     /// Lets uv change nothing in a lock file that is there.
-    "agent.package_manager.uv_sync_locked_if_lock_file": Boolean => Later;
+    "agent.package_manager.uv_sync_locked_if_lock_file": Boolean;
     /// Lets uv take the best version of all indexes, not that of the first index that has the package.
-    "agent.package_manager.uv_unsafe_best_match": Boolean = "false" => Later;
+    "agent.package_manager.uv_unsafe_best_match": Boolean = "false";
     /// Looks for uv's files in the task's working folder, not in the root of its repository.
-    "agent.package_manager.uv_files_from_repo_working_dir": Boolean => Later;
+    "agent.package_manager.uv_files_from_repo_working_dir": Boolean;
     /// Lets environments use what is installed in Python itself.
     "agent.package_manager.system_site_packages": Boolean;
     /// Installs the newest versions that fit.
