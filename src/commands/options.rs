@@ -94,6 +94,10 @@ pub(super) fn preparation(
             .text(&env_vars::EXTRA_PYTHON_PATH)
             .map(str::to_owned),
         apply_task_environment: agent.enable_task_env,
+        custom_build_script: agent
+            .custom_build_script
+            .as_deref()
+            .map(|script| settings.expand(script).display().to_string()),
         task: wishes.task,
     })
 }

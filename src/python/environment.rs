@@ -95,7 +95,7 @@ pub async fn create_environment(
         cancel,
     };
     if options.package_manager == PackageManager::Uv {
-        return by_uv(request, choice, requirements, folder, context).await;
+        return Box::pin(by_uv(request, choice, requirements, folder, context)).await;
     }
     let has_cache = options.package_manager != PackageManager::Poetry;
     let cache = if !has_cache {
@@ -141,6 +141,30 @@ pub async fn create_environment(
     Ok(Environment {
         cache,
         ..environment(Origin::Fresh(seed))
+    })
+}
+
+/// A folder for the code of a task whose environment is made by somebody else (E-234).
+pub async fn unbuilt_environment(
+    request: &PythonRequest,
+    options: &PythonOptions,
+    cancel: &CancellationToken,
+) -> Result<Environment, PythonError> {
+    let choice = interpreter::choose(&request.binary, options, cancel).await?;
+    let version = interpreter::requested_version(&request.binary);
+    let folder = options.venvs_dir.join(version.as_deref().unwrap_or("3"));
+    remove(&folder).await?;
+    fs::create_dir_all(&folder).map_err(PythonError::files("create", &folder))?;
+    Ok(Environment {
+        python: choice.interpreter.path.clone(),
+        folder,
+        interpreter: choice.interpreter,
+        requirements: TaskRequirements::default(),
+        origin: Origin::Untouched,
+        cache: None,
+        uv: None,
+        uses_uv_pip: false,
+        project: None,
     })
 }
 
@@ -367,6 +391,11 @@ impl Environment {
             Project::Uv(project) => project.launcher(&options.uv.run_arguments),
             Project::Poetry(project) => project.launcher(),
         })
+    }
+
+    /// Takes another interpreter for the task.
+    pub fn use_interpreter(&mut self, python: PathBuf) {
+        self.python = python;
     }
 
     /// Takes a project for the place of the packages.

@@ -1,5 +1,6 @@
 //! Installs what the task or its repository names into the environment (E section 7.1).
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,18 +57,42 @@ pub struct RewrittenLink {
 /// Turns the URL of a `git+` link into the one to fetch from; none where it stays as it is.
 pub type LinkRewriter = dyn Fn(&str) -> Option<RewrittenLink> + Send + Sync;
 
+/// Variables for the installer, after all links of a list have been rewritten.
+type LinkVariables = dyn Fn() -> Vec<(OsString, OsString)> + Send + Sync;
+
 /// The rules for links, which belong to the code and not to Python.
 #[derive(Clone, Default)]
-pub struct Links(Option<Arc<LinkRewriter>>);
+pub struct Links {
+    rewrite: Option<Arc<LinkRewriter>>,
+    variables: Option<Arc<LinkVariables>>,
+}
 
 impl Links {
     /// Links that pass through `rewrite`.
     pub fn new(rewrite: impl Fn(&str) -> Option<RewrittenLink> + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(rewrite)))
+        Self {
+            rewrite: Some(Arc::new(rewrite)),
+            variables: None,
+        }
+    }
+
+    /// The same with variables by which the installer's git finds the credentials of the links.
+    #[must_use]
+    pub fn with_variables(
+        mut self,
+        variables: impl Fn() -> Vec<(OsString, OsString)> + Send + Sync + 'static,
+    ) -> Self {
+        self.variables = Some(Arc::new(variables));
+        self
     }
 
     pub(super) fn rewrite(&self, url: &str) -> Option<RewrittenLink> {
-        self.0.as_ref().and_then(|rewrite| rewrite(url))
+        self.rewrite.as_ref().and_then(|rewrite| rewrite(url))
+    }
+
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        let variables = self.variables.as_ref();
+        variables.map_or_else(Vec::new, |variables| variables())
     }
 }
 
@@ -123,10 +148,7 @@ impl Environment {
             output,
             cancel,
         };
-        if self
-            .install_project(code, &added, &mut pip, context)
-            .await?
-        {
+        if Box::pin(self.install_project(code, &added, &mut pip, context)).await? {
             return Ok(installed);
         }
         let mut session = Session {
@@ -298,6 +320,7 @@ impl Session<'_> {
         for notice in &plan.notices {
             self.pip.output.line(notice);
         }
+        self.pip.link_variables = self.links.variables();
         self.pip.add_indexes(&plan.indexes);
         self.pip.list_options = std::mem::take(&mut plan.options);
         let requested = std::mem::take(&mut plan.requested);

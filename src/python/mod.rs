@@ -33,7 +33,7 @@ mod venv;
 mod version;
 
 pub use custom_build::{BuiltCommand, CustomBuild};
-pub use environment::{Environment, create_environment};
+pub use environment::{Environment, create_environment, unbuilt_environment};
 pub use error::{FailedCommand, PythonError};
 pub use index_url::IndexUrl;
 pub use install::{CodeLocation, Installed, LinkRewriter, Links, RewrittenLink};

@@ -1,5 +1,6 @@
 //! The pip backend: every call of `<py> -m pip`, with its flags, and what it leaves on the console (E-134..E-141).
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,8 @@ pub(super) struct Pip<'a> {
     pub(super) indexes: Vec<IndexUrl>,
     /// Options that the requirements themselves name (E-147).
     pub(super) list_options: Vec<String>,
+    /// Beside those of the options.
+    pub(super) link_variables: Vec<(OsString, OsString)>,
     /// Does the work in pip's place (E-224).
     pub(super) uv: Option<Uv>,
 }
@@ -84,6 +87,7 @@ impl<'a> Pip<'a> {
             is_legacy: false,
             indexes: options.extra_index_url.clone(),
             list_options: Vec::new(),
+            link_variables: Vec::new(),
             uv: None,
         }
     }
@@ -98,6 +102,14 @@ impl<'a> Pip<'a> {
     }
 
     pub(super) fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.plain_command(words);
+        for (name, value) in &self.link_variables {
+            command = command.env(name, value);
+        }
+        command
+    }
+
+    fn plain_command(&self, words: &[&str]) -> Command {
         if let (Some(uv), Some((verb, rest))) = (&self.uv, words.split_first()) {
             let folder = self.folder.as_deref().unwrap_or(Path::new("/"));
             let context = ToolContext {

@@ -315,7 +315,7 @@ impl InstallPlan {
             if link.uri != vcs.uri {
                 self.notices.push(format!(
                     "Replacing original pip vcs '{}' with '{}'",
-                    vcs.link(),
+                    crate::secrets::mask(&vcs.link()),
                     shown.link()
                 ));
             }

@@ -78,10 +78,10 @@ impl ToolContext<'_> {
                 tracing::debug!(code = seeded.code(), "pip for {name}");
             }
         }
-        let command = Command::new(&python)
+        let command = self
+            .command(&python, folder)
             .args(["-m", "pip", "--disable-pip-version-check", "install"])
-            .args([requirement, "--upgrade"])
-            .env_remove("PYTHONPATH");
+            .args([requirement, "--upgrade"]);
         let finished = command.run(self.output, self.cancel).await?;
         Ok(if finished.is_success() {
             Ok(program)

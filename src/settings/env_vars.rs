@@ -269,7 +269,7 @@ variables! {
     /// Whether environments in containers see the system's packages; true unless set.
     FORCE_SYSTEM_SITE_PACKAGES = "CLEARML_AGENT_FORCE_SYSTEM_SITE_PACKAGES", Boolean = "1", Read => Later;
     /// Script that builds the environment; `agent.custom_build_script` beats it.
-    CUSTOM_BUILD_SCRIPT = "CLEARML_AGENT_CUSTOM_BUILD_SCRIPT", Text, Read Set => Later;
+    CUSTOM_BUILD_SCRIPT = "CLEARML_AGENT_CUSTOM_BUILD_SCRIPT", Text, Read Set;
     /// How torch is found: `pip`, `direct` or `none`; beats the key of that name.
     PACKAGE_PYTORCH_RESOLVE = "CLEARML_AGENT_PACKAGE_PYTORCH_RESOLVE", Text = "pip", Read;
     /// Folder of the tasks' output files.
@@ -381,17 +381,17 @@ variables! {
     /// Address of the host, in containers with published ports.
     HOST_IP = "CLEARML_AGENT_HOST_IP", Text, Set => Later;
     /// The task as JSON, for the build script.
-    CUSTOM_BUILD_TASK_CONFIG_JSON = "CLEARML_CUSTOM_BUILD_TASK_CONFIG_JSON", Text, Set => Later;
+    CUSTOM_BUILD_TASK_CONFIG_JSON = "CLEARML_CUSTOM_BUILD_TASK_CONFIG_JSON", Text, Set;
     /// Where the build script writes its answer.
-    CUSTOM_BUILD_OUTPUT = "CLEARML_CUSTOM_BUILD_OUTPUT", Path, Set => Later;
+    CUSTOM_BUILD_OUTPUT = "CLEARML_CUSTOM_BUILD_OUTPUT", Path, Set;
     /// Entry point of the task, for the build script.
-    TASK_SCRIPT_ENTRY = "CLEARML_TASK_SCRIPT_ENTRY", Text, Set => Later;
+    TASK_SCRIPT_ENTRY = "CLEARML_TASK_SCRIPT_ENTRY", Text, Set;
     /// Working folder of the task, for the build script.
-    TASK_WORKING_DIR = "CLEARML_TASK_WORKING_DIR", Text, Set => Later;
+    TASK_WORKING_DIR = "CLEARML_TASK_WORKING_DIR", Text, Set;
     /// Folder of the environment, for the build script.
-    VENV_PATH = "CLEARML_VENV_PATH", Path, Set => Later;
+    VENV_PATH = "CLEARML_VENV_PATH", Path, Set;
     /// Folder of the repository, for the build script.
-    GIT_ROOT = "CLEARML_GIT_ROOT", Path, Set => Later;
+    GIT_ROOT = "CLEARML_GIT_ROOT", Path, Set;
     /// Packages to install when the container starts; removed before the task starts.
     APT_INSTALL = "CLEARML_APT_INSTALL" | "TRAINS_APT_INSTALL", Words, SetInContainer Removed;
     /// Nothing reads it.

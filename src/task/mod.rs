@@ -3,6 +3,7 @@
 mod definition;
 mod journal;
 mod launch;
+mod links;
 mod outcome;
 mod prepare;
 mod run_options;

@@ -15,6 +15,7 @@
 mod cli;
 mod code;
 mod configuration;
+mod custom_build;
 mod dialect;
 mod differential;
 mod execute;
