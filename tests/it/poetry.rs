@@ -7,7 +7,7 @@ use super::uv::{assert_order, of};
 const SCRIPT: &str =
     "import tinydep, sys\nprint('answer', tinydep.answer, sys.prefix != sys.base_prefix)\n";
 
-/// E-213 to E-219: a project is installed and run by poetry; without its files, and after a failure without a lock file, the
+/// E-213, E-214, E-215, E-216, E-217, E-218, E-219: a project is installed and run by poetry; without its files, and after a failure without a lock file, the
 /// rules of pip hold; with a lock file a failure ends the run.
 #[test]
 fn projects_of_poetry() {

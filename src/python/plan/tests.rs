@@ -171,7 +171,7 @@ fn improved(id: &str) -> Option<(&'static [&'static str], &'static [&'static str
     })
 }
 
-/// E-143..E-179, E-246: every recorded list that does not concern conda.
+/// E-143..E-179, E-162, E-166, E-167, E-168, E-169, E-170, E-171, E-172, E-174, E-246: every recorded list that does not concern conda.
 #[tokio::test]
 async fn lists_are_planned_as_the_reference_handles_them() {
     let mut count = 0;
