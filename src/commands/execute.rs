@@ -85,7 +85,7 @@ pub(super) async fn execute(
         devices,
     };
     if arguments.disable_monitoring {
-        assignment.become_the_program(&arguments, printer).await
+        Box::pin(assignment.become_the_program(&arguments, printer)).await
     } else if arguments.full_monitoring {
         assignment.like_a_worker(&arguments, printer).await
     } else {

@@ -5,13 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failed;
-use crate::api::{QueueId, Task, WorkerId};
+use crate::api::{CertificateCheck, PageClient, ProxySettings, QueueId, Task, Trust, WorkerId};
 use crate::cli::TaskOptions;
 use crate::logs::LineRules;
 use crate::monitor::{self, VisibleGpus};
-use crate::python::{CacheOptions, IndexUrl, Optimization, PythonOptions, SkipEnvironment};
+use crate::python::{
+    CacheOptions, IndexUrl, Optimization, PackageManager, Pages, PoetryOptions, PythonOptions,
+    Rocm, SkipEnvironment, TorchMode, TorchOptions, UvOptions,
+};
 use crate::settings::env_vars;
-use crate::settings::{AgentSettings, GitSettings, PackageManagerKind, Settings};
+use crate::settings::{
+    AgentSettings, GitSettings, PackageManagerKind, PackageManagerSettings, PytorchResolve,
+    Settings,
+};
 use crate::source::{CredentialRules, HostCredentials, SourceOptions, UrlRules};
 use crate::storage::{Places, create_temporary};
 use crate::task::{DeviceSelection, Devices, Preparation, ReportOptions, RunOptions, WatchOptions};
@@ -77,7 +83,7 @@ pub(super) fn preparation(
                 skip(settings)
             },
             installer_variables: installer_variables(settings, &devices),
-            ..python(settings, &agent)
+            ..python(settings, &agent, wishes.options.cpu_only)
         },
         variables: environment.clone(),
         configuration: wishes.configuration,
@@ -94,6 +100,10 @@ pub(super) fn preparation(
             .text(&env_vars::EXTRA_PYTHON_PATH)
             .map(str::to_owned),
         apply_task_environment: agent.enable_task_env,
+        custom_build_script: agent
+            .custom_build_script
+            .as_deref()
+            .map(|script| settings.expand(script).display().to_string()),
         task: wishes.task,
     })
 }
@@ -272,7 +282,7 @@ fn rewriting(settings: &Settings, git: &GitSettings) -> UrlRules {
     }
 }
 
-fn python(settings: &Settings, agent: &AgentSettings) -> PythonOptions {
+fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonOptions {
     let manager = &agent.package_manager;
     let cache = &agent.venvs_cache;
     PythonOptions {
@@ -281,12 +291,17 @@ fn python(settings: &Settings, agent: &AgentSettings) -> PythonOptions {
         ignore_requested: agent.ignore_requested_python_version,
         venvs_dir: agent.venvs_dir.clone(),
         package_manager: match manager.kind {
-            PackageManagerKind::Pip => "pip",
-            PackageManagerKind::Conda => "conda",
-            PackageManagerKind::Poetry => "poetry",
-            PackageManagerKind::Uv => "uv",
-        }
-        .to_owned(),
+            PackageManagerKind::Pip => PackageManager::Pip,
+            PackageManagerKind::Conda => PackageManager::Conda,
+            PackageManagerKind::Poetry => PackageManager::Poetry,
+            PackageManagerKind::Uv => PackageManager::Uv,
+        },
+        uv: uv(settings, manager),
+        poetry: PoetryOptions {
+            version: manager.poetry_version.clone(),
+            install_arguments: manager.poetry_install_extra_args.clone(),
+            files_from_working_dir: manager.poetry_files_from_working_dir,
+        },
         system_site_packages: manager.system_site_packages,
         pip_version: manager.pip_version.clone(),
         pip_legacy_resolver: manager.pip_legacy_resolver.clone(),
@@ -304,6 +319,7 @@ fn python(settings: &Settings, agent: &AgentSettings) -> PythonOptions {
             .enabled
             .then(|| agent.pip_download_cache.path.clone()),
         cuda_version: agent.cuda.cuda.clone().unwrap_or_else(|| "0".to_owned()),
+        torch: torch(settings, agent, cpu_only),
         venvs_cache: CacheOptions {
             path: cache.path.clone().unwrap_or_default(),
             max_entries: cache.max_entries,
@@ -326,6 +342,64 @@ fn installer_variables(
     let devices = devices.set();
     let devices = devices.map(|(name, value)| (OsString::from(name), OsString::from(value)));
     applied.chain(devices).collect()
+}
+
+/// E-220 to E-227
+fn uv(settings: &Settings, manager: &PackageManagerSettings) -> UvOptions {
+    let environment = settings.environment();
+    let is_set = |variable: &env_vars::Variable| environment.text(variable).is_some();
+    UvOptions {
+        program: environment
+            .text(&env_vars::BOOTSTRAP_UV_EXEC)
+            .map(PathBuf::from),
+        version: manager.uv_version.clone(),
+        sync_arguments: manager.uv_sync_extra_args.clone(),
+        run_arguments: manager.uv_run_extra_args.clone(),
+        replaces_pip: manager.uv_replace_pip,
+        is_locked: manager.uv_sync_locked_if_lock_file,
+        unsafe_best_match: manager.uv_unsafe_best_match,
+        files_from_working_dir: manager.uv_files_from_working_dir,
+        has_cache_folder: environment
+            .get("UV_CACHE_DIR")
+            .is_some_and(|path| !path.is_empty()),
+        has_index_strategy: is_set(&env_vars::UV_INDEX_STRATEGY),
+    }
+}
+
+/// E-163 to E-172
+fn torch(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> TorchOptions {
+    let manager = &agent.package_manager;
+    let environment = settings.environment();
+    let variable = |name: &str| environment.get(name).map(str::to_owned);
+    // The server's own certificates have nothing to do with other hosts; those of the machine do.
+    let client = PageClient::new(
+        Trust::resolve(CertificateCheck::System, variable),
+        ProxySettings::from_variables(variable),
+    );
+    TorchOptions {
+        mode: match manager.pytorch_resolve {
+            PytorchResolve::Pip => TorchMode::Pip,
+            PytorchResolve::Direct => TorchMode::Direct,
+            PytorchResolve::None => TorchMode::None,
+        },
+        unknown_mode: manager.pytorch_resolve_unknown.clone(),
+        nightly: manager.torch_nightly,
+        index: manager.torch_index_template.clone(),
+        nightly_index: manager.torch_nightly_index_template.clone(),
+        rocm_index: manager.torch_rocm_index_template.clone(),
+        nightly_rocm_index: manager.torch_nightly_rocm_index_template.clone(),
+        page: manager.torch_page.clone(),
+        nightly_page: manager.torch_nightly_page.clone(),
+        rocm: if cpu_only {
+            Rocm::Absent
+        } else {
+            Rocm::detect(Path::new("/"), environment.text(&env_vars::ROCM_PATH))
+        },
+        pages: Pages::new(move |address| {
+            let client = client.clone();
+            Box::pin(async move { client.get(&address).await })
+        }),
+    }
 }
 
 /// E-229 to E-231

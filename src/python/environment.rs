@@ -9,9 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::cache::{Cache, CacheKey, KeyInputs};
 use super::error::PythonError;
 use super::interpreter::{self, Choice, Interpreter};
-use super::options::{PythonOptions, PythonRequest, SkipEnvironment};
+use super::options::{PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
 use super::pip::{Pip, pip_specifications};
+use super::poetry::PoetryProject;
 use super::requirements::TaskRequirements;
+use super::tool::ToolContext;
+use super::uv::{Uv, UvProject};
 use super::venv::{self, Seed};
 use super::version::PythonVersion;
 use crate::process::{Command, Output};
@@ -26,6 +29,19 @@ pub struct Environment {
     pub(super) requirements: TaskRequirements,
     pub(super) origin: Origin,
     pub(super) cache: Option<CachePlace>,
+    /// Where uv manages the packages.
+    pub(super) uv: Option<Uv>,
+    /// uv installs in pip's place (E-224).
+    pub(super) uses_uv_pip: bool,
+    /// A project of the repository that has an environment of its own.
+    pub(super) project: Option<Project>,
+}
+
+/// A project of the repository, by the program that has installed it.
+#[derive(Debug)]
+pub(super) enum Project {
+    Uv(UvProject),
+    Poetry(PoetryProject),
 }
 
 /// How the environment came to be, which decides what is installed into it.
@@ -67,16 +83,24 @@ pub async fn create_environment(
         SkipEnvironment::No => {}
         skip => return existing(request, options, requirements, skip, output, cancel).await,
     }
-    if options.package_manager != "pip" {
-        output.line(format!(
-            "WARNING: agent.package_manager.type={} is not supported, using pip",
-            options.package_manager
-        ));
+    if options.package_manager == PackageManager::Conda {
+        output.line("WARNING: agent.package_manager.type=conda is not supported, using pip");
     }
     let choice = choose(request, options, output, cancel).await?;
     let folder = options.venvs_dir.join(&choice.folder_name);
     remove(&folder).await?;
-    let cache = if options.venvs_cache.is_enabled() {
+    let context = ToolContext {
+        options,
+        output,
+        cancel,
+    };
+    if options.package_manager == PackageManager::Uv {
+        return Box::pin(by_uv(request, choice, requirements, folder, context)).await;
+    }
+    let has_cache = options.package_manager != PackageManager::Poetry;
+    let cache = if !has_cache {
+        None
+    } else if options.venvs_cache.is_enabled() {
         let inputs = KeyInputs {
             docker_cmd: request.docker_cmd.clone(),
             cuda_version: options.cuda_version.clone(),
@@ -98,6 +122,9 @@ pub async fn create_environment(
         requirements,
         origin,
         cache: None,
+        uv: None,
+        uses_uv_pip: false,
+        project: None,
     };
     if let Some(place) = &cache
         && restore(place, &folder, output, cancel).await?
@@ -114,6 +141,30 @@ pub async fn create_environment(
     Ok(Environment {
         cache,
         ..environment(Origin::Fresh(seed))
+    })
+}
+
+/// A folder for the code of a task whose environment is made by somebody else (E-234).
+pub async fn unbuilt_environment(
+    request: &PythonRequest,
+    options: &PythonOptions,
+    cancel: &CancellationToken,
+) -> Result<Environment, PythonError> {
+    let choice = interpreter::choose(&request.binary, options, cancel).await?;
+    let version = interpreter::requested_version(&request.binary);
+    let folder = options.venvs_dir.join(version.as_deref().unwrap_or("3"));
+    remove(&folder).await?;
+    fs::create_dir_all(&folder).map_err(PythonError::files("create", &folder))?;
+    Ok(Environment {
+        python: choice.interpreter.path.clone(),
+        folder,
+        interpreter: choice.interpreter,
+        requirements: TaskRequirements::default(),
+        origin: Origin::Untouched,
+        cache: None,
+        uv: None,
+        uses_uv_pip: false,
+        project: None,
     })
 }
 
@@ -238,10 +289,78 @@ async fn existing(
         requirements,
         origin,
         cache: None,
+        uv: None,
+        uses_uv_pip: false,
+        project: None,
     })
 }
 
-async fn remove(folder: &Path) -> Result<(), PythonError> {
+/// An environment made by uv, without pip in it until that is needed (E-220, E-221, E-225).
+async fn by_uv(
+    request: &PythonRequest,
+    choice: Choice,
+    requirements: TaskRequirements,
+    folder: PathBuf,
+    context: ToolContext<'_>,
+) -> Result<Environment, PythonError> {
+    let parent = folder.parent().unwrap_or(&folder);
+    fs::create_dir_all(parent).map_err(PythonError::files("create", parent))?;
+    let mut interpreter = choice.interpreter;
+    let uv = Uv::find(context, &requirements, &interpreter, &folder).await?;
+    let options = context.options;
+    // What this machine does not have, uv brings.
+    let missing = interpreter::requested_version(&request.binary)
+        .filter(|_| !options.ignore_requested)
+        .filter(|version| !interpreter.version.matches(version));
+    let python = missing.unwrap_or_else(|| interpreter.path.display().to_string());
+    let is_made = match &uv {
+        Some(uv) => uv.create(context, &python, &folder).await?,
+        None => false,
+    };
+    let mut seed = Seed::Wheels(interpreter.bundled_wheels.clone());
+    if is_made {
+        let made = venv::python_of(&folder).display().to_string();
+        if let Some(made) = interpreter::probe(&made, context.cancel).await?
+            && made.version != interpreter.version
+        {
+            seed = Seed::Wheels(Vec::new());
+            interpreter = made;
+        }
+    } else {
+        seed = venv::create(
+            &interpreter,
+            &folder,
+            options,
+            context.output,
+            context.cancel,
+        )
+        .await?;
+    }
+    context.output.line("\n");
+    let by_version = folder.join(format!("bin/python{}", interpreter.version.short()));
+    Ok(Environment {
+        python: Some(by_version)
+            .filter(|python| python.exists())
+            .unwrap_or_else(|| venv::python_of(&folder)),
+        folder,
+        interpreter,
+        requirements,
+        origin: Origin::Fresh(seed),
+        cache: None,
+        uv: uv.filter(|_| is_made),
+        uses_uv_pip: false,
+        project: None,
+    })
+}
+
+/// The folder of this name with something behind it.
+pub(super) fn beside(folder: &Path, suffix: &str) -> PathBuf {
+    let mut name = folder.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+pub(super) async fn remove(folder: &Path) -> Result<(), PythonError> {
     let path = folder.to_owned();
     let removed = tokio::task::spawn_blocking(move || match fs::symlink_metadata(&path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
@@ -264,6 +383,31 @@ impl Environment {
     /// The interpreter that runs the task (E-124).
     pub fn python(&self) -> &Path {
         &self.python
+    }
+
+    /// The program with its first arguments that stands for the interpreter; none where it is started itself (E-219, E-223).
+    pub fn launcher(&self, options: &PythonOptions) -> Option<Vec<String>> {
+        self.project.as_ref().map(|project| match project {
+            Project::Uv(project) => project.launcher(&options.uv.run_arguments),
+            Project::Poetry(project) => project.launcher(),
+        })
+    }
+
+    /// Takes another interpreter for the task.
+    pub fn use_interpreter(&mut self, python: PathBuf) {
+        self.python = python;
+    }
+
+    /// Takes a project for the place of the packages.
+    pub(super) fn set_project(&mut self, project: Project) {
+        let python = match &project {
+            Project::Uv(project) => project.python(),
+            Project::Poetry(project) => project.python(),
+        };
+        if python.exists() {
+            self.python = python;
+        }
+        self.project = Some(project);
     }
 
     /// Version of that interpreter.
@@ -300,6 +444,12 @@ impl Environment {
     pub(super) async fn prepare_pip(&mut self, pip: &Pip<'_>) -> Result<(), PythonError> {
         let specifications = pip_specifications(pip.options, &self.requirements);
         match &self.origin {
+            // The interpreter of uv's environment may have come without wheels of pip (E-225).
+            Origin::Fresh(Seed::Wheels(wheels)) if wheels.is_empty() => {
+                pip.ensure_pip().await?;
+                pip.upgrade_itself(&specifications).await?;
+                self.origin = Origin::Fresh(Seed::Installed);
+            }
             Origin::Fresh(Seed::Wheels(wheels)) => {
                 venv::seed(&self.folder, wheels, &specifications, pip).await?;
                 self.origin = Origin::Fresh(Seed::Installed);

@@ -88,6 +88,14 @@ pub enum PythonError {
         /// The installer's call and exit code.
         command: FailedCommand,
     },
+    /// A project of the repository with a lock file could not be installed (E-217, E-222).
+    #[error("{command}")]
+    Project {
+        /// `uv` or `poetry`.
+        tool: &'static str,
+        /// The call and its exit code.
+        command: FailedCommand,
+    },
     /// The site's own build script failed; the agent ends with its code (E-237).
     #[error("Custom build script failed with return code {code}")]
     CustomBuild {
@@ -137,6 +145,9 @@ impl PythonError {
             },
             Self::Package { argument, .. } => {
                 format!("`{argument}` cannot be installed; the installer's lines above say why")
+            }
+            Self::Project { tool, .. } => {
+                format!("the lines of {tool} above say why; its lock file may not fit pyproject.toml or this Python")
             }
             Self::Files { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on the disk of `agent.venvs_dir`".to_owned()

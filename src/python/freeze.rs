@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{CacheKey, CheckIn, KeyInputs};
-use super::environment::{Environment, Origin, cache_failure};
+use super::environment::{Environment, Origin, Project, cache_failure};
 use super::error::PythonError;
 use super::install::Installed;
 use super::installed::{self, InstalledPackage};
@@ -11,6 +11,7 @@ use super::options::PythonOptions;
 use super::pip::Pip;
 use super::report::Report;
 use super::requirements::{RequirementList, TaskRequirements};
+use super::tool::ToolContext;
 use crate::process::Output;
 
 impl Environment {
@@ -25,8 +26,27 @@ impl Environment {
         if self.origin == Origin::Untouched || !installed.has_source {
             return Ok(None);
         }
-        let pip = Pip::new(self.python(), options, output, cancel);
-        let Some(lines) = pip.freeze(false).await? else {
+        let mut pip = Pip::new(self.python(), options, output, cancel);
+        let lines = match &self.project {
+            Some(Project::Poetry(project)) => {
+                let context = ToolContext {
+                    options,
+                    output,
+                    cancel,
+                };
+                project.freeze(context).await?
+            }
+            Some(Project::Uv(project)) => {
+                pip.uv = Some(project.uv.clone());
+                pip.folder = Some(project.folder.clone());
+                pip.freeze(false).await?
+            }
+            None => {
+                pip.uv = self.uv.clone().filter(|_| self.uses_uv_pip);
+                pip.freeze(false).await?
+            }
+        };
+        let Some(lines) = lines else {
             output.line("Could not freeze installed packages");
             return Ok(None);
         };

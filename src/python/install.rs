@@ -1,5 +1,6 @@
 //! Installs what the task or its repository names into the environment (E section 7.1).
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,15 +8,19 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::environment::{Environment, Origin};
+use super::environment::{Environment, Origin, Project};
 use super::error::{FailedCommand, PythonError};
 use super::index_url::IndexUrl;
 use super::installed;
 use super::lines::RequirementLines;
-use super::options::{PythonOptions, PythonRequest};
+use super::options::{PackageManager, PythonOptions, PythonRequest};
 use super::pip::{Pip, temporary_file, wants_legacy_resolver};
-use super::plan::{InstallPlan, PlanContext, Requested, SeparateKind};
+use super::plan::{InstallPlan, MainLine, PlanContext, Requested, SeparateKind, is_existing};
+use super::requirement::Requirement;
 use super::requirements::RequirementList;
+use super::tool::ToolContext;
+use super::torch::{Torch, TorchChoices};
+use super::uv::UvInstallation;
 use crate::process::Output;
 use crate::secrets;
 
@@ -26,6 +31,18 @@ pub struct CodeLocation<'a> {
     pub root: Option<&'a Path>,
     /// The folder in which the program starts.
     pub script_folder: &'a Path,
+}
+
+impl CodeLocation<'_> {
+    /// Where the files of a project are looked for: the root of the checkout, or the script's folder (E-213).
+    pub(super) fn project_folder(&self, in_working_dir: bool) -> Option<&Path> {
+        let root = self.root?;
+        Some(if in_working_dir {
+            self.script_folder
+        } else {
+            root
+        })
+    }
 }
 
 /// A link with the credentials that it needs (E-246).
@@ -40,18 +57,42 @@ pub struct RewrittenLink {
 /// Turns the URL of a `git+` link into the one to fetch from; none where it stays as it is.
 pub type LinkRewriter = dyn Fn(&str) -> Option<RewrittenLink> + Send + Sync;
 
+/// Variables for the installer, after all links of a list have been rewritten.
+type LinkVariables = dyn Fn() -> Vec<(OsString, OsString)> + Send + Sync;
+
 /// The rules for links, which belong to the code and not to Python.
 #[derive(Clone, Default)]
-pub struct Links(Option<Arc<LinkRewriter>>);
+pub struct Links {
+    rewrite: Option<Arc<LinkRewriter>>,
+    variables: Option<Arc<LinkVariables>>,
+}
 
 impl Links {
     /// Links that pass through `rewrite`.
     pub fn new(rewrite: impl Fn(&str) -> Option<RewrittenLink> + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(rewrite)))
+        Self {
+            rewrite: Some(Arc::new(rewrite)),
+            variables: None,
+        }
+    }
+
+    /// The same with variables by which the installer's git finds the credentials of the links.
+    #[must_use]
+    pub fn with_variables(
+        mut self,
+        variables: impl Fn() -> Vec<(OsString, OsString)> + Send + Sync + 'static,
+    ) -> Self {
+        self.variables = Some(Arc::new(variables));
+        self
     }
 
     pub(super) fn rewrite(&self, url: &str) -> Option<RewrittenLink> {
-        self.0.as_ref().and_then(|rewrite| rewrite(url))
+        self.rewrite.as_ref().and_then(|rewrite| rewrite(url))
+    }
+
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        let variables = self.variables.as_ref();
+        variables.map_or_else(Vec::new, |variables| variables())
     }
 }
 
@@ -102,19 +143,30 @@ impl Environment {
         let mut pip = Pip::new(self.python(), options, output, cancel);
         pip.folder = Some(folder);
         let added = added_packages(request, options, output);
+        let context = ToolContext {
+            options,
+            output,
+            cancel,
+        };
+        if Box::pin(self.install_project(code, &added, &mut pip, context)).await? {
+            return Ok(installed);
+        }
         let mut session = Session {
             existing: Vec::new(),
             links,
             installed: &mut installed,
             pip,
             is_cached: self.is_cached(),
+            torch: Torch::new(&options.torch, &options.cuda_version, self.version()),
         };
         let list = self.requirements.pip.as_ref().map(RequirementList::text);
         if session.is_cached {
             let has_links = list.as_ref().is_some_and(|list| list.contains(['@', '/']));
             session.existing = session.find_existing(self, has_links).await?;
         } else {
-            self.prepare_pip(&session.pip).await?;
+            if session.pip.uv.is_none() {
+                self.prepare_pip(&session.pip).await?;
+            }
             session.look_around(self).await?;
         }
         if !self.requirements.is_empty() || code.root.is_none() {
@@ -141,6 +193,44 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// Installs a project of the repository, where a manager other than pip finds one; false where the rules of pip hold.
+    async fn install_project(
+        &mut self,
+        code: CodeLocation<'_>,
+        added: &[&str],
+        pip: &mut Pip<'_>,
+        context: ToolContext<'_>,
+    ) -> Result<bool, PythonError> {
+        if !matches!(self.origin, Origin::Fresh(_)) {
+            return Ok(false);
+        }
+        if context.options.package_manager == PackageManager::Poetry {
+            let project = self.install_by_poetry(code, added, context).await?;
+            let is_project = project.is_some();
+            if let Some(project) = project {
+                self.set_project(Project::Poetry(project));
+            }
+            return Ok(is_project);
+        }
+        let Some(uv) = self.uv.clone() else {
+            return Ok(false);
+        };
+        match self.install_by_uv(&uv, code, added, context).await? {
+            UvInstallation::Project(project) => {
+                self.set_project(Project::Uv(project));
+                return Ok(true);
+            }
+            UvInstallation::InPlaceOfPip => {
+                pip.uv = Some(uv);
+                self.uses_uv_pip = true;
+            }
+            UvInstallation::Pip => {}
+        }
+        Ok(false)
+    }
+}
+
 /// One run of the installer over all lists of a task.
 struct Session<'a> {
     pip: Pip<'a>,
@@ -149,6 +239,7 @@ struct Session<'a> {
     links: &'a Links,
     installed: &'a mut Installed,
     is_cached: bool,
+    torch: Torch<'a>,
 }
 
 impl Session<'_> {
@@ -209,7 +300,13 @@ impl Session<'_> {
             Some(String::from_utf8_lossy(&bytes).into_owned())
         };
         let lines = RequirementLines::read(text, &self.installed.folder, &read);
+        let torch = if self.is_cached {
+            TorchChoices::default()
+        } else {
+            self.resolve_torch(&lines).await?
+        };
         let context = PlanContext {
+            torch: &torch,
             options: self.pip.options,
             links: self.links,
             existing: &self.existing,
@@ -223,6 +320,7 @@ impl Session<'_> {
         for notice in &plan.notices {
             self.pip.output.line(notice);
         }
+        self.pip.link_variables = self.links.variables();
         self.pip.add_indexes(&plan.indexes);
         self.pip.list_options = std::mem::take(&mut plan.options);
         let requested = std::mem::take(&mut plan.requested);
@@ -230,6 +328,33 @@ impl Session<'_> {
         let left_out = self.install_before(&plan).await?;
         self.install_main(&plan, &left_out, source).await?;
         self.install_after(&plan).await
+    }
+
+    /// Finds builds for the torch packages that are not there yet (E section 7.6).
+    async fn resolve_torch(
+        &mut self,
+        lines: &RequirementLines,
+    ) -> Result<TorchChoices, PythonError> {
+        let lines: Vec<(&str, Requirement)> = lines
+            .requirements
+            .iter()
+            .filter(|line| line.options.is_empty())
+            .filter_map(|line| Some((line.text.as_str(), Requirement::parse(&line.text).ok()?)))
+            .filter(|(_, parsed)| self.torch.concerns(parsed))
+            .filter(|(_, parsed)| !is_existing(parsed, &self.existing))
+            .collect();
+        if lines.is_empty() {
+            return Ok(TorchChoices::default());
+        }
+        let preinstalled: &[String] = if self.pip.options.system_site_packages {
+            &self.existing
+        } else {
+            &[]
+        };
+        tokio::select! {
+            choices = self.torch.resolve(&lines, preinstalled) => Ok(choices),
+            () = self.pip.cancel.cancelled() => Err(PythonError::Cancelled),
+        }
     }
 
     /// Priority packages; the places of the lines that the main file leaves out (E-151, E-152).
@@ -259,7 +384,7 @@ impl Session<'_> {
                 continue;
             }
             match &line.download {
-                Some(url) => lines.push(self.download_cached(url, line.full()).await?),
+                Some(url) => lines.push(self.download_cached(url, line).await?),
                 None => lines.push(line.full()),
             }
         }
@@ -305,10 +430,13 @@ impl Session<'_> {
     }
 
     /// Fetches a link once for all tasks of this machine (E-184).
-    async fn download_cached(&mut self, url: &str, line: String) -> Result<String, PythonError> {
+    async fn download_cached(&mut self, url: &str, line: &MainLine) -> Result<String, PythonError> {
         let name = url.rsplit('/').next().filter(|name| !name.is_empty());
-        let (Some(cache), Some(name)) = (&self.pip.options.download_cache, name) else {
-            return Ok(line);
+        let cache = self.pip.options.download_cache.as_ref();
+        // uv has a cache of its own.
+        let cache = cache.filter(|_| self.pip.uv.is_none());
+        let (Some(cache), Some(name)) = (cache, name) else {
+            return Ok(line.uncached(url));
         };
         let folder = cache.join(format!("cu{}", self.pip.options.cuda_version));
         if let Err(error) = fs::create_dir_all(&folder) {
@@ -316,7 +444,7 @@ impl Session<'_> {
                 "Failed creating pip download cache folder at `{}`: {error}",
                 folder.display()
             ));
-            return Ok(line);
+            return Ok(line.full());
         }
         let shown = IndexUrl::new(url);
         self.pip.output.line(format!(
@@ -326,13 +454,13 @@ impl Session<'_> {
             self.pip.output.line(format!(
                 "clearml_agent: ERROR: Could not download wheel name of \"{shown}\""
             ));
-            return Ok(line);
+            return Ok(line.full());
         }
         let cached = format!("file://{}/{name}", folder.display());
         self.installed
             .downloads
             .push((cached.clone(), url.to_owned()));
-        Ok(cached)
+        Ok(line.with_place(&cached))
     }
 
     /// Post packages, links and local packages, one by one (E-153, E-177, E-178).
@@ -379,6 +507,7 @@ impl Requested {
         self.setuptools = other.setuptools.or(self.setuptools.take());
         self.pip |= other.pip;
         self.locals.extend(other.locals);
+        self.torch.extend(other.torch);
     }
 }
 

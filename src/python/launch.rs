@@ -178,6 +178,17 @@ pub fn nbconvert_command(notebook: &str) -> Vec<String> {
 }
 
 impl LaunchCommand {
+    /// The same arguments behind these words, which stand for the interpreter (E-219, E-223).
+    #[must_use]
+    pub fn behind(mut self, launcher: Vec<String>) -> Self {
+        let mut words = launcher.into_iter();
+        if let Some(program) = words.next() {
+            self.program = PathBuf::from(program);
+            self.arguments.splice(0..0, words);
+        }
+        self
+    }
+
     /// The command as the console shows it, quoted for a POSIX shell (E-252).
     pub fn shown(&self) -> String {
         let program = self.program.to_string_lossy();

@@ -20,16 +20,20 @@ mod machine;
 mod options;
 mod pip;
 mod plan;
+mod poetry;
 mod python_path;
 mod report;
 mod repr;
 mod requirement;
 mod requirements;
+mod tool;
+mod torch;
+mod uv;
 mod venv;
 mod version;
 
 pub use custom_build::{BuiltCommand, CustomBuild};
-pub use environment::{Environment, create_environment};
+pub use environment::{Environment, create_environment, unbuilt_environment};
 pub use error::{FailedCommand, PythonError};
 pub use index_url::IndexUrl;
 pub use install::{CodeLocation, Installed, LinkRewriter, Links, RewrittenLink};
@@ -39,8 +43,11 @@ pub use launch::{
     binary_kind, command_line, find_shell, nbconvert_command,
 };
 pub use machine::{default_version, version_by_name};
-pub use options::{CacheOptions, PythonOptions, PythonRequest, SkipEnvironment};
+pub use options::{CacheOptions, PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
+pub use poetry::PoetryOptions;
 pub use python_path::{PathParts, REMOVED_VARIABLES, io_encoding, python_path, shell_variables};
 pub use report::Report;
 pub use requirements::{RequirementList, TaskRequirements};
+pub use torch::{PageAnswer, Pages, Rocm, TorchMode, TorchOptions};
+pub use uv::UvOptions;
 pub use version::PythonVersion;

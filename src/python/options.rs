@@ -4,7 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::index_url::IndexUrl;
+use super::poetry::PoetryOptions;
 use super::requirements::TaskRequirements;
+use super::torch::TorchOptions;
+use super::uv::UvOptions;
 
 /// What a task asks for.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +35,20 @@ pub struct CacheOptions {
     pub free_space_threshold_gb: f64,
     /// `agent.venvs_cache.lock_timeout`, in seconds.
     pub lock_timeout: f64,
+}
+
+/// The program that installs packages (E section 8).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum PackageManager {
+    /// pip
+    #[default]
+    Pip,
+    /// conda, for which pip stands in.
+    Conda,
+    /// poetry for projects with its files, else pip.
+    Poetry,
+    /// uv for projects with its files, else pip or uv in its place.
+    Uv,
 }
 
 /// Whether a new environment is made at all (E-229..E-233).
@@ -66,7 +83,11 @@ pub struct PythonOptions {
     /// `agent.venvs_dir` with the suffix of the slot (E-118).
     pub venvs_dir: PathBuf,
     /// `agent.package_manager.type`.
-    pub package_manager: String,
+    pub package_manager: PackageManager,
+    /// For `uv`.
+    pub uv: UvOptions,
+    /// For `poetry`.
+    pub poetry: PoetryOptions,
     /// `agent.package_manager.system_site_packages`.
     pub system_site_packages: bool,
     /// `agent.package_manager.pip_version`.
@@ -95,6 +116,8 @@ pub struct PythonOptions {
     pub download_cache: Option<PathBuf>,
     /// `agent.cuda_version` as digits, `0` without a GPU; part of the cache key.
     pub cuda_version: String,
+    /// How torch packages are found.
+    pub torch: TorchOptions,
     /// `agent.venvs_cache`.
     pub venvs_cache: CacheOptions,
     /// Switches that skip work.
@@ -127,7 +150,12 @@ impl Default for PythonOptions {
             default_python: String::new(),
             ignore_requested: false,
             venvs_dir: cache.join("venvs-builds"),
-            package_manager: "pip".to_owned(),
+            package_manager: PackageManager::Pip,
+            uv: UvOptions {
+                is_locked: true,
+                ..UvOptions::default()
+            },
+            poetry: PoetryOptions::default(),
             system_site_packages: false,
             pip_version: words(&[
                 "<20.2 ; python_version < '3.10'",
@@ -146,6 +174,7 @@ impl Default for PythonOptions {
             force_original_requirements: false,
             download_cache: Some(cache.join("pip-download-cache")),
             cuda_version: "0".to_owned(),
+            torch: TorchOptions::default(),
             venvs_cache: CacheOptions::default(),
             skip: SkipEnvironment::No,
             force_task_init: false,

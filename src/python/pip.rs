@@ -1,5 +1,6 @@
 //! The pip backend: every call of `<py> -m pip`, with its flags, and what it leaves on the console (E-134..E-141).
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::error::{FailedCommand, PythonError};
 use super::index_url::IndexUrl;
 use super::options::PythonOptions;
-use super::requirement::{Requirement, Target};
-use super::requirements::{RequirementList, TaskRequirements};
+use super::requirements::TaskRequirements;
+use super::tool::{self, ToolContext};
+use super::uv::Uv;
 use super::version;
 use crate::process::{Command, Output};
 
@@ -28,18 +30,18 @@ pub(super) struct Pip<'a> {
     pub(super) indexes: Vec<IndexUrl>,
     /// Options that the requirements themselves name (E-147).
     pub(super) list_options: Vec<String>,
+    /// Beside those of the options.
+    pub(super) link_variables: Vec<(OsString, OsString)>,
+    /// Does the work in pip's place (E-224).
+    pub(super) uv: Option<Uv>,
 }
 
-/// The specifications of pip itself that a task gets (E-134, E-135).
+/// The specifications of pip itself that a task gets (E-134, E-135); a bare name in its list says nothing (E-136).
 pub(super) fn pip_specifications(
     options: &PythonOptions,
     requirements: &TaskRequirements,
 ) -> Vec<String> {
-    if let Some(own) = [&requirements.pip, &requirements.org_pip]
-        .into_iter()
-        .flatten()
-        .find_map(own_specification)
-    {
+    if let Some(own) = tool::requested("pip", requirements) {
         return vec![own];
     }
     let configured: Vec<String> = options
@@ -60,16 +62,6 @@ pub(super) fn pip_specifications(
     } else {
         configured
     }
-}
-
-/// A line for pip with a version; a bare name says nothing (E-136).
-fn own_specification(list: &RequirementList) -> Option<String> {
-    list.text().lines().find_map(|line| {
-        let line = line.split(" #").next().unwrap_or(line).trim();
-        let parsed = Requirement::parse(line).ok()?;
-        let has_version = matches!(&parsed.target, Target::Index(versions) if !versions.is_empty());
-        (parsed.is_one_of(&["pip"]) && has_version).then(|| parsed.rendered())
-    })
 }
 
 /// Whether a rule asks for the old resolver (E-140).
@@ -95,6 +87,8 @@ impl<'a> Pip<'a> {
             is_legacy: false,
             indexes: options.extra_index_url.clone(),
             list_options: Vec::new(),
+            link_variables: Vec::new(),
+            uv: None,
         }
     }
 
@@ -108,6 +102,27 @@ impl<'a> Pip<'a> {
     }
 
     pub(super) fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.plain_command(words);
+        for (name, value) in &self.link_variables {
+            command = command.env(name, value);
+        }
+        command
+    }
+
+    fn plain_command(&self, words: &[&str]) -> Command {
+        if let (Some(uv), Some((verb, rest))) = (&self.uv, words.split_first()) {
+            let folder = self.folder.as_deref().unwrap_or(Path::new("/"));
+            let context = ToolContext {
+                options: self.options,
+                output: self.output,
+                cancel: self.cancel,
+            };
+            return uv
+                .command(context, folder)
+                .args(["pip", verb, "--python"])
+                .arg(&self.python)
+                .args(rest);
+        }
         let mut command = Command::new(&self.python)
             .args(["-m", "pip", "--disable-pip-version-check"])
             .args(words)
@@ -120,6 +135,19 @@ impl<'a> Pip<'a> {
             Some(folder) => command.folder(folder),
             None => command,
         }
+    }
+
+    /// Installs the pip that the interpreter carries.
+    pub(super) async fn ensure_pip(&self) -> Result<(), PythonError> {
+        let command = Command::new(&self.python)
+            .args(["-m", "ensurepip", "--default-pip"])
+            .env_remove("PYTHONPATH");
+        let finished = command.run(self.output, self.cancel).await?;
+        if finished.is_success() {
+            return Ok(());
+        }
+        let failed = FailedCommand::new(&command.words(), &finished);
+        Err(PythonError::PipVersion(failed))
     }
 
     /// Brings pip itself to the wanted version; without index flags (E-134).
@@ -233,7 +261,8 @@ impl<'a> Pip<'a> {
 
     /// Lines of `freeze`, with the installers themselves where `all` is set; none where the call failed.
     pub(super) async fn freeze(&self, all: bool) -> Result<Option<Vec<String>>, PythonError> {
-        let words: &[&str] = if all {
+        // uv has no such option, and lists everything.
+        let words: &[&str] = if all && self.uv.is_none() {
             &["freeze", "--all"]
         } else {
             &["freeze"]

@@ -1,4 +1,6 @@
 //! What is installed, in which order: the rules for requirement lines as a pure function (E-151..E-161, E-177..E-179).
+//!
+//! What a torch package becomes has been found out before ([`super::torch`]), because that takes the network.
 
 use std::path::Path;
 
@@ -9,6 +11,7 @@ use super::install::Links;
 use super::lines::{RequirementLine, RequirementLines};
 use super::options::PythonOptions;
 use super::requirement::{Requirement, Target, Vcs};
+use super::torch::{DirectTorch, TorchChoices, TorchLine};
 
 /// The installer calls for one list of requirements.
 #[derive(Debug, Default)]
@@ -46,6 +49,8 @@ pub(super) struct MainLine {
     pub(super) options: String,
     /// The line is this link, which the download cache may serve (E-184).
     pub(super) download: Option<String>,
+    /// Stands behind the downloaded file in place of the line's own marker.
+    pub(super) marker: Option<String>,
 }
 
 /// A package that gets an installer call of its own.
@@ -71,6 +76,8 @@ pub(super) struct Requested {
     pub(super) pip: bool,
     /// Local folders and files as written.
     pub(super) locals: Vec<String>,
+    /// Packages from links that nobody wrote.
+    pub(super) torch: Vec<DirectTorch>,
 }
 
 /// Of several lines for one of these the last counts, at the end of the file (E-154).
@@ -84,12 +91,16 @@ pub(super) struct PlanContext<'a> {
     pub(super) existing: &'a [String],
     /// Whether a file of this machine is there (E-150).
     pub(super) exists: &'a dyn Fn(&Path) -> bool,
+    /// What the torch packages of the list become.
+    pub(super) torch: &'a TorchChoices,
 }
 
 impl InstallPlan {
     /// The calls for a fresh environment.
     pub(super) fn fresh(lines: RequirementLines, context: &PlanContext<'_>) -> Self {
         let (mut plan, remaining) = Self::begin(lines, context);
+        plan.notices.extend(context.torch.notices.iter().cloned());
+        plan.indexes.extend(context.torch.indexes.iter().cloned());
         let mut collected: Vec<(usize, MainLine)> = Vec::new();
         for (line, parsed) in remaining {
             match parsed {
@@ -100,6 +111,9 @@ impl InstallPlan {
         collected.sort_by_key(|(place, _)| *place);
         plan.main
             .extend(collected.into_iter().map(|(_, line)| line));
+        if context.torch.needs_old_setuptools {
+            plan.add_old_setuptools();
+        }
         // Post packages before links (E section 7.1).
         plan.after
             .sort_by_key(|package| !matches!(package.kind, SeparateKind::Post { .. }));
@@ -198,6 +212,10 @@ impl InstallPlan {
             }
             Target::Index(_) | Target::Url(_) => {}
         }
+        if let Some(choice) = context.torch.get(&line.text).filter(|_| on_its_own) {
+            self.add_torch(choice);
+            return;
+        }
         let is_optional = parsed.is_one_of(&options.priority_optional_packages);
         if (is_optional || parsed.is_one_of(&options.priority_packages)) && on_its_own {
             self.before.push(Before {
@@ -237,6 +255,38 @@ impl InstallPlan {
         }
     }
 
+    fn add_torch(&mut self, choice: &TorchLine) {
+        let line = match choice {
+            TorchLine::Text(text) => MainLine::new(text.clone(), String::new()),
+            TorchLine::Wheel {
+                url,
+                original,
+                marker,
+                requested,
+            } => {
+                self.requested.torch.push(requested.clone());
+                MainLine {
+                    download: Some(url.clone()),
+                    marker: marker.clone(),
+                    ..MainLine::new(original.clone(), String::new())
+                }
+            }
+        };
+        self.main.push(line);
+    }
+
+    /// What old versions of torch need, unless the list has an own idea of it (E-157).
+    fn add_old_setuptools(&mut self) {
+        const OLD: &str = "setuptools<59";
+        if self.requested.setuptools.is_some() {
+            self.notices.push(format!(
+                "SKIPPING additional auto installed package: \"{OLD}\""
+            ));
+        } else {
+            self.main.push(MainLine::new(OLD.to_owned(), String::new()));
+        }
+    }
+
     /// A folder, a file, or a line that nobody but the installer understands (E-149, E-178).
     fn add_local(&mut self, line: RequirementLine) {
         let argument = local_argument(&line.text);
@@ -265,7 +315,7 @@ impl InstallPlan {
             if link.uri != vcs.uri {
                 self.notices.push(format!(
                     "Replacing original pip vcs '{}' with '{}'",
-                    vcs.link(),
+                    crate::secrets::mask(&vcs.link()),
                     shown.link()
                 ));
             }
@@ -330,6 +380,24 @@ impl MainLine {
             text,
             options,
             download: None,
+            marker: None,
+        }
+    }
+
+    /// The line where there is no download cache: the link itself, written by the user or found for them.
+    pub(super) fn uncached(&self, url: &str) -> String {
+        if self.text.contains(url) {
+            self.full()
+        } else {
+            self.with_place(url)
+        }
+    }
+
+    /// The line with a file in place of its link.
+    pub(super) fn with_place(&self, place: &str) -> String {
+        match &self.marker {
+            Some(marker) => format!("{place} ; {marker}"),
+            None => place.to_owned(),
         }
     }
 
@@ -371,7 +439,8 @@ fn is_installed(name: Option<&str>, wanted: &Vcs, freeze: &[String]) -> bool {
         })
 }
 
-fn is_existing(parsed: &Requirement, existing: &[String]) -> bool {
+/// Whether a package is there before the installation, in the very version (E-161).
+pub(super) fn is_existing(parsed: &Requirement, existing: &[String]) -> bool {
     let rendered = parsed.rendered();
     existing.iter().any(|line| {
         *line == rendered
@@ -400,4 +469,4 @@ fn local_argument(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

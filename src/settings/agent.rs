@@ -194,12 +194,22 @@ pub struct PackageManagerSettings {
     pub pip_legacy_resolver: Vec<String>,
     /// How torch packages are found.
     pub pytorch_resolve: PytorchResolve,
+    /// What was written in its place, where nobody knows the word (E-163).
+    pub pytorch_resolve_unknown: Option<String>,
     /// Nightly builds of torch are allowed.
     pub torch_nightly: bool,
     /// Index of torch per CUDA version; `{}` is the version.
     pub torch_index_template: String,
     /// The same for nightly builds.
     pub torch_nightly_index_template: String,
+    /// Index of torch per version of ROCm, major and minor.
+    pub torch_rocm_index_template: String,
+    /// The same for nightly builds.
+    pub torch_nightly_rocm_index_template: String,
+    /// Page of wheels per CUDA version.
+    pub torch_page: String,
+    /// The same for nightly builds.
+    pub torch_nightly_page: String,
     /// Channels of conda.
     pub conda_channels: Vec<String>,
     /// Ignores the task's packages in favour of the repository's requirements.txt.

@@ -167,7 +167,7 @@ variables! {
     /// The active virtual environment; removed for poetry and uv.
     VIRTUAL_ENV = "VIRTUAL_ENV", Path, Read Removed;
     /// The active conda environment; removed for poetry and uv.
-    CONDA_PREFIX = "CONDA_PREFIX", Path, Removed => Later;
+    CONDA_PREFIX = "CONDA_PREFIX", Path, Removed;
     /// Whole identity of the worker; beats `agent.worker_id`.
     WORKER_ID = "CLEARML_WORKER_ID" | "TRAINS_WORKER_ID", Text, Read Set;
     /// First part of generated worker identities; beats `agent.worker_name`.
@@ -269,9 +269,9 @@ variables! {
     /// Whether environments in containers see the system's packages; true unless set.
     FORCE_SYSTEM_SITE_PACKAGES = "CLEARML_AGENT_FORCE_SYSTEM_SITE_PACKAGES", Boolean = "1", Read => Later;
     /// Script that builds the environment; `agent.custom_build_script` beats it.
-    CUSTOM_BUILD_SCRIPT = "CLEARML_AGENT_CUSTOM_BUILD_SCRIPT", Text, Read Set => Later;
+    CUSTOM_BUILD_SCRIPT = "CLEARML_AGENT_CUSTOM_BUILD_SCRIPT", Text, Read Set;
     /// How torch is found: `pip`, `direct` or `none`; beats the key of that name.
-    PACKAGE_PYTORCH_RESOLVE = "CLEARML_AGENT_PACKAGE_PYTORCH_RESOLVE", Text = "pip", Read => Later;
+    PACKAGE_PYTORCH_RESOLVE = "CLEARML_AGENT_PACKAGE_PYTORCH_RESOLVE", Text = "pip", Read;
     /// Folder of the tasks' output files.
     TEMP_STDOUT_FILE_DIR = "CLEARML_AGENT_TEMP_STDOUT_FILE_DIR", Path = "system temp", Read;
     /// GPU fractions that are reported.
@@ -291,13 +291,13 @@ variables! {
     /// Entry point, with `folder:` in front where it runs elsewhere.
     FORCE_EXEC_SCRIPT = "CLEARML_AGENT_FORCE_EXEC_SCRIPT", Text, Read;
     /// Uses poetry whatever `agent.package_manager.type` says.
-    FORCE_POETRY = "CLEARML_AGENT_FORCE_POETRY", Boolean, Read => Later;
+    FORCE_POETRY = "CLEARML_AGENT_FORCE_POETRY", Boolean, Read;
     /// Uses uv whatever `agent.package_manager.type` says.
-    FORCE_UV = "CLEARML_AGENT_FORCE_UV", Boolean, Read => Later;
+    FORCE_UV = "CLEARML_AGENT_FORCE_UV", Boolean, Read;
     /// Puts a call of `Task.init` into the script.
     FORCE_TASK_INIT = "CLEARML_AGENT_FORCE_TASK_INIT", Boolean, Read;
     /// The uv program of the bootstrap package.
-    BOOTSTRAP_UV_EXEC = "CLEARML_BOOTSTRAP_UV_EXEC", Path, Read => Later;
+    BOOTSTRAP_UV_EXEC = "CLEARML_BOOTSTRAP_UV_EXEC", Path, Read;
     /// Uses `PowerShell` on Windows.
     USE_POWERSHELL = "CLEARML_AGENT_USE_POWERSHELL", Presence, Read => Ignored;
     /// In a pod: does not install the agent again.
@@ -341,7 +341,7 @@ variables! {
     /// Folder of one version of CUDA on Windows.
     CUDA_PATH_VERSION = "CUDA_PATH_V<major>_<minor>", Path, Read => Ignored;
     /// Folder of `ROCm`, `/opt/rocm` unless set.
-    ROCM_PATH = "ROCM_PATH", Path = "/opt/rocm", Read => Later;
+    ROCM_PATH = "ROCM_PATH", Path = "/opt/rocm", Read;
     /// The GPUs of AMD that the task's libraries see, counted among those of the variable after.
     HIP_VISIBLE_DEVICES = "HIP_VISIBLE_DEVICES", Text, Set;
     /// The GPUs of AMD that the task may use.
@@ -381,17 +381,17 @@ variables! {
     /// Address of the host, in containers with published ports.
     HOST_IP = "CLEARML_AGENT_HOST_IP", Text, Set => Later;
     /// The task as JSON, for the build script.
-    CUSTOM_BUILD_TASK_CONFIG_JSON = "CLEARML_CUSTOM_BUILD_TASK_CONFIG_JSON", Text, Set => Later;
+    CUSTOM_BUILD_TASK_CONFIG_JSON = "CLEARML_CUSTOM_BUILD_TASK_CONFIG_JSON", Text, Set;
     /// Where the build script writes its answer.
-    CUSTOM_BUILD_OUTPUT = "CLEARML_CUSTOM_BUILD_OUTPUT", Path, Set => Later;
+    CUSTOM_BUILD_OUTPUT = "CLEARML_CUSTOM_BUILD_OUTPUT", Path, Set;
     /// Entry point of the task, for the build script.
-    TASK_SCRIPT_ENTRY = "CLEARML_TASK_SCRIPT_ENTRY", Text, Set => Later;
+    TASK_SCRIPT_ENTRY = "CLEARML_TASK_SCRIPT_ENTRY", Text, Set;
     /// Working folder of the task, for the build script.
-    TASK_WORKING_DIR = "CLEARML_TASK_WORKING_DIR", Text, Set => Later;
+    TASK_WORKING_DIR = "CLEARML_TASK_WORKING_DIR", Text, Set;
     /// Folder of the environment, for the build script.
-    VENV_PATH = "CLEARML_VENV_PATH", Path, Set => Later;
+    VENV_PATH = "CLEARML_VENV_PATH", Path, Set;
     /// Folder of the repository, for the build script.
-    GIT_ROOT = "CLEARML_GIT_ROOT", Path, Set => Later;
+    GIT_ROOT = "CLEARML_GIT_ROOT", Path, Set;
     /// Packages to install when the container starts; removed before the task starts.
     APT_INSTALL = "CLEARML_APT_INSTALL" | "TRAINS_APT_INSTALL", Words, SetInContainer Removed;
     /// Nothing reads it.
@@ -403,7 +403,7 @@ variables! {
     /// Interpreters of uv; removed before the task starts.
     UV_PYTHON_INSTALL_DIR = "UV_PYTHON_INSTALL_DIR", Path, Removed;
     /// How uv chooses between indexes.
-    UV_INDEX_STRATEGY = "UV_INDEX_STRATEGY", Text, Read Set => Later;
+    UV_INDEX_STRATEGY = "UV_INDEX_STRATEGY", Text, Read Set;
     /// Place of the bootstrap package in the container.
     BOOTSTRAP_DIR = "CLEARML_BOOTSTRAP_DIR", Path, SetInContainer => Later;
     /// Place of its cache in the container.

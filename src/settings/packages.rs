@@ -12,6 +12,8 @@ impl Settings {
         let list = |name| self.list(&key(name)).unwrap_or_default();
         let is_on = |name| self.is_on(&key(name));
         let template = |name, default: &str| text(name).unwrap_or_else(|| default.to_owned());
+        let (pytorch_resolve, pytorch_resolve_unknown) =
+            self.pytorch_resolve(&key("pytorch_resolve"));
         Ok(PackageManagerSettings {
             kind: self.package_manager_kind(&key("type"))?,
             pip_version: list("pip_version"),
@@ -33,7 +35,8 @@ impl Settings {
                 .words(&env_vars::EXTRA_PIP_INSTALL_FLAGS)
                 .unwrap_or_else(|| list("extra_pip_install_flags")),
             pip_legacy_resolver: list("pip_legacy_resolver"),
-            pytorch_resolve: self.pytorch_resolve(&key("pytorch_resolve"))?,
+            pytorch_resolve,
+            pytorch_resolve_unknown,
             torch_nightly: is_on("torch_nightly"),
             torch_index_template: template(
                 "extra_index_url_template",
@@ -42,6 +45,22 @@ impl Settings {
             torch_nightly_index_template: template(
                 "nightly_extra_index_url_template",
                 "https://download.pytorch.org/whl/nightly/cu{}/",
+            ),
+            torch_rocm_index_template: template(
+                "rocm_extra_index_url_template",
+                "https://download.pytorch.org/whl/rocm{}.{}/",
+            ),
+            torch_nightly_rocm_index_template: template(
+                "nightly_rocm_extra_index_url_template",
+                "https://download.pytorch.org/whl/nightly/rocm{}.{}/",
+            ),
+            torch_page: template(
+                "torch_page",
+                "https://download.pytorch.org/whl/cu{}/torch_stable.html",
+            ),
+            torch_nightly_page: template(
+                "torch_nightly_page",
+                "https://download.pytorch.org/whl/nightly/cu{}/torch_nightly.html",
             ),
             conda_channels: list("conda_channels"),
             force_repo_requirements_txt: is_on("force_repo_requirements_txt"),
@@ -73,24 +92,17 @@ impl Settings {
         }
     }
 
-    fn pytorch_resolve(&self, key: &str) -> Result<PytorchResolve, SettingsError> {
-        let named = |word: &str| match word {
-            "pip" => Some(PytorchResolve::Pip),
-            "direct" => Some(PytorchResolve::Direct),
-            "none" => Some(PytorchResolve::None),
-            _ => None,
-        };
-        let variable = &env_vars::PACKAGE_PYTORCH_RESOLVE;
-        if let Some((variable, word)) = self.environment().named_text(variable) {
-            return named(word).ok_or_else(|| SettingsError::InvalidVariable {
-                variable,
-                value: word.to_owned(),
-                expected: "pip, direct, none",
-            });
-        }
-        match self.filled_text(key) {
-            None => Ok(PytorchResolve::Pip),
-            Some(word) => named(&word).ok_or_else(|| self.none_of(key, "one of pip, direct, none")),
+    /// A word that nobody knows counts as `pip` (E-163).
+    fn pytorch_resolve(&self, key: &str) -> (PytorchResolve, Option<String>) {
+        let variable = self.environment().text(&env_vars::PACKAGE_PYTORCH_RESOLVE);
+        let word = variable
+            .map(str::to_owned)
+            .or_else(|| self.filled_text(key));
+        match word.as_deref() {
+            None | Some("pip") => (PytorchResolve::Pip, None),
+            Some("direct") => (PytorchResolve::Direct, None),
+            Some("none") => (PytorchResolve::None, None),
+            Some(_) => (PytorchResolve::Pip, word),
         }
     }
 

@@ -4,6 +4,7 @@ mod definition;
 mod devices;
 mod journal;
 mod launch;
+mod links;
 mod outcome;
 mod prepare;
 mod run_options;

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 use super::definition::Definition;
+use super::links;
 use super::server::TaskServer;
 use crate::api::{ApiError, Task};
 use crate::process::{Command, Output};
 use crate::python::{
-    self, BinaryKind, CodeLocation, Environment, LaunchCommand, LaunchRequest, Links, Optimization,
-    PathParts, PythonError, PythonOptions, PythonRequest, Report, Runner, SkipEnvironment,
+    self, BinaryKind, CodeLocation, CustomBuild, Environment, LaunchCommand, LaunchRequest,
+    Optimization, PathParts, PythonError, PythonOptions, PythonRequest, Report, Runner,
+    SkipEnvironment,
 };
 use crate::settings;
 use crate::source::{self, Code, CodeRequest, SourceError, SourceOptions};
@@ -42,6 +44,8 @@ pub struct Preparation {
     pub extra_python_path: Option<String>,
     /// The task's `Environment` section is applied (E-260).
     pub apply_task_environment: bool,
+    /// The site's script that makes the environment (E-234).
+    pub custom_build_script: Option<String>,
     /// The task, where the caller has fetched it and taken it from its queue already.
     pub task: Option<Box<Task>>,
 }
@@ -82,6 +86,8 @@ pub struct Failure {
     pub hint: Option<String>,
     /// The reason with which the task is to be marked as failed at once, whatever its shape (E-016, E-017).
     pub status_reason: Option<String>,
+    /// The exit code, where it is that of a program (E-237).
+    pub code: Option<i32>,
 }
 
 impl Preparation {
@@ -122,6 +128,7 @@ impl Preparation {
         server.started_because("worker started execution").await?;
         begun();
         output.line(format!("Executing task id [{}]:", server.task()));
+        let task_text = serde_json::to_string(&task).unwrap_or_default();
         let definition = match Definition::try_from(task) {
             Ok(definition) => definition,
             Err(error) => {
@@ -143,6 +150,25 @@ impl Preparation {
             has_repository: !request.repository.is_empty(),
         };
         let options = self.python_options(&python);
+        if let Some(script) = &self.custom_build_script
+            && !self.source.is_standalone
+        {
+            let built = self.custom_build(
+                script,
+                &task_text,
+                server,
+                &definition,
+                &request,
+                &python,
+                output,
+                cancel,
+            );
+            // Rarely needed, and as large as all the rest.
+            let built = Box::pin(built).await?;
+            if let Some(prepared) = built {
+                return Ok(prepared);
+            }
+        }
         let mut environment = python::create_environment(&python, &options, output, cancel).await?;
         let folder = environment.folder();
         let code = source::fetch_code(&request, &self.source, folder, output, cancel)
@@ -152,7 +178,7 @@ impl Preparation {
             root: code.repository.as_ref().map(|_| code.root.as_path()),
             script_folder: &code.script_folder,
         };
-        let links = Links::default();
+        let links = links::links(&self.source);
         let installed = environment
             .install(&python, location, &options, &links, output, cancel)
             .await?;
@@ -181,9 +207,61 @@ impl Preparation {
         .await
     }
 
+    /// Lets the site's own script make the environment; none where it made none, which is said (E-234 to E-238).
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the script is told everything, and the last step needs it too"
+    )]
+    async fn custom_build(
+        &self,
+        script: &str,
+        task_text: &str,
+        server: &TaskServer,
+        definition: &Definition,
+        request: &CodeRequest,
+        python: &PythonRequest,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Prepared>, PrepareError> {
+        let mut environment = python::unbuilt_environment(python, &self.python, cancel).await?;
+        let folder = environment.folder();
+        let mut code = source::fetch_code(request, &self.source, folder, output, cancel)
+            .await
+            .map_err(|error| without_code(&error, request, &definition.docker_cmd))?;
+        let build = CustomBuild {
+            script,
+            entry_point: &request.entry_point,
+            working_dir: &request.working_dir,
+            environment: folder,
+            root: code.repository.as_ref().map(|_| code.root.as_path()),
+            task: task_text,
+        };
+        let Some(built) = build.run(output, cancel).await? else {
+            return Ok(None);
+        };
+        environment.use_interpreter(built.binary);
+        code.entry_point = built.entry_point.display().to_string();
+        code.script_folder = built.working_dir;
+        self.command(
+            server,
+            definition,
+            request,
+            &code,
+            &environment,
+            None,
+            output,
+            cancel,
+        )
+        .await
+        .map(Some)
+    }
+
     /// A shell script without packages needs no environment (E-232).
     fn python_options(&self, request: &PythonRequest) -> PythonOptions {
         let mut options = self.python.clone();
+        options
+            .installer_variables
+            .extend(links::variables(&self.source));
         if request.needs_no_python() && options.skip == SkipEnvironment::No {
             options.skip = SkipEnvironment::Everything(None);
         }
@@ -236,6 +314,12 @@ impl Preparation {
         for name in python::REMOVED_VARIABLES.into_iter().chain(hidden) {
             command = command.env_remove(name);
         }
+        if environment.launcher(&self.python).is_some() {
+            // The tool would warn of them, or take them for the project's own (E-218).
+            for name in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
+                command = command.env_remove(name);
+            }
+        }
         for (name, value) in definition
             .environment
             .iter()
@@ -287,12 +371,16 @@ impl Preparation {
                 .filter(|_| !self.hidden.iter().any(|hidden| hidden == name));
             known.or_else(|| inherited.map(str::to_owned))
         };
-        python::command_line(&LaunchRequest {
+        let command = python::command_line(&LaunchRequest {
             runner,
             entry_point: &code.entry_point,
             is_file: code.script_folder.join(&code.entry_point).is_file(),
             variables: Some(&lookup),
-        })
+        });
+        match environment.launcher(&self.python) {
+            Some(launcher) if kind == BinaryKind::Python => command.behind(launcher),
+            _ => command,
+        }
     }
 
     async fn convert(
@@ -430,6 +518,7 @@ fn failure(message: impl Into<String>, hint: Option<impl Into<String>>) -> Prepa
         message: message.into(),
         hint: hint.map(Into::into),
         status_reason: None,
+        code: None,
     })
 }
 
@@ -442,6 +531,7 @@ fn failure_with_status(
         message,
         hint: hint.map(Into::into),
         status_reason: Some(reason),
+        code: None,
     })
 }
 
@@ -456,7 +546,15 @@ impl From<PythonError> for PrepareError {
         if error.is_cancelled() {
             Self::Cancelled
         } else {
-            failure(error.to_string(), error.hint())
+            Self::Failed(Failure {
+                code: match error {
+                    PythonError::CustomBuild { code } => Some(code),
+                    _ => None,
+                },
+                message: error.to_string(),
+                hint: error.hint(),
+                status_reason: None,
+            })
         }
     }
 }

@@ -319,6 +319,9 @@ impl Supervision {
                     text = format!("{text}\nhint: {hint}");
                 }
                 self.preparation_output(streams).line(format!("{text}\n"));
+                if let Some(code) = failure.code {
+                    return Outcome::Exited(code);
+                }
                 match failure.status_reason {
                     None => Outcome::not_started(failure.message),
                     Some(reason) => {

@@ -75,6 +75,11 @@ pub(crate) struct Packages {
 }
 
 impl Packages {
+    /// The folder.
+    pub(crate) fn folder(&self) -> &str {
+        &self.folder
+    }
+
     /// What makes pip look nowhere else.
     pub(crate) fn variables(&self) -> [(&str, &str); 2] {
         [("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", &self.folder)]

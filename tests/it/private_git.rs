@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::code::{NO_ENVIRONMENT, Repository};
+use super::code::{NO_ENVIRONMENT, Repository, offline_packages};
 use super::support::{GitServer, Script, TestContext, path_with};
 
 const PASSWORD: &str = "p@ss/of git";
@@ -156,4 +156,52 @@ fn a_refused_password_is_a_failure_with_its_reason() {
         "{console}"
     );
     assert!(console.contains("hint: "), "{console}");
+}
+
+/// E-181, E-246: a package from a private repository is installed with the configured password, which is in no argument.
+#[test]
+fn a_private_package_is_installed_with_the_configured_password() {
+    let private = Private::new();
+    let context = &private.context;
+    context.configure(&format!(
+        "agent {{ git_user: me, git_pass: \"{PASSWORD}\" }}"
+    ));
+    let packages = offline_packages(context);
+    let library = Repository::new(context, "library");
+    let backend = "import zipfile\n\
+        def build_wheel(folder, config_settings=None, metadata_directory=None):\n\
+        \x20   name, info = 'privatelib-1-py3-none-any.whl', 'privatelib-1.dist-info/'\n\
+        \x20   with zipfile.ZipFile(folder + '/' + name, 'w') as wheel:\n\
+        \x20       wheel.writestr('privatelib.py', 'answer = 7\\n')\n\
+        \x20       wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: privatelib\\nVersion: 1\\n')\n\
+        \x20       wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n\
+        \x20       wheel.writestr(info + 'RECORD', '')\n\
+        \x20   return name\n";
+    let project =
+        "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+    library.commit(&[("pyproject.toml", project), ("backend.py", backend)]);
+    let (bin, log) = watched_git(context);
+    let path = path_with(&bin);
+    let link = format!("git+{}", private.server.url("127.0.0.1", "library/.git"));
+    let script = Script::python(
+        "import privatelib\nprint('answer', privatelib.answer)\n",
+        &link,
+    );
+    let task = context.enqueue(script);
+    let mut variables = packages.variables().to_vec();
+    variables.push(("PATH", &path));
+    let mut daemon = context.daemon_with(&variables);
+    daemon.wait_for_output("DONE: Running task");
+    context.wait_for_no_runs();
+    daemon.terminate();
+    let console = context.console(&task);
+    assert_eq!(context.status(&task), "completed", "{console}");
+    assert!(console.contains("\nanswer 7\n"), "{console}");
+    let seen = private.server.authorizations();
+    assert!(seen.contains(&format!("me:{PASSWORD}")), "{seen:?}");
+    let arguments = fs::read_to_string(log).unwrap();
+    for form in [PASSWORD, "p%40ss%2Fof%20git", "p%40ss"] {
+        assert!(!console.contains(form), "{console}");
+        assert!(!arguments.contains(form), "{arguments}");
+    }
 }

@@ -14,7 +14,7 @@ use crate::api::lenient;
 pub type Runtime = Map<String, Value>;
 
 /// A task; only the asked fields are filled.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
 pub struct Task {
     /// The task's id.
     #[serde(default)]
@@ -100,7 +100,7 @@ pub struct Task {
 }
 
 /// What to run. All texts may be empty or missing, which means the same.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 pub struct Script {
     /// The interpreter, for instance `python3.11`.
     #[serde(default, deserialize_with = "lenient::text")]
@@ -158,7 +158,7 @@ pub struct Container {
 }
 
 /// How to run.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
 pub struct Execution {
     /// The queue that it was put into last.
     #[serde(default, deserialize_with = "lenient::id")]
@@ -172,7 +172,7 @@ pub struct Execution {
 }
 
 /// One parameter.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 pub struct HyperParameter {
     /// The section, as the map's key.
     #[serde(default, deserialize_with = "lenient::text")]
@@ -192,7 +192,7 @@ pub struct HyperParameter {
 }
 
 /// One configuration text.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 pub struct ConfigurationItem {
     /// The name, as the map's key.
     #[serde(default, deserialize_with = "lenient::text")]

@@ -11,6 +11,7 @@ use super::super::environment::create_environment;
 use super::super::options::{CacheOptions, SkipEnvironment};
 use super::super::report::Report;
 use super::super::requirements::TaskRequirements;
+use super::super::tool::ToolContext;
 use super::*;
 
 /// Writes the wheel of package `name` with one module that holds `VALUE`, and one console script.
@@ -483,4 +484,45 @@ fn only_files_of_the_checkout_are_searched() {
     assert_eq!(files("-m b.main"), std::slice::from_ref(&top));
     assert_eq!(files("../../main.py"), std::slice::from_ref(&top));
     assert_eq!(files("/etc/passwd"), [top]);
+}
+
+/// E-214, E-220: a tool goes into an environment of its own, and stays there for the next task.
+#[tokio::test]
+async fn a_tool_gets_an_environment_of_its_own() {
+    let task = Task::new(&json!({}));
+    task.add_wheel("localtool", "3");
+    let context = ToolContext {
+        options: &task.options,
+        output: &task.output,
+        cancel: &task.cancel,
+    };
+    let interpreter = super::super::interpreter::probe("python3", &task.cancel)
+        .await
+        .expect("asked")
+        .expect("python3 runs");
+    let folder = task.folder.path().join("venvs/3_tool");
+    let install = async |requirement: &str| {
+        context
+            .install("localtool-tool", requirement, &interpreter, &folder)
+            .await
+            .expect("pip runs")
+    };
+    let program = install("localtool").await.expect("installed");
+    assert!(program.starts_with(&folder));
+    assert_eq!(
+        context.version(&program).await.expect("asked").as_deref(),
+        Some("3")
+    );
+    task.add_wheel("localtool", "4");
+    install("localtool>=4").await.expect("installed");
+    assert_eq!(
+        context.version(&program).await.expect("asked").as_deref(),
+        Some("4")
+    );
+    assert!(install("localtool>=9").await.is_err());
+    let own = StdCommand::new("python3")
+        .args(["-c", "import localtool"])
+        .output()
+        .expect("python3");
+    assert!(!own.status.success());
 }

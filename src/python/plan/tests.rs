@@ -1,4 +1,4 @@
-//! The recorded cases of requirement handling, without those of torch and conda.
+//! The recorded cases of requirement handling, without those of conda.
 //!
 //! Compiled under `#[cfg(test)]` only.
 
@@ -9,12 +9,14 @@ use serde_json::Value;
 
 use super::super::cases::{case_id, cases, strings, unordered};
 use super::super::install::RewrittenLink;
+use super::super::torch::{Pages, Rocm, Torch, TorchMode};
+use super::super::version::PythonVersion;
 use super::*;
 
 /// Stands for `$CWD` of the cases.
 const FOLDER: &str = "/code";
 
-fn options_of(case: &Value) -> PythonOptions {
+pub(in crate::python) fn options_of(case: &Value) -> PythonOptions {
     let mut options = PythonOptions::default();
     for (key, value) in case["config"].as_object().into_iter().flatten() {
         let list = strings(value);
@@ -26,11 +28,80 @@ fn options_of(case: &Value) -> PythonOptions {
             "package_manager.post_packages" => options.post_packages = list,
             "package_manager.post_optional_packages" => options.post_optional_packages = list,
             "pip_download_cache.enabled" => options.download_cache = None,
-            "git_user" | "git_pass" | "cpu_only" | "cuda_version" | "cudnn_version" => {}
+            "package_manager.extra_index_url_template" => {
+                options.torch.index = value.as_str().expect("text").to_owned();
+            }
+            "package_manager.pytorch_resolve" => set_mode(&mut options, value),
+            "cuda_version" => options.cuda_version = value.as_str().expect("text").to_owned(),
+            "git_user" | "git_pass" | "cpu_only" | "cudnn_version" | "default_python" => {}
             other => panic!("{}: unknown setting {other}", case_id(case)),
         }
     }
+    let variable = &case["env"]["CLEARML_AGENT_PACKAGE_PYTORCH_RESOLVE"];
+    if !variable.is_null() {
+        set_mode(&mut options, variable);
+    }
+    if case["rocm_host"] == true {
+        let number = |place: usize| case["rocm_version"][place].as_u64();
+        let version = number(0).zip(number(1));
+        let narrow = |number| u32::try_from(number).expect("a small number");
+        options.torch.rocm =
+            Rocm::Present(version.map(|(major, minor)| (narrow(major), narrow(minor))));
+    }
+    options.torch.pages = pages_of(case);
     options
+}
+
+fn set_mode(options: &mut PythonOptions, word: &Value) {
+    let word = word.as_str().expect("text");
+    options.torch.mode = match word {
+        "none" => TorchMode::None,
+        "direct" => TorchMode::Direct,
+        _ => TorchMode::Pip,
+    };
+    let is_known = ["pip", "direct", "none"].contains(&word);
+    options.torch.unknown_mode = (!is_known).then(|| word.to_owned());
+}
+
+/// The network of a case: what it lists answers, everything else does not.
+fn pages_of(case: &Value) -> Pages {
+    let mut pages: HashMap<String, String> = strings(&case["reachable_urls"])
+        .into_iter()
+        .map(|address| (address, String::new()))
+        .collect();
+    for (address, text) in case["pages"].as_object().into_iter().flatten() {
+        pages.insert(address.clone(), text.as_str().expect("text").to_owned());
+    }
+    Pages::new(move |address| {
+        let page = pages.get(&address).cloned();
+        Box::pin(async move { page })
+    })
+}
+
+/// What the torch packages of a case become.
+pub(in crate::python) async fn torch_of(
+    case: &Value,
+    options: &PythonOptions,
+    lines: &RequirementLines,
+) -> TorchChoices {
+    let version = case["config"]["default_python"].as_str().unwrap_or("3.11");
+    let version = format!("{version}.0");
+    let version = version.parse().unwrap_or(PythonVersion {
+        major: 3,
+        minor: 11,
+        patch: 0,
+    });
+    let mut torch = Torch::new(&options.torch, &options.cuda_version, version);
+    let concerned: Vec<(&str, Requirement)> = lines
+        .requirements
+        .iter()
+        .filter_map(|line| Some((line.text.as_str(), Requirement::parse(&line.text).ok()?)))
+        .filter(|(_, parsed)| torch.concerns(parsed))
+        .collect();
+    if concerned.is_empty() {
+        return TorchChoices::default();
+    }
+    torch.resolve(&concerned, &[]).await
 }
 
 fn links_of(case: &Value) -> Links {
@@ -70,13 +141,8 @@ fn read_case(case: &Value) -> (RequirementLines, HashMap<PathBuf, String>) {
     (lines, files)
 }
 
-fn concerns_torch_or_conda(case: &Value) -> bool {
-    let text = case["requirements"]
-        .as_str()
-        .expect("requirements")
-        .to_lowercase();
-    text.contains("torch") && case["id"] != "R073" && case["id"] != "R077"
-        || case["config"]["package_manager.type"] == "conda"
+fn concerns_conda(case: &Value) -> bool {
+    case["config"]["package_manager.type"] == "conda"
 }
 
 /// What the reference calls warts, with the outcome that it asks for instead.
@@ -91,6 +157,11 @@ fn improved(id: &str) -> Option<(&'static [&'static str], &'static [&'static str
             &[],
             &["git+https://github.com/acme/lib.git@v1 ; python_version > '3'"],
         ),
+        // The version of the interpreter that was found always has a minor part (E-170).
+        "R036" => (&["torch ==2.4.0.*"], &[]),
+        // No made-up link and no end of the run where nothing of PyTorch can be reached (E-174, E-175).
+        "R070" => (&["torch==2.4.0"], &[]),
+        "R071" => (&["torch==2.4.0", "six"], &[]),
         // `cpu_only` concerns the choice of wheels alone (E-156).
         "R077" => (
             &["torch==1.13.1", "numpy==1.24"],
@@ -100,29 +171,31 @@ fn improved(id: &str) -> Option<(&'static [&'static str], &'static [&'static str
     })
 }
 
-/// E-143..E-161, E-177..E-179, E-246: every recorded list that concerns neither torch nor conda.
-#[test]
-fn lists_are_planned_as_the_reference_handles_them() {
+/// E-143..E-179, E-162, E-166, E-167, E-168, E-169, E-170, E-171, E-172, E-174, E-246: every recorded list that does not concern conda.
+#[tokio::test]
+async fn lists_are_planned_as_the_reference_handles_them() {
     let mut count = 0;
     for case in cases("replace") {
-        if concerns_torch_or_conda(&case) {
+        if concerns_conda(&case) {
             continue;
         }
         count += 1;
-        check_fresh(&case);
+        check_fresh(&case).await;
     }
-    assert_eq!(count, 49);
+    assert_eq!(count, 81);
 }
 
-fn check_fresh(case: &Value) {
+async fn check_fresh(case: &Value) {
     let id = case_id(case);
     let expect = &case["expect"];
     let options = options_of(case);
     let (lines, files) = read_case(case);
     let existing = strings(&case["existing"]);
+    let torch = torch_of(case, &options, &lines).await;
     let plan = InstallPlan::fresh(
         lines,
         &PlanContext {
+            torch: &torch,
             options: &options,
             links: &links_of(case),
             existing: &existing,
@@ -156,9 +229,9 @@ fn check_fresh(case: &Value) {
                 if case["download_fails"] == true {
                     main.push(line.full());
                 } else {
-                    main.push(format!(
-                        "file://$HOME/.clearml/pip-download-cache/cu0/{name}"
-                    ));
+                    let cuda = &options.cuda_version;
+                    let place = format!("file://$HOME/.clearml/pip-download-cache/cu{cuda}/{name}");
+                    main.push(line.with_place(&place));
                 }
             }
             None => main.push(line.full().replace(FOLDER, "$CWD")),
@@ -202,7 +275,23 @@ fn check_fresh(case: &Value) {
     notices.retain(|line| !line.contains("Ignoring") && !line.contains("not found"));
     let mut said = strings(&expect["stdout"]);
     said.retain(|line| !line.contains("clearml") && !line.contains("handler"));
+    drop_unwanted(&mut said, &notices);
     assert_eq!(notices, said, "{id}");
+}
+
+/// What the official agent says of a page that it has not looked at yet, and again for every package that has the same
+/// index (E-176).
+fn drop_unwanted(said: &mut Vec<String>, notices: &[String]) {
+    let mut known = std::collections::HashSet::new();
+    said.retain(|line| {
+        let premature = notices.iter().any(|notice| {
+            line.strip_prefix("Warning, could not locate PyTorch ")
+                .and_then(|rest| rest.strip_suffix(", best candidate None"))
+                .is_some_and(|wanted| *notice == format!("Found PyTorch version {wanted}"))
+        });
+        let repeated = line.starts_with("Torch ") && !known.insert(line.clone());
+        !premature && !repeated
+    });
 }
 
 fn owned(lines: &[&str]) -> Vec<String> {
@@ -214,6 +303,7 @@ fn owned(lines: &[&str]) -> Vec<String> {
 fn constraints_are_options_of_every_call() {
     let lines = RequirementLines::read("-c pins.txt\nsix", Path::new(FOLDER), &|_| None);
     let context = PlanContext {
+        torch: &TorchChoices::default(),
         options: &PythonOptions::default(),
         links: &Links::default(),
         existing: &[],
@@ -236,6 +326,7 @@ fn a_cached_environment_processes_links_and_installers_again() {
         let plan = InstallPlan::cached(
             lines,
             &PlanContext {
+                torch: &TorchChoices::default(),
                 options: &PythonOptions::default(),
                 links: &Links::default(),
                 existing: &installed,
@@ -269,6 +360,7 @@ fn a_link_to_the_installed_commit_is_left_alone_whatever_its_fragment() {
     let plan = InstallPlan::cached(
         lines,
         &PlanContext {
+            torch: &TorchChoices::default(),
             options: &PythonOptions::default(),
             links: &Links::default(),
             existing: &["lib @ git+https://h/lib.git@abc".to_owned()],

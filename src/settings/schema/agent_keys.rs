@@ -37,7 +37,7 @@ pub(super) const GENERAL: Group = group! { "The worker":
     /// Writes the files of the section `files`.
     "agent.apply_files": Boolean [ENABLE_FILES_CONFIG_SECTION];
     /// Program that makes the environment of a task in the agent's place. Empty: none. Beats its variable.
-    "agent.custom_build_script": Text [CUSTOM_BUILD_SCRIPT] => Later;
+    "agent.custom_build_script": Text [CUSTOM_BUILD_SCRIPT];
     /// Fetches no code anew; usually set by `--standalone-mode`.
     "agent.standalone_mode": Boolean = "false";
     /// Version of CUDA, `12.4` or `124`, in place of the one that is found.

@@ -14,25 +14,25 @@ pub(super) const PYTHON: Group = group! { "Python and packages":
     /// Versions of pip, each with the versions of Python that it is for.
     "agent.package_manager.pip_version": ListOrText;
     /// Version of poetry.
-    "agent.package_manager.poetry_version": Text eg "\"<3\"" => Later;
+    "agent.package_manager.poetry_version": Text eg "\"<3\"";
     /// Further arguments of `poetry install`.
-    "agent.package_manager.poetry_install_extra_args": List eg "[\"-v\"]" => Later;
+    "agent.package_manager.poetry_install_extra_args": List eg "[\"-v\"]";
     /// Looks for poetry's files in the task's working folder, not in the root of its repository.
-    "agent.package_manager.poetry_files_from_repo_working_dir": Boolean => Later;
+    "agent.package_manager.poetry_files_from_repo_working_dir": Boolean;
     /// Version of uv.
-    "agent.package_manager.uv_version": Text eg "\">=0.8\"" => Later;
+    "agent.package_manager.uv_version": Text eg "\">=0.8\"";
     /// Further arguments of `uv sync`.
-    "agent.package_manager.uv_sync_extra_args": List eg "[\"--all-extras\"]" => Later;
+    "agent.package_manager.uv_sync_extra_args": List eg "[\"--all-extras\"]";
     /// Further arguments of `uv run`.
-    "agent.package_manager.uv_run_extra_args": List eg "[\"--all-extras\"]" => Later;
+    "agent.package_manager.uv_run_extra_args": List eg "[\"--all-extras\"]";
     /// Calls `uv pip` in place of pip, with everything else as it is.
-    "agent.package_manager.uv_replace_pip": Boolean = "false" => Later;
+    "agent.package_manager.uv_replace_pip": Boolean = "false";
     /// Lets uv change nothing in a lock file that is there.
-    "agent.package_manager.uv_sync_locked_if_lock_file": Boolean => Later;
+    "agent.package_manager.uv_sync_locked_if_lock_file": Boolean;
     /// Lets uv take the best version of all indexes, not that of the first index that has the package.
-    "agent.package_manager.uv_unsafe_best_match": Boolean = "false" => Later;
+    "agent.package_manager.uv_unsafe_best_match": Boolean = "false";
     /// Looks for uv's files in the task's working folder, not in the root of its repository.
-    "agent.package_manager.uv_files_from_repo_working_dir": Boolean => Later;
+    "agent.package_manager.uv_files_from_repo_working_dir": Boolean;
     /// Lets environments use what is installed in Python itself.
     "agent.package_manager.system_site_packages": Boolean;
     /// Installs the newest versions that fit.
@@ -45,28 +45,28 @@ pub(super) const PYTHON: Group = group! { "Python and packages":
     /// Versions of pip that are told to use their older resolver.
     "agent.package_manager.pip_legacy_resolver": List;
     /// How torch is found: by the index of the CUDA version, by the URL of a wheel, or like every package.
-    "agent.package_manager.pytorch_resolve": Choice("pip", "direct", "none") = "\"pip\"" [PACKAGE_PYTORCH_RESOLVE] => Later;
+    "agent.package_manager.pytorch_resolve": Choice("pip", "direct", "none") = "\"pip\"" [PACKAGE_PYTORCH_RESOLVE];
     /// Allows nightly builds of torch.
-    "agent.package_manager.torch_nightly": Boolean => Later;
+    "agent.package_manager.torch_nightly": Boolean;
     /// Index of torch; the braces stand for the version of CUDA.
-    "agent.package_manager.extra_index_url_template": Text = "\"https://download.pytorch.org/whl/cu{}/\"" => Later;
+    "agent.package_manager.extra_index_url_template": Text = "\"https://download.pytorch.org/whl/cu{}/\"";
     /// The same for nightly builds.
     "agent.package_manager.nightly_extra_index_url_template": Text
-        = "\"https://download.pytorch.org/whl/nightly/cu{}/\"" => Later;
+        = "\"https://download.pytorch.org/whl/nightly/cu{}/\"";
     /// Index of torch for ROCm.
     "agent.package_manager.rocm_extra_index_url_template": Text
-        = "\"https://download.pytorch.org/whl/rocm{}.{}/\"" => Later;
+        = "\"https://download.pytorch.org/whl/rocm{}.{}/\"";
     /// The same for nightly builds.
     "agent.package_manager.nightly_rocm_extra_index_url_template": Text
-        = "\"https://download.pytorch.org/whl/nightly/rocm{}.{}/\"" => Later;
+        = "\"https://download.pytorch.org/whl/nightly/rocm{}.{}/\"";
     /// Page with links to old wheels of torch.
-    "agent.package_manager.torch_page": Text = "(built in)" => Later;
+    "agent.package_manager.torch_page": Text = "(built in)";
     /// The same for nightly builds.
-    "agent.package_manager.torch_nightly_page": Text = "(built in)" => Later;
+    "agent.package_manager.torch_nightly_page": Text = "(built in)";
     /// Pattern of the URL of an old wheel of torch.
-    "agent.package_manager.torch_url_template": Text = "(built in)" => Later;
+    "agent.package_manager.torch_url_template": Text = "(built in)" => Ignored;
     /// What stands before that URL.
-    "agent.package_manager.torch_url_template_prefix": Text = "(built in)" => Later;
+    "agent.package_manager.torch_url_template_prefix": Text = "(built in)" => Ignored;
     /// Channels of conda.
     "agent.package_manager.conda_channels": List => Later;
     /// Brings everything in a conda environment up to date.

@@ -6,8 +6,7 @@ use std::path::Path;
 use super::{State, keys};
 use crate::settings::env_vars;
 
-/// The program's own text: without its tests and comments, what only describes or collects settings, and the custom build,
-/// which nothing calls yet.
+/// The program's own text: without its tests and comments, what only describes or collects settings.
 fn program(folder: &Path, out: &mut String) {
     for entry in fs::read_dir(folder).expect("a folder of the source") {
         let path = entry.expect("an entry").path();
@@ -22,12 +21,7 @@ fn program(folder: &Path, out: &mut String) {
         } else if path.extension().is_some_and(|end| end == "rs")
             && !matches!(
                 name,
-                "custom_build.rs"
-                    | "tests.rs"
-                    | "env_vars.rs"
-                    | "agent.rs"
-                    | "packages.rs"
-                    | "layers.rs"
+                "tests.rs" | "env_vars.rs" | "agent.rs" | "packages.rs" | "layers.rs"
             )
             && !name.ends_with("_cases.rs")
         {

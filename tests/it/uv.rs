@@ -1,0 +1,236 @@
+//! Tasks whose packages uv manages, with the real uv from PyPI. Packages come from wheels of the tests.
+
+use super::code::{Packages, Repository, offline_packages};
+use super::support::{Script, TestContext, package_folder, path_with};
+
+const SCRIPT: &str = "import tinydep\nprint('answer', tinydep.answer)\n";
+
+struct Machine {
+    context: TestContext,
+    packages: Packages,
+    path: String,
+}
+
+impl Machine {
+    fn new(configuration: &str) -> Self {
+        let context = TestContext::new();
+        let packages = offline_packages(&context);
+        context.add_configuration(&format!(
+            "agent.package_manager {{ type: uv, {configuration} }}"
+        ));
+        let path = path_with(&package_folder("uv==0.9.5"));
+        Self {
+            context,
+            packages,
+            path,
+        }
+    }
+
+    fn variables(&self) -> Vec<(&str, &str)> {
+        let mut variables = self.packages.variables().to_vec();
+        variables.extend([
+            ("PATH", self.path.as_str()),
+            ("UV_OFFLINE", "1"),
+            ("UV_FIND_LINKS", self.packages.folder()),
+            ("UV_PYTHON_DOWNLOADS", "never"),
+            // The tests run in parallel with others that may have activated something.
+            ("VIRTUAL_ENV", "/nowhere"),
+        ]);
+        variables
+    }
+
+    /// A repository whose project needs `dependency`, with a lock file where one can be made.
+    fn project(&self, dependency: &str) -> Repository {
+        let repository = Repository::new(&self.context, "project");
+        repository.commit(&[
+            ("main.py", SCRIPT),
+            ("pyproject.toml", &pyproject(dependency)),
+        ]);
+        repository
+    }
+
+    /// What uv writes into `uv.lock` for this project.
+    fn lock(&self, dependency: &str) -> String {
+        // Paths in it are relative: as deep as the checkout will be.
+        let builds = self.context.home().join(".clearml/venvs-builds");
+        let folder = builds.join("any/task_repository/project");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("pyproject.toml"), pyproject(dependency)).unwrap();
+        let made = std::process::Command::new("uv")
+            .arg("lock")
+            .envs(self.variables())
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        std::fs::read_to_string(folder.join("uv.lock")).unwrap()
+    }
+
+    fn wheel(&self) -> String {
+        let folder = self.packages.folder();
+        format!("tinydep @ file://{folder}/tinydep-1.0-py3-none-any.whl")
+    }
+
+    /// Runs the task to its end: its status, its list of packages, its console.
+    fn run(&self, script: Script) -> (String, String, String) {
+        let task = self.context.enqueue(script);
+        let mut daemon = self.context.daemon_with(&self.variables());
+        daemon.wait_for_output("DONE: Running task");
+        self.context.wait_for_no_runs();
+        daemon.terminate();
+        let requirements = &self.context.field(&task, "script")["requirements"];
+        (
+            self.context.status(&task),
+            requirements["pip"].to_string(),
+            self.context.console(&task),
+        )
+    }
+}
+
+fn pyproject(dependency: &str) -> String {
+    format!(
+        "[project]\nname = \"project\"\nversion = \"1\"\nrequires-python = \">=3.9\"\ndependencies = [\"{dependency}\"]\n\
+         [tool.uv]\npackage = false\n"
+    )
+}
+
+pub(crate) fn of(repository: &Repository) -> Script {
+    Script::python("", "nothing-of-this-name==9\n")
+        .with("repository", repository.url())
+        .with("branch", "master")
+        .with("entry_point", "main.py")
+}
+
+/// These texts stand on the console in this order.
+#[track_caller]
+pub(crate) fn assert_order(console: &str, texts: &[&str]) {
+    let mut rest = console;
+    for text in texts {
+        let Some(at) = rest.find(text) else {
+            panic!("`{text}` is missing or in another place:\n{console}");
+        };
+        // The line feed may be the first of the next text.
+        rest = &rest[at + text.trim_end_matches('\n').len()..];
+    }
+}
+
+/// E-220, E-221, E-225: transcript 21, where the official agent fails: the environment has a pip.
+#[test]
+fn without_a_project_pip_installs_into_the_environment_of_uv() {
+    let machine = Machine::new("");
+    let (status, packages, console) = machine.run(Script::python(SCRIPT, "tinydep==1.0\n"));
+    assert_eq!(status, "completed", "{console}");
+    let texts = [
+        "\nNotice: `uv`0.9.5 was found, no specific version required, skipping uv installation\n",
+        "\nINFO: Executing: ('",
+        "/bin/uv', 'venv', '--python', '",
+        "\nanswer 42\n",
+    ];
+    assert_order(&console, &texts);
+    assert_eq!(packages, "[\"tinydep==1.0\"]");
+    assert!(!console.contains("venvs cache") && !console.contains("Adding venv into cache"));
+}
+
+/// E-224, E-227: transcript 22: no pip at all.
+#[test]
+fn uv_stands_in_for_pip() {
+    let machine = Machine::new("uv_replace_pip: true, uv_unsafe_best_match: true");
+    let (status, packages, console) = machine.run(Script::python(SCRIPT, "tinydep==1.0\n"));
+    assert_eq!(status, "completed", "{console}");
+    let texts = [
+        "\nINFO: Executing: ('",
+        "\nINFO: using UV as pip drop-in replacement\n",
+        "\n + tinydep==1.0\n",
+        "\n[.]$ ",
+        "/.clearml/venvs-builds/3.",
+        " -u main.py\nSummary - installed python packages:\npip:\n- tinydep==1.0\n",
+        "\nanswer 42\n",
+    ];
+    assert_order(&console, &texts);
+    assert_eq!(packages, "[\"tinydep==1.0\"]");
+    assert!(
+        !console.contains("pip update") && !console.contains("Collecting"),
+        "{console}"
+    );
+}
+
+/// E-130, E-213, E-222, E-223, E-226, E-228: transcript 23b, with a lock file that fits.
+#[test]
+fn a_locked_project_is_synchronised_and_run() {
+    let machine = Machine::new("");
+    let dependency = machine.wheel();
+    let repository = machine.project(&dependency);
+    let environment = "\nimport os\nprint('cache', os.environ.get('UV_CACHE_DIR'))\n";
+    let script = format!("{SCRIPT}{environment}");
+    repository.commit(&[
+        ("uv.lock", &machine.lock(&dependency)),
+        ("main.py", &script),
+    ]);
+    let (status, packages, console) = machine.run(of(&repository));
+    assert_eq!(status, "completed", "{console}");
+    let texts = [
+        "\nUV Enabled: Ignoring requested python packages, using repository uv lock file!\n",
+        "\n + tinydep==1.0",
+        "\n[.]$ ",
+        "/bin/uv run --python ",
+        "/task_repository/project/.venv/bin/python python -u main.py\n",
+        "\nanswer 42\n",
+        "\ncache None\n",
+    ];
+    assert_order(&console, &texts);
+    assert!(packages.contains("tinydep"), "{packages}");
+    assert!(!console.contains("trying without"), "{console}");
+    assert!(!console.contains("VIRTUAL_ENV"), "{console}");
+    assert!(
+        machine
+            .context
+            .home()
+            .join(".clearml/pip-download-cache/uv")
+            .is_dir()
+    );
+}
+
+/// E-222: a lock file that is out of date is left behind; one for packages that are not to be had ends the run.
+#[test]
+fn a_lock_file_that_does_not_fit_is_tried_without() {
+    let machine = Machine::new("");
+    let dependency = machine.wheel();
+    let repository = machine.project(&dependency);
+    let stale = machine.lock(&dependency).replace("tinydep", "otherdep");
+    repository.commit(&[("uv.lock", &stale)]);
+    let (status, _, console) = machine.run(of(&repository));
+    assert_eq!(status, "completed", "{console}");
+    let notice = "\nINFO: failed installing using lock file, trying without\n";
+    assert_order(&console, &[notice, "\nanswer 42\n"]);
+    repository.commit(&[("pyproject.toml", &pyproject("nothing-of-this-name==9"))]);
+    let (status, _, console) = machine.run(of(&repository));
+    assert_eq!(status, "failed", "{console}");
+    let texts = [
+        notice,
+        "\nFailed installing uv requirements from lock file: Command '['",
+        "\nclearml_agent: ERROR: Command '['",
+        "'sync']' returned non-zero exit status ",
+        "\nhint: ",
+    ];
+    assert_order(&console, &texts);
+}
+
+/// E-222: without a lock file the task's own packages count, installed by uv.
+#[test]
+fn a_project_that_fails_without_a_lock_file_leaves_the_packages_of_the_task() {
+    let machine = Machine::new("");
+    let repository = machine.project("nothing-of-this-name==9");
+    let script = Script::python("", "tinydep==1.0\n")
+        .with("repository", repository.url())
+        .with("branch", "master")
+        .with("entry_point", "main.py");
+    let (status, packages, console) = machine.run(script);
+    assert_eq!(status, "completed", "{console}");
+    let texts = [
+        "\nReverting to UV as pip replacement - installing from Task requirements or git requirements.txt\n",
+        "\nINFO: using UV as pip drop-in replacement\n",
+        "\nanswer 42\n",
+    ];
+    assert_order(&console, &texts);
+    assert_eq!(packages, "[\"tinydep==1.0\"]");
+}
