@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(none.detected("", false).await, ["-", "-"]);
     }
 
-    /// D-321, D-322
+    /// D-073, D-321, D-322
     #[tokio::test]
     async fn what_is_configured_is_not_looked_for() {
         let machine = Machine::new(Some("release 11.2"), None);

@@ -16,6 +16,14 @@ use crate::ui::{YamlStyle, yaml};
 
 /// Sets the variables and makes the files; each step is said to `say`.
 pub(super) fn apply(settings: Settings, mut say: impl FnMut(String)) -> Settings {
+    if let Some(section) = settings.value("environment")
+        && !matches!(section.kind, Kind::Object(_) | Kind::Null)
+    {
+        say(format!(
+            "Error: failed applying environment from configuration: it is no object ({})",
+            section.origin
+        ));
+    }
     let variables = settings.environment_section();
     let settings = if variables.is_empty() {
         settings
@@ -201,7 +209,7 @@ mod tests {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
     }
 
-    /// F-091
+    /// F-091, F-093
     #[test]
     fn the_names_of_the_variables_are_said() {
         let folder = tempfile::tempdir().unwrap();
@@ -211,6 +219,8 @@ mod tests {
             ["Environment variables set from configuration: ['B', 'A']"]
         );
         assert_eq!(applied(folder.path(), "environment {}"), [""; 0]);
+        let error = "Error: failed applying environment from configuration: it is no object (text)";
+        assert_eq!(applied(folder.path(), "environment: words"), [error]);
     }
 
     /// F-095, F-096

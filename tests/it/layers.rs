@@ -67,12 +67,12 @@ fn the_sections_reach_worker_and_task() {
     assert!(!console.contains("Error"), "{console}");
 }
 
-/// F-010, F-012, F-100, F-101, A-013
+/// F-010, F-012, F-100, F-101, F-102, A-013
 #[test]
 fn a_vault_of_the_server_reaches_the_tasks() {
     let context = TestContext::enterprise();
     context.configure("agent { git_user: file, git_pass: \"of the file\" }");
-    let vault = "agent { git_user: vault, worker_name: theirs }, environment.FROM_VAULT: there";
+    let vault = "agent { git_user: vault, worker_name: theirs }, environment.FROM_VAULT: there, api.http.default_method: post";
     context.server.add_vault("my vault", vault).unwrap();
     let daemon = context.daemon();
     let task = run(&context, "echo $FROM_VAULT");
@@ -83,8 +83,16 @@ fn a_vault_of_the_server_reaches_the_tasks() {
     let ignored = "Ignoring vault value for 'agent.worker_name' (agent config takes precedence), using 'host'";
     assert!(output.contains(ignored), "{output}");
     assert!(output.contains("Worker \"host:0\""), "{output}");
+    // The method changes for the session that is open already.
+    assert!(
+        context
+            .requests("queues.get_next_task")
+            .iter()
+            .all(|look| look.method == "POST")
+    );
     let requests = context.requests("users.get_vaults");
     assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].method, "GET");
     assert_eq!(
         requests[0].path,
         "/users.get_vaults?enabled=true&types=config&types=config"

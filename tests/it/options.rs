@@ -197,7 +197,7 @@ fn what_cannot_be_obeyed_yet_is_said_at_once() {
     assert_refused(&context, &["build", "--id", ""], path, no_id);
 }
 
-/// D-023, D-049, D-050: contradictions come first, in the reference's words.
+/// D-023, D-049, D-050, D-052: contradictions come first, in the reference's words.
 #[test]
 fn what_does_not_go_together_is_said_first() {
     let context = TestContext::new();
