@@ -193,6 +193,9 @@ fn retries(api: &ApiSettings, patience: Patience) -> RetryPolicy {
 /// While a task runs, its supervisor speaks of outages, and one of the two is enough.
 static TASK_RUNS: AtomicBool = AtomicBool::new(false);
 
+/// An outage was said, and its end is to be said as well.
+static OUTAGE_SAID: AtomicBool = AtomicBool::new(false);
+
 /// Tells whether this process, a worker, has a task with a supervisor of its own.
 pub(super) fn leave_outages_to_supervisor(runs: bool) {
     TASK_RUNS.store(runs, Ordering::Relaxed);
@@ -214,12 +217,18 @@ fn announce(event: &SessionEvent<'_>, printer: Printer) {
             ));
         }
         SessionEvent::Retrying { call, error, .. } => tracing::debug!(call, %error, "trying again"),
-        SessionEvent::Down { .. } | SessionEvent::Up { .. }
-            if TASK_RUNS.load(Ordering::Relaxed) => {}
         SessionEvent::Down { error } => {
+            if TASK_RUNS.load(Ordering::Relaxed) {
+                return;
+            }
+            OUTAGE_SAID.store(true, Ordering::Relaxed);
             printer.warning(&format!("the server does not answer: {error}"));
         }
         SessionEvent::Up { away } => {
+            // The end of what nobody has spoken of is no news.
+            if !OUTAGE_SAID.swap(false, Ordering::Relaxed) {
+                return;
+            }
             printer.line(format!(
                 "The server answers again after {:.0} seconds",
                 away.as_secs_f64()
