@@ -277,7 +277,7 @@ fn several_values_reach_to_the_next_option_and_the_last_ones_count() {
     assert_eq!(given.tasks.log_level, "error");
 }
 
-/// Every option of the reference is understood (D 1.3, D 1.4); what each does is for other tests.
+/// D-022 and all of D 1.3 and D 1.4: every option is understood; what each does is for other tests.
 #[test]
 fn the_daemon_has_every_option_of_the_reference() {
     let given = daemon(&[
@@ -341,7 +341,7 @@ fn the_daemon_has_every_option_of_the_reference() {
     );
 }
 
-/// Every option of D 1.5.
+/// D-041 and all of D 1.5: understood.
 #[test]
 fn execute_has_every_option_of_the_reference() {
     let given = execute(&[
@@ -370,7 +370,7 @@ fn execute_has_every_option_of_the_reference() {
     assert!(execute(&["--disable-monitoring"]).disable_monitoring);
 }
 
-/// Every option of D 1.6.
+/// D-048: understood.
 #[test]
 fn build_has_every_option_of_the_reference() {
     let cli = parsed(&[

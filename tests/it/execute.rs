@@ -587,7 +587,7 @@ fn without_monitoring_a_failed_repository_is_reported() {
     assert_eq!(context.console(&task), "");
 }
 
-/// E-003, D-043, D-061: a worker for one task, with slot and configuration of its own.
+/// E-003, D-043, D-061, D-089: a worker for one task, with slot and configuration of its own.
 #[test]
 fn full_monitoring_is_a_worker_for_one_task() {
     let context = TestContext::new();

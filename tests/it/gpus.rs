@@ -14,7 +14,7 @@ fn variables(console: &str) -> Vec<&str> {
     console.lines().filter(is_variable).collect()
 }
 
-/// D-016, D-072, D-117, D-118, D-119, D-313, D-314, D-315, F-114, F-115: below a daemon, whose supervisor finds the same.
+/// D-016, D-072, D-089, D-117, D-118, D-119, D-313, D-314, D-315, F-114, F-115: below a daemon, whose supervisor finds the same.
 #[test]
 fn tasks_see_the_gpus_of_their_worker() {
     type Variables<'a> = &'a [(&'a str, &'a str)];
