@@ -1,13 +1,13 @@
 //! Finds out which CUDA and cuDNN the machine has, where the configuration does not say it (F-112, D-321 to D-326).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::Failed;
 use crate::monitor::{self, CudaVersion};
-use crate::process::Command;
+use crate::process::{Command, find_program};
 use crate::settings::{AgentSettings, Detected, PackageManagerKind, Settings};
 use crate::task::{Devices, RunOptions};
 use crate::ui::Printer;
@@ -26,7 +26,11 @@ async fn detected_with(
     driver: impl AsyncFnOnce() -> Option<CudaVersion>,
 ) -> Detected {
     let is_open = |key| !cpu_only && settings.filled_text(key).is_none();
-    let compiler = settings.environment().get("PATH").and_then(compiler);
+    let search_path = settings.environment().get("PATH").unwrap_or_default();
+    let is_needed = is_open("agent.cuda_version") || is_open("agent.cudnn_version");
+    let compiler = is_needed
+        .then(|| find_program("nvcc", search_path))
+        .flatten();
     let mut cuda = None;
     if is_open("agent.cuda_version") {
         cuda = driver().await;
@@ -52,7 +56,7 @@ async fn version_of_tools(settings: &Settings, compiler: Option<&Path>) -> Optio
     {
         return Some(version);
     }
-    let tool = program("nvidia-smi", settings.environment().get("PATH")?)?;
+    let tool = find_program("nvidia-smi", settings.environment().get("PATH")?)?;
     let text = printed(Command::new(tool)).await?;
     monitor::driver_table_version(&text)
 }
@@ -82,15 +86,6 @@ async fn printed(command: Command) -> Option<String> {
     };
     let finished = finished.ok().filter(crate::process::Finished::is_success)?;
     Some(finished.text())
-}
-
-fn compiler(search_path: &str) -> Option<PathBuf> {
-    program("nvcc", search_path)
-}
-
-fn program(name: &str, search_path: &str) -> Option<PathBuf> {
-    let mut paths = std::env::split_paths(search_path).map(|folder| folder.join(name));
-    paths.find(|path| path.is_file())
 }
 
 /// In the headers beside the compiler; newer releases have a header of their own for it (D-325).

@@ -1,7 +1,7 @@
 //! Applies the sections `environment` and `files` of the configuration (F-090 to F-096).
 
 use std::fs::{self, Permissions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::settings::hocon::{Kind, Value};
 use crate::settings::{FileEntry, Settings, TargetFormat};
-use crate::storage::create_temporary;
+use crate::storage::replace;
 use crate::ui::{YamlStyle, yaml};
 
 /// Sets the variables and makes the files; each step is said to `say`.
@@ -75,39 +75,23 @@ fn make(file: &FileEntry) -> Result<String, String> {
         fs::create_dir_all(folder)
             .map_err(|error| format!("failed creating path {} ({error})", folder.display()))?;
     }
-    replace(path, &bytes, mode(file))
-        .map_err(|error| format!("failed saving file {shown} ({error})"))?;
+    save(file, path, &bytes).map_err(|error| format!("failed saving file {shown} ({error})"))?;
     Ok(shown.to_string())
 }
 
-/// The bits of a new file; one that is there keeps its own unless the member names others.
-fn mode(file: &FileEntry) -> Option<u32> {
-    // A mode that nobody understands is none to be generous with.
-    file.mode.as_ref().map(|mode| octal(mode).unwrap_or(0o600))
-}
-
-/// Writes beside the file and puts the result in its place: whoever reads meanwhile sees the old or the new one, and
-/// at no time more people than in the end. A link stays one.
-fn replace(path: &Path, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
+/// Whoever reads meanwhile sees the old or the new file, and at no time more people than in the end. A link stays one,
+/// and a file that is there keeps its mode unless the member names another.
+fn save(file: &FileEntry, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let before = fs::metadata(&target).ok();
-    let Ok((fresh, mut new)) = create_temporary(folder, ".clearml_agent_file.", ".new") else {
+    // A mode that nobody understands is none to be generous with.
+    let named = file.mode.as_ref().map(|mode| octal(mode).unwrap_or(0o600));
+    let present = || Some(fs::metadata(&target).ok()?.permissions().mode());
+    let mode = named.or_else(present).unwrap_or_else(|| 0o666 & !umask());
+    match replace(&target, bytes, mode & 0o7777) {
         // A folder that takes no new files may hold one that can be written.
-        return fs::write(&target, bytes);
-    };
-    let written = (|| {
-        new.write_all(bytes)?;
-        let bits = mode.or_else(|| before.map(|before| before.permissions().mode()));
-        let bits = bits.unwrap_or_else(|| 0o666 & !umask());
-        new.set_permissions(Permissions::from_mode(bits & 0o7777))?;
-        fs::rename(&fresh, &target)
-    })();
-    if written.is_err() {
-        // The error that led here is the one to report.
-        let _ = fs::remove_file(&fresh);
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => fs::write(&target, bytes),
+        replaced => replaced,
     }
-    written
 }
 
 /// The process's mask for new files.

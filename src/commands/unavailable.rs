@@ -1,9 +1,8 @@
 //! Options that are understood and cannot be obeyed yet: said at once, never passed over in silence.
 
-use std::path::Path;
-
 use super::Failed;
 use crate::cli::{Build, Daemon, Execute};
+use crate::process::find_program;
 
 const CONTAINER_HINT: &str = "leave it out to run tasks without containers";
 
@@ -98,8 +97,7 @@ fn refuse_first(verb: &str, options: &[(&str, bool, &str)]) -> Result<(), Failed
 
 /// D-050: the program must be there; it need not work yet.
 fn find_docker(search_path: Option<&str>) -> Result<(), Failed> {
-    let mut folders = search_path.unwrap_or_default().split(':');
-    if folders.any(|folder| Path::new(folder).join("docker").is_file()) {
+    if find_program("docker", search_path.unwrap_or_default()).is_some() {
         return Ok(());
     }
     Err(Failed::message(

@@ -7,7 +7,7 @@ mod machine;
 pub use average::Averages;
 pub use gpu::{
     CudaVersion, GpuAverages, GpuMemory, GpuReading, GpuTotals, GpuWatch, VisibleGpus,
-    compiler_release, cuda_driver_version, cudnn_version, driver_table_version, is_amd_host,
-    watch_gpus,
+    compiler_release, cuda_driver_version, cudnn_version, driver_table_version, is_amd_below,
+    is_amd_host, watch_gpus,
 };
 pub use machine::{MachineSampler, Sample};

@@ -5,6 +5,7 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::interpreter::probe;
+use crate::process::find_program;
 
 /// What the machine's Python is called, the one to take first.
 const NAMES: [&str; 2] = ["python3", "python"];
@@ -23,9 +24,7 @@ pub async fn default_version() -> Option<String> {
 /// The same by the name of the file behind the links, such as `python3.12`, for who must not wait for an interpreter to
 /// start. None where the name does not say it.
 pub fn version_by_name(search_path: &str) -> Option<String> {
-    let mut paths = std::env::split_paths(search_path).map(|folder| folder.join(NAMES[0]));
-    let found = paths.find(|path| path.is_file())?;
-    let file = found.canonicalize().ok()?;
+    let file = find_program(NAMES[0], search_path)?.canonicalize().ok()?;
     named_version(&file)
 }
 

@@ -82,12 +82,7 @@ impl ToolContext<'_> {
             .command(&python, folder)
             .args(["-m", "pip", "--disable-pip-version-check", "install"])
             .args([requirement, "--upgrade"]);
-        let finished = command.run(self.output, self.cancel).await?;
-        Ok(if finished.is_success() {
-            Ok(program)
-        } else {
-            Err(FailedCommand::new(&command.words(), &finished))
-        })
+        Ok(self.run(&command).await?.map(|()| program))
     }
 
     /// Runs a command to its end; what failed, where it failed.

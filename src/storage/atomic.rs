@@ -1,21 +1,29 @@
 //! Files that are either the old or the new text, never a part of it, and for the owner's eyes alone.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::temporary_name;
 
+/// For the owner alone.
+const PRIVATE: u32 = 0o600;
+
 /// Replaces the file at `path` (0600) in one step; after a crash it holds the old or the new bytes.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, PRIVATE)
+}
+
+/// The same for a file that others may use: `mode` is what it has in the end, and at no time does it allow more.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path
         .file_name()
         .ok_or(io::ErrorKind::InvalidInput)?
         .to_string_lossy();
     let fresh = folder.join(temporary_name(&format!(".{name}."), ".new"));
-    let written = write_new(&fresh, bytes).and_then(|()| fs::rename(&fresh, path));
+    let written = write_new(&fresh, bytes, mode).and_then(|()| fs::rename(&fresh, path));
     if written.is_err() {
         // A half-written file is of no use; the error that led here is the one to report.
         let _ = fs::remove_file(&fresh);
@@ -72,20 +80,21 @@ pub fn read_private(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file: File = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o600)
+        .mode(PRIVATE)
         .open(path)?;
     file.write_all(bytes)?;
+    if mode != PRIVATE {
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
     file.sync_data()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ mod places;
 mod slots;
 mod temporary;
 
-pub use atomic::{create_private, read_private, write_private};
+pub use atomic::{create_private, read_private, replace, write_private};
 pub use lock::{FileLock, LockKind};
 pub use places::Places;
 pub use slots::{Instance, Slot, SlotError};

@@ -128,7 +128,11 @@ impl Preparation {
         server.started_because("worker started execution").await?;
         begun();
         output.line(format!("Executing task id [{}]:", server.task()));
-        let task_text = serde_json::to_string(&task).unwrap_or_default();
+        // The script is told the whole task, which may be large; nobody else is.
+        let script = self.custom_build_script.as_deref();
+        let build_script = script
+            .filter(|_| !self.source.is_standalone)
+            .map(|script| (script, serde_json::to_string(&task).unwrap_or_default()));
         let definition = match Definition::try_from(task) {
             Ok(definition) => definition,
             Err(error) => {
@@ -150,12 +154,10 @@ impl Preparation {
             has_repository: !request.repository.is_empty(),
         };
         let options = self.python_options(&python);
-        if let Some(script) = &self.custom_build_script
-            && !self.source.is_standalone
-        {
+        if let Some((script, task_text)) = &build_script {
             let built = self.custom_build(
                 script,
-                &task_text,
+                task_text,
                 server,
                 &definition,
                 &request,

@@ -105,7 +105,7 @@ fn options_may_be_shortened_and_the_last_queues_count() {
 fn config_needs_no_server() {
     let context = TestContext::new();
     context.server.stop_listening().unwrap();
-    context.add_configuration("agent.git_pass: hunter2hunter2");
+    context.configure("agent.git_pass: hunter2hunter2");
     let finished = context.run(&["config"]);
     assert_eq!((finished.code, finished.stderr.as_str()), (0, ""));
     let heading = format!(

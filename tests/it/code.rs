@@ -108,7 +108,7 @@ with zipfile.ZipFile(os.path.join(folder, "tinydep-1.0-py3-none-any.whl"), "w") 
         .arg(&folder)
         .status();
     assert!(status.unwrap().success());
-    context.add_configuration("agent.package_manager.pip_version: \">=20\"");
+    context.configure("agent.package_manager.pip_version: \">=20\"");
     Packages {
         folder: folder.to_str().unwrap().to_owned(),
     }

@@ -247,7 +247,7 @@ fn config_prints_what_is_found_out_at_start_up() {
 #[test]
 fn one_key_is_explained() {
     let context = TestContext::new();
-    context.add_configuration("agent.git_pass: hunter2hunter2\nagent.venvs_dir: /here");
+    context.configure("agent.git_pass: hunter2hunter2\nagent.venvs_dir: /here");
     let variables = [("CLEARML_AGENT__AGENT__VENVS_DIR", "/there")];
     let finished = context.run_with(&["config", "--explain", "agent.venvs_dir"], &variables);
     assert_eq!((finished.code, finished.stderr.as_str()), (0, ""));
@@ -293,7 +293,7 @@ fn a_key_that_nobody_knows_is_not_explained() {
 #[test]
 fn unknown_keys_are_named_under_debug_alone() {
     let context = TestContext::new();
-    context.add_configuration("agent.git_usr: me\nmine.own: 1\nsdk.new: 1");
+    context.configure("agent.git_usr: me\nmine.own: 1\nsdk.new: 1");
     let quiet = context.run(&["config"]);
     assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""));
     let loud = context.run(&["--debug", "config"]);
@@ -327,7 +327,7 @@ fn unknown_keys_are_named_under_debug_alone() {
 #[test]
 fn config_reports_what_would_stop_every_other_command() {
     let context = TestContext::new();
-    context.add_configuration("api.http.retries.total: many");
+    context.configure("api.http.retries.total: many");
     let finished = context.run(&["config"]);
     assert_eq!(finished.code, 1);
     assert!(

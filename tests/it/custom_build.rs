@@ -44,7 +44,7 @@ fn the_answer_of_the_script_is_run() {
         \"$CLEARML_GIT_ROOT/other.py\" \"$CLEARML_GIT_ROOT\" > \"$CLEARML_CUSTOM_BUILD_OUTPUT\"";
     let script = place(&context, body);
     let demo = repository(&context, "");
-    context.add_configuration(&format!("agent.custom_build_script: \"{script}\""));
+    context.configure(&format!("agent.custom_build_script: \"{script}\""));
     let task = Script::python("", "nothing-of-this-name==9\n")
         .with("repository", demo.url())
         .with("branch", "master")

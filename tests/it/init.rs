@@ -552,16 +552,8 @@ const SDK: &str = "clearml==2.1.12";
 /// A program of the ClearML SDK.
 fn sdk(context: &TestContext, program: &str) -> Command {
     let python = package_folder(SDK).join("python");
-    let mut command = Command::new(python);
-    let ours = context.command(&[]);
-    command
-        .args(["-c", program])
-        .env_clear()
-        .current_dir(context.folder());
-    command.envs(
-        ours.get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    let mut command = context.beside_agent(python);
+    command.args(["-c", program]);
     command
 }
 

@@ -20,17 +20,9 @@ const DAEMON: [&str; 4] = ["daemon", "--queue", "default", "--foreground"];
 /// The official agent with these words, in the environment that ours gets in the tests.
 pub(crate) fn official(context: &TestContext, words: &[&str]) -> Command {
     let bin = package_folder(OFFICIAL);
-    let mut command = Command::new(bin.join("clearml-agent"));
-    let ours = context.command(&[]);
+    let mut command = context.beside_agent(bin.join("clearml-agent"));
     command
         .args(words)
-        .env_clear()
-        .current_dir(context.folder());
-    command.envs(
-        ours.get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    command
         .env("PATH", path_with(&bin))
         .env("PIP_CACHE_DIR", download_cache())
         .env("PYTHONUNBUFFERED", "1");

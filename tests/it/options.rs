@@ -284,7 +284,7 @@ fn debug_says_more_and_keeps_the_output() {
     for by_option in [true, false] {
         let context = TestContext::new();
         if !by_option {
-            context.add_configuration("agent.debug: true");
+            context.configure("agent.debug: true");
         }
         let option: &[&str] = if by_option { &["--debug"] } else { &[] };
         let list = context.run(&[option, &["list"]].concat());

@@ -13,16 +13,13 @@ const SCRIPT: &str =
 fn projects_of_poetry() {
     let context = TestContext::new();
     let packages = offline_packages(&context);
-    context.add_configuration("agent.package_manager.type: poetry");
+    context.configure("agent.package_manager.type: poetry");
     let path = path_with(&package_folder("poetry==2.1.4"));
     let mut variables = packages.variables().to_vec();
     variables.extend([("PATH", path.as_str()), ("VIRTUAL_ENV", "/nowhere")]);
     let run = |repository: &Repository| {
         let task = context.enqueue(of(repository));
-        let mut daemon = context.daemon_with(&variables);
-        daemon.wait_for_output("DONE: Running task");
-        context.wait_for_no_runs();
-        daemon.terminate();
+        context.run_one_task(&variables);
         let requirements = context.field(&task, "script")["requirements"]["pip"].to_string();
         (context.status(&task), requirements, context.console(&task))
     };

@@ -41,11 +41,8 @@ impl Private {
     fn run(&self, script: Script, variables: &[(&str, &str)]) -> (String, String) {
         let task = self.context.enqueue(script);
         let all: Vec<_> = [NO_ENVIRONMENT, variables].concat();
-        let mut daemon = self.context.daemon_with(&all);
-        daemon.wait_for_output("DONE: Running task");
-        self.context.wait_for_no_runs();
-        daemon.terminate();
-        assert!(!daemon.output().contains(PASSWORD), "{}", daemon.output());
+        let output = self.context.run_one_task(&all);
+        assert!(!output.contains(PASSWORD), "{output}");
         let console = self.context.console(&task);
         assert!(!console.contains(PASSWORD), "{console}");
         (self.context.status(&task), console)
@@ -190,10 +187,7 @@ fn a_private_package_is_installed_with_the_configured_password() {
     let task = context.enqueue(script);
     let mut variables = packages.variables().to_vec();
     variables.push(("PATH", &path));
-    let mut daemon = context.daemon_with(&variables);
-    daemon.wait_for_output("DONE: Running task");
-    context.wait_for_no_runs();
-    daemon.terminate();
+    context.run_one_task(&variables);
     let console = context.console(&task);
     assert_eq!(context.status(&task), "completed", "{console}");
     assert!(console.contains("\nanswer 7\n"), "{console}");

@@ -48,10 +48,7 @@ fn run(context: &TestContext, variables: &[(&str, String)], requirement: &str) -
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    let mut daemon = context.daemon_with(&variables);
-    daemon.wait_for_output("DONE: Running task");
-    context.wait_for_no_runs();
-    daemon.terminate();
+    context.run_one_task(&variables);
     let console = context.console(&task);
     assert_eq!(context.status(&task), "completed", "{console}");
     let packages = context.field(&task, "script")["requirements"]["pip"].to_string();
@@ -70,7 +67,7 @@ fn the_build_for_the_cuda_version_is_installed() {
         format!("<a href='/files/{name}'>{name}</a>"),
     );
     server.add(&format!("/files/{name}"), wheel(&context, "2.4.0+cu124"));
-    context.add_configuration(&format!(
+    context.configure(&format!(
         "agent.package_manager.extra_index_url_template: \"{}\"",
         server.url("/whl/cu{}/")
     ));
@@ -100,7 +97,7 @@ fn a_wheel_is_found_on_its_page() {
         &format!("/whl/cu124/{name}"),
         wheel(&context, "2.4.0+cu124"),
     );
-    context.add_configuration(&format!(
+    context.configure(&format!(
         "agent.package_manager {{ pytorch_resolve: direct, torch_page: \"{}\" }}",
         server.url("/whl/cu{}/torch_stable.html")
     ));
@@ -127,7 +124,7 @@ fn torch_like_every_other_package() {
         format!("<a href='/files/{name}'>{name}</a>"),
     );
     server.add(&format!("/files/{name}"), wheel(&context, "2.4.0"));
-    context.add_configuration(&format!(
+    context.configure(&format!(
         "agent.package_manager {{ pytorch_resolve: other, extra_index_url_template: \"{}\" }}",
         server.url("/whl/cu{}/")
     ));

@@ -571,7 +571,7 @@ fn the_environments_folder_must_be_usable() {
         std::fs::write(context.folder().join(file.replace(' ', "-")), "").unwrap();
         let folder = context.folder().join(folder);
         let folder = folder.to_str().unwrap();
-        context.add_configuration(&format!("agent.venvs_dir: \"{folder}\""));
+        context.configure(&format!("agent.venvs_dir: \"{folder}\""));
         let refused = context.run(&["daemon", "--detached"]);
         assert_eq!(refused.code, 1, "{}", refused.stdout);
         let position = folder.find(' ').unwrap_or_default().to_string();

@@ -15,7 +15,7 @@ impl Machine {
     fn new(configuration: &str) -> Self {
         let context = TestContext::new();
         let packages = offline_packages(&context);
-        context.add_configuration(&format!(
+        context.configure(&format!(
             "agent.package_manager {{ type: uv, {configuration} }}"
         ));
         let path = path_with(&package_folder("uv==0.9.5"));
@@ -74,10 +74,7 @@ impl Machine {
     /// Runs the task to its end: its status, its list of packages, its console.
     fn run(&self, script: Script) -> (String, String, String) {
         let task = self.context.enqueue(script);
-        let mut daemon = self.context.daemon_with(&self.variables());
-        daemon.wait_for_output("DONE: Running task");
-        self.context.wait_for_no_runs();
-        daemon.terminate();
+        self.context.run_one_task(&self.variables());
         let requirements = &self.context.field(&task, "script")["requirements"];
         (
             self.context.status(&task),

@@ -13,7 +13,8 @@ pub fn is_amd_host() -> bool {
     is_amd_below(Path::new("/"))
 }
 
-fn is_amd_below(root: &Path) -> bool {
+/// The same for the machine whose files are below `root`.
+pub fn is_amd_below(root: &Path) -> bool {
     let has = |path: &str| root.join(path).exists();
     has("dev/kfd") && !has("dev/nvidia0") && !has("proc/driver/nvidia")
 }

@@ -7,7 +7,7 @@ mod nvml;
 mod visible;
 mod watch;
 
-pub use amd::is_amd_host;
+pub use amd::{is_amd_below, is_amd_host};
 pub use average::{GpuAverages, GpuTotals};
 pub use cuda::{CudaVersion, compiler_release, cudnn_version, driver_table_version};
 pub use nvml::cuda_driver_version;

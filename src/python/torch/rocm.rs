@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::monitor::is_amd_below;
+
 /// What is tried where the version is not known.
 const NEWEST: (u32, u32) = (6, 4);
 const OLDEST_MAJOR: u32 = 4;
@@ -21,9 +23,7 @@ pub enum Rocm {
 impl Rocm {
     /// Looks below `machine`, `/` but for tests; `installation` is `ROCM_PATH` where it is set.
     pub fn detect(machine: &Path, installation: Option<&str>) -> Self {
-        let is_there = |path: &str| machine.join(path).exists();
-        let is_nvidia = is_there("dev/nvidia0") || is_there("proc/driver/nvidia");
-        if !is_there("dev/kfd") || is_nvidia {
+        if !is_amd_below(machine) {
             return Self::Absent;
         }
         let default = machine.join("opt/rocm");

@@ -81,13 +81,6 @@ impl TestContext {
         Agent::start(command, self)
     }
 
-    /// Puts this text behind the agent's configuration.
-    pub(crate) fn add_configuration(&self, text: &str) {
-        let path = self.home().join("clearml.conf");
-        let before = fs::read_to_string(&path).unwrap();
-        fs::write(path, format!("{before}{text}\n")).unwrap();
-    }
-
     /// The calls of the agent, in the order of their arrival, without those that come by the clock.
     pub(crate) fn calls(&self) -> Vec<String> {
         let by_the_clock = ["workers.status_report", "tasks.ping", "tasks.get_all"];

@@ -106,6 +106,19 @@ impl TestContext {
         command
     }
 
+    /// Another program, in the environment and folder that the agent gets.
+    pub(crate) fn beside_agent(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let agent = self.command(&[]);
+        let variables = agent.get_envs();
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .envs(variables.filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::null())
+            .current_dir(self.folder.path());
+        command
+    }
+
     /// Starts the agent with these words.
     pub(crate) fn start(&self, words: &[&str]) -> Agent {
         self.start_command(self.command(words))
@@ -126,6 +139,16 @@ impl TestContext {
         let mut command = self.command(&["daemon", "--queue", "default", "--foreground"]);
         command.envs(variables.iter().copied());
         self.start_command(command)
+    }
+
+    /// Lets a daemon with these variables run one task and ends it; what it has printed.
+    #[track_caller]
+    pub(crate) fn run_one_task(&self, variables: &[(&str, &str)]) -> String {
+        let mut daemon = self.daemon_with(variables);
+        daemon.wait_for_output("DONE: Running task");
+        self.wait_for_no_runs();
+        daemon.terminate();
+        daemon.output()
     }
 
     /// The same with stdout on a pipe that nobody reads.
