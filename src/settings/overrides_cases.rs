@@ -8,7 +8,7 @@ use std::fs;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::hocon::{Kind, Value};
+use super::hocon::Value;
 use super::{Detected, Environment, Overrides, Settings};
 
 #[derive(Deserialize)]
@@ -64,22 +64,9 @@ fn deviate(case: &mut Case) {
 }
 
 fn to_json(value: Option<&Value>) -> Json {
-    let Some(value) = value else {
-        return serde_json::json!({"__missing__": true});
-    };
-    match &value.kind {
-        Kind::Null => Json::Null,
-        Kind::Boolean(boolean) => Json::from(*boolean),
-        Kind::Integer(number) => Json::from(number.to_i64()),
-        Kind::Float(number) => Json::from(*number),
-        Kind::Text(text) => Json::from(text.as_str()),
-        Kind::List(items) => items.iter().map(|item| to_json(Some(item))).collect(),
-        Kind::Object(members) => Json::Object(
-            members
-                .iter()
-                .map(|(key, value)| (key.clone(), to_json(Some(value))))
-                .collect(),
-        ),
+    match value {
+        Some(value) => serde_json::to_value(value).expect("values are JSON"),
+        None => serde_json::json!({"__missing__": true}),
     }
 }
 

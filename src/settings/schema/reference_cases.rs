@@ -91,18 +91,7 @@ fn is_kind(ours: KeyKind, theirs: &str) -> bool {
 }
 
 fn to_json(value: &Value) -> Json {
-    match &value.kind {
-        Kind::Null => Json::Null,
-        Kind::Boolean(boolean) => Json::from(*boolean),
-        Kind::Integer(number) => Json::from(number.to_i64()),
-        Kind::Float(number) => Json::from(*number),
-        Kind::Text(text) => Json::from(text.as_str()),
-        Kind::List(items) => items.iter().map(to_json).collect(),
-        Kind::Object(members) => members
-            .iter()
-            .map(|(key, value)| (key.clone(), to_json(value)))
-            .collect(),
-    }
+    serde_json::to_value(value).expect("values are JSON")
 }
 
 /// Whether ours is the recorded default; one that is described in words there is described in words here.
