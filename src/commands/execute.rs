@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{self, Patience};
 use super::daemon::{claim_slot, named, worker_name};
 use super::options::{self, PreparationWishes};
-use super::{ExitStatus, Failed, cuda, unavailable};
+use super::{ExitStatus, Failed, cuda, plan, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
 use crate::process::{Output, replace_self};
 use crate::python;
@@ -48,6 +48,11 @@ pub(super) async fn execute(
     debug: bool,
     printer: Printer,
 ) -> Result<ExitStatus, Failed> {
+    let printer = if arguments.json {
+        printer.beside_data()
+    } else {
+        printer
+    };
     for notice in settings.notices() {
         printer.line(notice);
     }
@@ -58,6 +63,9 @@ pub(super) async fn execute(
         ));
     }
     unavailable::check_execute(&arguments, settings.environment().get("PATH"))?;
+    if arguments.plan {
+        return plan::plan(settings, &arguments, debug, printer).await;
+    }
     let (session, settings) = connect::begin(settings, Patience::Long, false, printer).await?;
     let run = options::run_options(
         &settings,
@@ -335,15 +343,8 @@ impl Assignment {
             .map_or_else(|| self.settings.home().join("clearml.conf"), PathBuf::from)
     }
 
-    /// E-022
     fn own_worker(&self) -> Result<WorkerId, Failed> {
-        let id = match worker_name(&self.agent, &self.devices) {
-            WorkerName::Fixed(id) => id,
-            WorkerName::Slotted { name, .. } | WorkerName::OnDevices { name, .. } => {
-                format!("{name}:{}", std::process::id())
-            }
-        };
-        Ok(id.parse()?)
+        own_worker(&self.agent, &self.devices)
     }
 
     async fn farewell(&self, worker: &WorkerId) {
@@ -355,7 +356,7 @@ impl Assignment {
 }
 
 /// D-113
-async fn resolve(session: &Session, id: &str) -> Result<TaskId, Failed> {
+pub(super) async fn resolve(session: &Session, id: &str) -> Result<TaskId, Failed> {
     if TaskId::is_written_in(id) {
         return Ok(id.parse()?);
     }
@@ -395,6 +396,17 @@ fn listed(text: String, intro: &str, tasks: &[Task]) -> String {
     text + intro + &lines.collect::<String>()
 }
 
+/// E-022
+pub(super) fn own_worker(agent: &AgentSettings, devices: &Devices) -> Result<WorkerId, Failed> {
+    let id = match worker_name(agent, devices) {
+        WorkerName::Fixed(id) => id,
+        WorkerName::Slotted { name, .. } | WorkerName::OnDevices { name, .. } => {
+            format!("{name}:{}", std::process::id())
+        }
+    };
+    Ok(id.parse()?)
+}
+
 /// Before anything is said to the server: whoever names the file is here to name another one.
 fn check_log_file(arguments: &Arguments) -> Result<(), Failed> {
     let Some(path) = &arguments.log_file else {
@@ -412,7 +424,7 @@ fn check_log_file(arguments: &Arguments) -> Result<(), Failed> {
 }
 
 /// Ctrl-C ends the preparation with everything that it has started (E-279).
-fn cancelled_by_interrupt() -> Result<CancellationToken, Failed> {
+pub(super) fn cancelled_by_interrupt() -> Result<CancellationToken, Failed> {
     let token = CancellationToken::new();
     let mut interrupts = signal(SignalKind::interrupt())?;
     let cancel = token.clone();
@@ -465,7 +477,7 @@ fn failed(failure: Failure) -> Failed {
 }
 
 /// Nobody stops a task that is only being looked up.
-fn not_taken(error: PrepareError) -> Failed {
+pub(super) fn not_taken(error: PrepareError) -> Failed {
     match error {
         PrepareError::Failed(failure) => failed(failure),
         PrepareError::Cancelled => Failed::new(anyhow::Error::msg("interrupted"), None),

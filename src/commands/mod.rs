@@ -12,6 +12,7 @@ mod hours;
 mod init;
 mod list;
 mod options;
+mod plan;
 mod records;
 mod sections;
 mod status;
@@ -110,7 +111,7 @@ pub fn run(cli: Cli, environment: &Environment) -> ExitCode {
     if cli.debug {
         records.say_more();
     }
-    let printer = Printer;
+    let printer = Printer::default();
     if cli.version {
         printer.line(format!("CLEARML-AGENT version {REFERENCE_VERSION}"));
         return ExitCode::SUCCESS;

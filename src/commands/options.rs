@@ -267,7 +267,7 @@ fn rewriting(settings: &Settings, git: &GitSettings) -> UrlRules {
     UrlRules {
         force_ssh: git.force_ssh_protocol,
         force_ssh_port: git.force_ssh_port,
-        force_ssh_user: Some(git.force_ssh_user.clone()).filter(|user| !user.is_empty()),
+        force_ssh_user: git.force_ssh_user.clone(),
         translate_ssh: settings.boolean("agent.translate_ssh").unwrap_or(true),
         replacement_scheme: git.replacement_scheme.clone(),
         credentials: CredentialRules {
@@ -285,6 +285,7 @@ fn rewriting(settings: &Settings, git: &GitSettings) -> UrlRules {
 fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonOptions {
     let manager = &agent.package_manager;
     let cache = &agent.venvs_cache;
+    let built_in = PythonOptions::default();
     PythonOptions {
         python_binary: agent.python_binary.clone().unwrap_or_default(),
         default_python: agent.default_python.clone().unwrap_or_default(),
@@ -308,9 +309,15 @@ fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonO
         extra_index_url: manager.extra_index_url.iter().map(IndexUrl::new).collect(),
         extra_install_flags: manager.extra_pip_install_flags.clone(),
         force_upgrade: manager.force_upgrade,
-        priority_packages: manager.priority_packages.clone(),
+        priority_packages: manager
+            .priority_packages
+            .clone()
+            .unwrap_or(built_in.priority_packages),
         priority_optional_packages: manager.priority_optional_packages.clone(),
-        post_packages: manager.post_packages.clone(),
+        post_packages: manager
+            .post_packages
+            .clone()
+            .unwrap_or(built_in.post_packages),
         post_optional_packages: manager.post_optional_packages.clone(),
         force_repo_requirements_txt: manager.force_repo_requirements_txt,
         force_original_requirements: manager.force_original_requirements,

@@ -40,8 +40,8 @@ pub(super) async fn supervise(
     let devices = options::devices(&settings, &entry.options).devices;
     let agent = settings.agent()?;
     let give_up = CancellationToken::new();
-    let session =
-        connect::session(&settings, Patience::Endless, Printer)?.with_cancellation(give_up.clone());
+    let session = connect::session(&settings, Patience::Endless, Printer::default())?
+        .with_cancellation(give_up.clone());
     let (task, worker): (TaskId, WorkerId) = (entry.task.parse()?, entry.worker.parse()?);
     let queues: Vec<QueueId> = parsed(&entry)?;
     let mut preparation = options::preparation(

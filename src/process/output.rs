@@ -21,6 +21,12 @@ impl Output {
         Ok(Self(Arc::new(File::from(descriptor))))
     }
 
+    /// Nowhere, for calls that are only looked at.
+    pub fn nowhere() -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).open("/dev/null")?;
+        Ok(Self(Arc::new(file)))
+    }
+
     /// The file at `path`, created for the owner alone (0600) where it does not exist (D-208).
     pub fn append(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()

@@ -142,7 +142,10 @@ impl Environment {
         }
         let mut pip = Pip::new(self.python(), options, output, cancel);
         pip.folder = Some(folder);
-        let added = added_packages(request, options, output);
+        let (added, notices) = added_packages(request, options);
+        for notice in notices {
+            output.line(notice);
+        }
         let context = ToolContext {
             options,
             output,
@@ -174,7 +177,12 @@ impl Environment {
             session.install_list(&text, &Source::Task).await?;
         } else {
             let root = code.root.unwrap_or(code.script_folder);
-            let files = requirements_files(root, code.script_folder, &request.entry_point);
+            let files = requirements_files(
+                root,
+                code.script_folder,
+                &request.entry_point,
+                &Path::is_file,
+            );
             if files.is_empty() {
                 session
                     .install_list(&with_added(&added, ""), &Source::Task)
@@ -330,29 +338,17 @@ impl Session<'_> {
         self.install_after(&plan).await
     }
 
-    /// Finds builds for the torch packages that are not there yet (E section 7.6).
     async fn resolve_torch(
         &mut self,
         lines: &RequirementLines,
     ) -> Result<TorchChoices, PythonError> {
-        let lines: Vec<(&str, Requirement)> = lines
-            .requirements
-            .iter()
-            .filter(|line| line.options.is_empty())
-            .filter_map(|line| Some((line.text.as_str(), Requirement::parse(&line.text).ok()?)))
-            .filter(|(_, parsed)| self.torch.concerns(parsed))
-            .filter(|(_, parsed)| !is_existing(parsed, &self.existing))
-            .collect();
-        if lines.is_empty() {
-            return Ok(TorchChoices::default());
-        }
         let preinstalled: &[String] = if self.pip.options.system_site_packages {
             &self.existing
         } else {
             &[]
         };
         tokio::select! {
-            choices = self.torch.resolve(&lines, preinstalled) => Ok(choices),
+            choices = resolve_torch(&mut self.torch, lines, &self.existing, preinstalled) => Ok(choices),
             () = self.pip.cancel.cancelled() => Err(PythonError::Cancelled),
         }
     }
@@ -431,14 +427,11 @@ impl Session<'_> {
 
     /// Fetches a link once for all tasks of this machine (E-184).
     async fn download_cached(&mut self, url: &str, line: &MainLine) -> Result<String, PythonError> {
-        let name = url.rsplit('/').next().filter(|name| !name.is_empty());
-        let cache = self.pip.options.download_cache.as_ref();
         // uv has a cache of its own.
-        let cache = cache.filter(|_| self.pip.uv.is_none());
-        let (Some(cache), Some(name)) = (cache, name) else {
+        let place = download_place(self.pip.options, url).filter(|_| self.pip.uv.is_none());
+        let Some((folder, name)) = place else {
             return Ok(line.uncached(url));
         };
-        let folder = cache.join(format!("cu{}", self.pip.options.cuda_version));
         if let Err(error) = fs::create_dir_all(&folder) {
             self.pip.output.line(format!(
                 "Failed creating pip download cache folder at `{}`: {error}",
@@ -511,32 +504,46 @@ impl Requested {
     }
 }
 
-/// Packages that the agent itself needs for this task (E-192, E-193).
-fn added_packages(
+/// Folder and name of a link in the download cache; none where there is no cache (E-184).
+pub(super) fn download_place<'a>(
+    options: &PythonOptions,
+    url: &'a str,
+) -> Option<(PathBuf, &'a str)> {
+    let name = url.rsplit('/').next().filter(|name| !name.is_empty())?;
+    let cache = options.download_cache.as_ref()?;
+    Some((cache.join(format!("cu{}", options.cuda_version)), name))
+}
+
+/// Packages that the agent itself needs for this task, and what the console says of them (E-192, E-193).
+pub(super) fn added_packages(
     request: &PythonRequest,
     options: &PythonOptions,
-    output: &Output,
-) -> Vec<&'static str> {
-    let mut added = Vec::new();
+) -> (Vec<&'static str>, Vec<&'static str>) {
+    let (mut added, mut notices) = (Vec::new(), Vec::new());
     if options.force_task_init {
-        output.line("Force clearml Task.init patch adding clearml package to requirements");
+        notices.push("Force clearml Task.init patch adding clearml package to requirements");
         added.push("clearml");
     }
     if request.entry_point.to_lowercase().ends_with(".ipynb") {
-        output.line("Force nbconvert patch to convert .ipynb to python");
+        notices.push("Force nbconvert patch to convert .ipynb to python");
         added.extend(["nbconvert", "ipython"]);
     }
-    added
+    (added, notices)
 }
 
-fn with_added(added: &[&str], text: &str) -> String {
+pub(super) fn with_added(added: &[&str], text: &str) -> String {
     let mut lines: Vec<&str> = added.to_vec();
     lines.push(text);
     lines.join("\n")
 }
 
 /// Every `requirements.txt` from `root` down to the folder of the script, never outside `root` (E-131).
-fn requirements_files(root: &Path, script_folder: &Path, entry_point: &str) -> Vec<PathBuf> {
+pub(super) fn requirements_files(
+    root: &Path,
+    script_folder: &Path,
+    entry_point: &str,
+    is_file: &dyn Fn(&Path) -> bool,
+) -> Vec<PathBuf> {
     let mut folders = vec![root.to_owned()];
     let is_module = entry_point.split_whitespace().next() == Some("-m");
     let script = script_folder.join(entry_point);
@@ -557,8 +564,29 @@ fn requirements_files(root: &Path, script_folder: &Path, entry_point: &str) -> V
     folders
         .iter()
         .map(|folder| folder.join("requirements.txt"))
-        .filter(|file| file.is_file())
+        .filter(|file| is_file(file))
         .collect()
+}
+
+/// Finds builds for the torch packages that are not there yet (E section 7.6); `preinstalled` as in [`Torch::resolve`].
+pub(super) async fn resolve_torch(
+    torch: &mut Torch<'_>,
+    lines: &RequirementLines,
+    existing: &[String],
+    preinstalled: &[String],
+) -> TorchChoices {
+    let lines: Vec<(&str, Requirement)> = lines
+        .requirements
+        .iter()
+        .filter(|line| line.options.is_empty())
+        .filter_map(|line| Some((line.text.as_str(), Requirement::parse(&line.text).ok()?)))
+        .filter(|(_, parsed)| torch.concerns(parsed))
+        .filter(|(_, parsed)| !is_existing(parsed, existing))
+        .collect();
+    if lines.is_empty() {
+        return TorchChoices::default();
+    }
+    torch.resolve(&lines, preinstalled).await
 }
 
 #[cfg(test)]

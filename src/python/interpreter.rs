@@ -32,6 +32,8 @@ pub(super) struct Choice {
     pub(super) folder_name: String,
     /// What the console says where another one than the wanted was taken.
     pub(super) notices: Vec<String>,
+    /// Why it was this one.
+    pub(super) reason: String,
 }
 
 /// The version that `script.binary` asks for (E-110).
@@ -66,17 +68,26 @@ where
     P: AsyncFn(&str) -> Result<Option<Interpreter>, PythonError>,
 {
     let requested = requested_version(binary).filter(|_| !options.ignore_requested);
-    let configured = [&options.python_binary, &options.default_python]
-        .into_iter()
-        .find(|value| !value.trim().is_empty())
-        .map(|value| value.trim().to_owned());
-    let key = requested
-        .or_else(|| configured.clone())
-        .unwrap_or_else(|| "3".to_owned());
+    let configured = [
+        ("agent.python_binary", &options.python_binary),
+        ("agent.default_python", &options.default_python),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name, value.trim().to_owned()))
+    .find(|(_, value)| !value.is_empty());
+    let (key, reason) = match (requested, &configured) {
+        (Some(version), _) => {
+            let reason = format!("the task's binary `{}` asks for {version}", binary.trim());
+            (version, reason)
+        }
+        (None, Some((name, value))) => (value.clone(), format!("`{name}` is `{value}`")),
+        (None, None) => ("3".to_owned(), "the first Python 3 on PATH".to_owned()),
+    };
+    let configured = configured.map(|(_, value)| value);
     let mut notices = Vec::new();
     let mut tried = Vec::new();
     if let Some(choice) = search(&key, &probe, &mut tried).await? {
-        return Ok(choice);
+        return Ok(choice.because(&reason));
     }
     if let Some(other) = configured.filter(|other| *other != key) {
         notices.push(format!(
@@ -84,7 +95,7 @@ where
         ));
         if let Some(mut choice) = search(&other, &probe, &mut tried).await? {
             choice.notices.splice(0..0, notices);
-            return Ok(choice);
+            return Ok(choice.because(&reason));
         }
     }
     Err(PythonError::NoInterpreter { key, tried })
@@ -161,7 +172,20 @@ impl Choice {
             interpreter,
             folder_name,
             notices,
+            reason: String::new(),
         }
+    }
+
+    /// The choice with its reason: why it was looked for, and why it is another one.
+    fn because(mut self, wish: &str) -> Self {
+        self.reason = match self.notices.last() {
+            None => wish.to_owned(),
+            Some(_) => format!(
+                "{wish}, but there is none: the first that runs is {}",
+                self.interpreter.version
+            ),
+        };
+        self
     }
 }
 

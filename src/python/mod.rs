@@ -21,6 +21,7 @@ mod options;
 mod pip;
 mod plan;
 mod poetry;
+mod preview;
 mod python_path;
 mod report;
 mod repr;
@@ -45,6 +46,9 @@ pub use launch::{
 pub use machine::{default_version, version_by_name};
 pub use options::{CacheOptions, PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
 pub use poetry::PoetryOptions;
+pub use preview::{
+    CodeFiles, EnvironmentKind, EnvironmentPreview, RequirementsPreview, TextOfFile,
+};
 pub use python_path::{PathParts, REMOVED_VARIABLES, io_encoding, python_path, shell_variables};
 pub use report::Report;
 pub use requirements::{RequirementList, TaskRequirements};

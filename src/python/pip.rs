@@ -193,6 +193,20 @@ impl<'a> Pip<'a> {
             .collect()
     }
 
+    /// The words of a call as they are shown.
+    pub(super) fn shown(&self, words: &[String]) -> Vec<String> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.command(&words).words()
+    }
+
+    /// The words of `install <packages> <flags>` as they are shown.
+    pub(super) fn shown_install(&self, packages: &[String]) -> Vec<String> {
+        let mut words = vec!["install".to_owned()];
+        words.extend_from_slice(packages);
+        words.extend(self.shown_install_flags());
+        self.shown(&words)
+    }
+
     /// `install <packages> <flags>`; `shown` stands for the packages in messages.
     pub(super) async fn install(
         &self,

@@ -104,8 +104,8 @@ pub struct GitSettings {
     pub force_ssh_protocol: bool,
     /// Port of such ssh URLs; `agent.force_git_ssh_port`.
     pub force_ssh_port: Option<u16>,
-    /// User of such ssh URLs; `agent.force_git_ssh_user`.
-    pub force_ssh_user: String,
+    /// User of such ssh URLs, also of those that were ssh before; `agent.force_git_ssh_user`.
+    pub force_ssh_user: Option<String>,
     /// Arguments of `git fetch`; `agent.git_fetch_args`.
     pub fetch_arguments: Vec<String>,
     /// Credentials go through `GIT_ASKPASS`, not into the URL; `agent.enable_git_ask_pass`.
@@ -216,12 +216,12 @@ pub struct PackageManagerSettings {
     pub force_repo_requirements_txt: bool,
     /// Uses the package list that the task was recorded with.
     pub force_original_requirements: bool,
-    /// Installed first.
-    pub priority_packages: Vec<String>,
+    /// Installed first; none means the built-in list.
+    pub priority_packages: Option<Vec<String>>,
     /// Installed first; failure does not matter.
     pub priority_optional_packages: Vec<String>,
-    /// Installed last.
-    pub post_packages: Vec<String>,
+    /// Installed last; none means the built-in list.
+    pub post_packages: Option<Vec<String>>,
     /// Installed last; failure does not matter.
     pub post_optional_packages: Vec<String>,
 }
@@ -405,9 +405,7 @@ impl Settings {
             use_azure_pat: switch(&env_vars::GIT_USE_AZURE_PAT, "agent.git_use_azure_pat")?,
             force_ssh_protocol: self.is_on("agent.force_git_ssh_protocol"),
             force_ssh_port: port,
-            force_ssh_user: self
-                .filled_text("agent.force_git_ssh_user")
-                .unwrap_or_else(|| "git".to_owned()),
+            force_ssh_user: self.filled_text("agent.force_git_ssh_user"),
             fetch_arguments: self.list("agent.git_fetch_args").unwrap_or_default(),
             ask_pass: self.boolean("agent.enable_git_ask_pass").unwrap_or(true),
             replacement_scheme: text(

@@ -30,7 +30,7 @@ fn nothing_said_gives_the_documented_defaults() {
     assert_eq!(agent.python_binary, None);
     assert_eq!(agent.git.user, None);
     assert!(agent.git.ask_pass);
-    assert_eq!(agent.git.force_ssh_user, "git");
+    assert_eq!(agent.git.force_ssh_user, None);
     assert_eq!(agent.git.replacement_scheme, "https");
     assert_eq!(
         agent.git.fetch_arguments,

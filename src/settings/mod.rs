@@ -46,7 +46,7 @@ pub use files::{FILE_NAME, LEGACY_FILE_NAME};
 pub use layers::Overrides;
 pub use printout::{DockerArgumentMask, mask_url_passwords};
 pub use sections::{FileEntry, TargetFormat};
-pub use start::Detected;
+pub use start::{Detected, is_secret_variable};
 pub use vault::VaultDocument;
 
 use hocon::{Object, Value};

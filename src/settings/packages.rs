@@ -65,9 +65,9 @@ impl Settings {
             conda_channels: list("conda_channels"),
             force_repo_requirements_txt: is_on("force_repo_requirements_txt"),
             force_original_requirements: is_on("force_original_requirements"),
-            priority_packages: list("priority_packages"),
+            priority_packages: self.list(&key("priority_packages")),
             priority_optional_packages: list("priority_optional_packages"),
-            post_packages: list("post_packages"),
+            post_packages: self.list(&key("post_packages")),
             post_optional_packages: list("post_optional_packages"),
         })
     }

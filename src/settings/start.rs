@@ -141,7 +141,7 @@ fn is_secret(key: &str) -> bool {
 }
 
 /// The same for variables, whose values are seldom ordinary words where the name says this.
-fn is_secret_variable(name: &str) -> bool {
+pub fn is_secret_variable(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["key", "secret", "token", "pass", "pwd", "credential"]
         .iter()

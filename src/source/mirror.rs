@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::credentials::CredentialSource;
 use super::fetch::{self, Fetcher};
-use super::request::{Revision, SourceOptions};
+use super::request::{CodeRequest, Revision, SourceOptions};
 use super::rewrite::Remote;
 use super::{SourceError, blocking, checkout};
 use crate::process::Output;
@@ -73,10 +73,7 @@ impl Mirror {
             "INFO: acquiring [timeout={}s] lock for repo cache folder",
             LOCK_LIMIT.as_secs()
         ));
-        let path = options
-            .cache_folder
-            .join("mirrors")
-            .join(entry_name(wanted.remote));
+        let path = place(options, wanted.remote);
         let reason =
             match Self::shared(path.clone(), wanted, &fetcher, options, output, cancel).await? {
                 Obtained::Mirror(mirror) => return Ok(mirror),
@@ -203,6 +200,22 @@ fn entry_name(remote: &Remote) -> String {
     // A file name has 255 bytes at most.
     let name: String = remote.url.folder_name().chars().take(50).collect();
     format!("{}.{id}.git", name.trim_end_matches(".git"))
+}
+
+/// Where the mirror of `remote` is, or would be.
+pub(super) fn place(options: &SourceOptions, remote: &Remote) -> PathBuf {
+    let folder = options.cache_folder.join("mirrors");
+    folder.join(entry_name(remote))
+}
+
+/// True where the code of `request` would be taken from the mirror at `path` without a network call.
+pub(super) fn is_cached(path: &Path, remote: &Remote, request: &CodeRequest) -> bool {
+    let wanted = Wanted {
+        remote,
+        revision: &request.revision(),
+        private_folder: path,
+    };
+    is_warm(path, &wanted)
 }
 
 /// True where no network call is needed: the very commit is there.

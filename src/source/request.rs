@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::git::Environment;
 use super::rewrite::UrlRules;
-use super::{GitUrl, entry_point};
+use super::{DiffField, GitUrl, entry_point};
 
 /// The fields of a task's `script` section that make up its code, as the server gave them; missing is empty.
 #[derive(Clone, Default)]
@@ -127,6 +127,11 @@ impl CodeRequest {
     /// The repository without its password, for every printed line (E-019).
     pub fn shown_repository(&self) -> String {
         GitUrl::parse(self.repository.trim()).to_string()
+    }
+
+    /// True where the task brings uncommitted changes.
+    pub fn has_changes(&self) -> bool {
+        matches!(DiffField::of(&self.diff), DiffField::Diff(_))
     }
 
     /// The fields in the form of E-080, without password.

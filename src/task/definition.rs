@@ -51,6 +51,18 @@ fn register_below(value: &serde_json::Value) {
     }
 }
 
+/// E-021: a server may tell of the container in the form of its old ones, or not.
+fn docker_cmd(old: Option<&str>, container: &api::Container) -> String {
+    let words = |text: Option<&str>| text.unwrap_or_default().trim().to_owned();
+    let old = words(old);
+    let image = words(container.image.as_deref());
+    if !old.is_empty() || image.is_empty() {
+        return old;
+    }
+    let arguments = words(container.arguments.as_deref());
+    format!("{image} {arguments}").trim_end().to_owned()
+}
+
 impl TryFrom<api::Task> for Definition {
     type Error = DefinitionError;
 
@@ -58,12 +70,7 @@ impl TryFrom<api::Task> for Definition {
         register_secrets(&task);
         let script = task.script.ok_or(DefinitionError::NoScript)?;
         let lists = serde_json::to_value(&script.requirements).unwrap_or_default();
-        let docker_cmd = task
-            .execution
-            .docker_cmd
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
+        let docker_cmd = docker_cmd(task.execution.docker_cmd.as_deref(), &task.container);
         let environment = task.hyperparams.get("Environment").into_iter().flatten();
         Ok(Self {
             code: CodeRequest {
@@ -107,6 +114,28 @@ mod tests {
             Some(DefinitionError::NoScript)
         );
         assert!(parse(json!({"id": "a", "script": {}})).is_ok());
+    }
+
+    /// E-021
+    #[test]
+    fn the_container_is_named_in_the_form_of_old_servers() {
+        let docker_cmd = |fields: serde_json::Value| {
+            let mut task = json!({ "script": {} });
+            task.as_object_mut()
+                .expect("an object")
+                .extend(fields.as_object().expect("an object").clone());
+            parse(task).expect("parsed").docker_cmd
+        };
+        let container = json!({ "image": "i:1", "arguments": "--ipc=host" });
+        assert_eq!(docker_cmd(json!({})), "");
+        assert_eq!(
+            docker_cmd(json!({ "container": container })),
+            "i:1 --ipc=host"
+        );
+        let without_image = json!({ "container": { "image": "", "arguments": "-e A=B" } });
+        assert_eq!(docker_cmd(without_image), "");
+        let both = json!({ "container": container, "execution": { "docker_cmd": " old:1 " } });
+        assert_eq!(docker_cmd(both), "old:1");
     }
 
     /// E-260

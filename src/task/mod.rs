@@ -6,6 +6,7 @@ mod journal;
 mod launch;
 mod links;
 mod outcome;
+mod plan;
 mod prepare;
 mod run_options;
 mod server;
@@ -20,6 +21,10 @@ pub use definition::{Definition, DefinitionError};
 pub use devices::{DeviceSelection, Devices, VariableChange};
 pub use journal::{Entry, Journal, JournalError, Phase, RunFolder, Watcher};
 pub use outcome::{ExitLine, FinalStatus, Outcome, Settlement, StopReason};
+pub use plan::{
+    ContainerPlan, EnvironmentPlan, InterpreterPlan, Plan, RepositoryPlan, RequirementsPlan,
+    ScriptPlan,
+};
 pub use prepare::{
     DequeuePolicy, Failure, Preparation, PrepareError, Prepared, fetch_task, take_task,
 };

@@ -1,13 +1,13 @@
 //! From the task's fields to a command that can be started: code, environment, variables (E 1.2).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
 use super::definition::Definition;
 use super::links;
 use super::server::TaskServer;
-use crate::api::{ApiError, Task};
+use crate::api::{ApiError, Task, TaskId};
 use crate::process::{Command, Output};
 use crate::python::{
     self, BinaryKind, CodeLocation, CustomBuild, Environment, LaunchCommand, LaunchRequest,
@@ -59,6 +59,16 @@ pub enum DequeuePolicy {
     Never,
     /// A task in no queue is not run.
     Required,
+}
+
+/// What the program is started with, made or only planned.
+pub(super) struct Start<'a> {
+    pub(super) python: &'a Path,
+    /// Stands for the interpreter in a project of uv or poetry.
+    pub(super) launcher: Option<Vec<String>>,
+    pub(super) entry_point: &'a str,
+    /// The entry point is a file (E-098).
+    pub(super) is_file: bool,
 }
 
 /// A program that is ready to be started.
@@ -133,26 +143,10 @@ impl Preparation {
         let build_script = script
             .filter(|_| !self.source.is_standalone)
             .map(|script| (script, serde_json::to_string(&task).unwrap_or_default()));
-        let definition = match Definition::try_from(task) {
-            Ok(definition) => definition,
-            Err(error) => {
-                let hint = Some("give the task a script, or enqueue another one");
-                return Err(failure_with_status(
-                    error.to_string(),
-                    hint,
-                    error.to_string(),
-                ));
-            }
-        };
+        let definition = Definition::try_from(task)?;
         let request = definition.code.normalised(&self.source);
         print_request(&request, &definition.docker_cmd, output);
-        let python = PythonRequest {
-            binary: request.binary.clone(),
-            requirements: definition.requirements.clone(),
-            entry_point: request.entry_point.clone(),
-            docker_cmd: definition.docker_cmd.clone(),
-            has_repository: !request.repository.is_empty(),
-        };
+        let python = Self::python_request(&definition, &request);
         let options = self.python_options(&python);
         if let Some((script, task_text)) = &build_script {
             let built = self.custom_build(
@@ -258,8 +252,19 @@ impl Preparation {
         .map(Some)
     }
 
+    /// What the environment is made for.
+    pub(super) fn python_request(definition: &Definition, request: &CodeRequest) -> PythonRequest {
+        PythonRequest {
+            binary: request.binary.clone(),
+            requirements: definition.requirements.clone(),
+            entry_point: request.entry_point.clone(),
+            docker_cmd: definition.docker_cmd.clone(),
+            has_repository: !request.repository.is_empty(),
+        }
+    }
+
     /// A shell script without packages needs no environment (E-232).
-    fn python_options(&self, request: &PythonRequest) -> PythonOptions {
+    pub(super) fn python_options(&self, request: &PythonRequest) -> PythonOptions {
         let mut options = self.python.clone();
         options
             .installer_variables
@@ -290,7 +295,19 @@ impl Preparation {
         if let Some(warning) = warning {
             output.line(warning);
         }
-        let launch = self.launch_command(kind, definition, request, code, environment);
+        let launcher = environment.launcher(&self.python);
+        let is_project = launcher.is_some();
+        let launch = self.launch_command(
+            kind,
+            definition,
+            request,
+            &Start {
+                python: environment.python(),
+                launcher,
+                entry_point: &code.entry_point,
+                is_file: code.script_folder.join(&code.entry_point).is_file(),
+            },
+        );
         for notice in &launch.notices {
             output.line(notice);
         }
@@ -306,27 +323,28 @@ impl Preparation {
         let mut command = Command::new(&launch.program)
             .args(&launch.arguments)
             .folder(&code.script_folder);
-        for (name, value) in self
-            .program_variables(kind, server, code, environment, cancel)
-            .await?
-        {
+        let sys_path = environment.sys_path(&code.script_folder, cancel).await?;
+        let variables = self.program_variables(
+            kind,
+            server.task(),
+            code,
+            environment.folder(),
+            sys_path.as_deref(),
+        );
+        for (name, value) in variables {
             command = command.env(name, value);
         }
         let hidden = self.hidden.iter().map(String::as_str);
         for name in python::REMOVED_VARIABLES.into_iter().chain(hidden) {
             command = command.env_remove(name);
         }
-        if environment.launcher(&self.python).is_some() {
+        if is_project {
             // The tool would warn of them, or take them for the project's own (E-218).
             for name in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
                 command = command.env_remove(name);
             }
         }
-        for (name, value) in definition
-            .environment
-            .iter()
-            .filter(|_| self.apply_task_environment)
-        {
+        for (name, value) in self.task_environment(definition) {
             command = command.env(name, value);
         }
         if let Some(repository) = code
@@ -344,13 +362,13 @@ impl Preparation {
         Ok(Prepared { command })
     }
 
-    fn launch_command(
+    /// The command line of the program (E section 3.3).
+    pub(super) fn launch_command(
         &self,
         kind: BinaryKind,
         definition: &Definition,
         request: &CodeRequest,
-        code: &Code,
-        environment: &Environment,
+        start: &Start<'_>,
     ) -> LaunchCommand {
         let shell = python::find_shell(
             &request.binary,
@@ -358,7 +376,7 @@ impl Preparation {
             self.variables.get("SHELL"),
         );
         let runner = match kind {
-            BinaryKind::Python => Runner::Python(environment.python(), self.optimization),
+            BinaryKind::Python => Runner::Python(start.python, self.optimization),
             BinaryKind::Shell => Runner::Shell(&shell),
         };
         let lookup = |name: &str| -> Option<String> {
@@ -375,14 +393,23 @@ impl Preparation {
         };
         let command = python::command_line(&LaunchRequest {
             runner,
-            entry_point: &code.entry_point,
-            is_file: code.script_folder.join(&code.entry_point).is_file(),
+            entry_point: start.entry_point,
+            is_file: start.is_file,
             variables: Some(&lookup),
         });
-        match environment.launcher(&self.python) {
-            Some(launcher) if kind == BinaryKind::Python => command.behind(launcher),
+        match &start.launcher {
+            Some(launcher) if kind == BinaryKind::Python => command.behind(launcher.clone()),
             _ => command,
         }
+    }
+
+    /// Variables that the task itself sets, where that is allowed (E-260).
+    pub(super) fn task_environment<'a>(
+        &self,
+        definition: &'a Definition,
+    ) -> impl Iterator<Item = &'a (String, String)> {
+        let is_applied = self.apply_task_environment;
+        definition.environment.iter().filter(move |_| is_applied)
     }
 
     async fn convert(
@@ -412,30 +439,29 @@ impl Preparation {
         ))
     }
 
-    /// E 11.2
-    async fn program_variables(
+    /// What the program gets beside the agent's own variables (E 11.2); `environment` is the folder of its environment.
+    pub(super) fn program_variables(
         &self,
         kind: BinaryKind,
-        server: &TaskServer,
+        task: &TaskId,
         code: &Code,
-        environment: &Environment,
-        cancel: &CancellationToken,
-    ) -> Result<Vec<(String, String)>, PrepareError> {
+        environment: &Path,
+        sys_path: Option<&str>,
+    ) -> Vec<(String, String)> {
         let mut variables = self.exported.clone();
         let mut both = |name: &str, value: &str| {
             variables.push((format!("CLEARML_{name}"), value.to_owned()));
             variables.push((format!("TRAINS_{name}"), value.to_owned()));
         };
-        both("TASK_ID", server.task().as_str());
+        both("TASK_ID", task.as_str());
         both("CONFIG_FILE", &self.configuration.display().to_string());
         both("LOG_TASK_TO_BACKEND", "0");
-        let sys_path = environment.sys_path(&code.script_folder, cancel).await?;
         let path = python::python_path(&PathParts {
             previous: self.variables.get("PYTHONPATH"),
             script_folder: &code.script_folder,
             entry_point: &code.entry_point,
             root: self.root_on_python_path.then_some(code.root.as_path()),
-            sys_path: sys_path.as_deref(),
+            sys_path,
             extra: self.extra_python_path.as_deref(),
         });
         variables.extend(path.map(|path| ("PYTHONPATH".to_owned(), path)));
@@ -446,10 +472,10 @@ impl Preparation {
         variables
             .extend(encoding.map(|encoding| ("PYTHONIOENCODING".to_owned(), encoding.to_owned())));
         if kind == BinaryKind::Shell {
-            let shell = python::shell_variables(environment.folder(), self.variables.get("PATH"));
+            let shell = python::shell_variables(environment, self.variables.get("PATH"));
             variables.extend(shell.map(|(name, value)| (name.to_owned(), value)));
         }
-        Ok(variables)
+        variables
     }
 }
 
@@ -524,7 +550,7 @@ fn failure(message: impl Into<String>, hint: Option<impl Into<String>>) -> Prepa
     })
 }
 
-fn failure_with_status(
+pub(super) fn failure_with_status(
     message: String,
     hint: Option<impl Into<String>>,
     reason: String,

@@ -6,11 +6,30 @@ use crate::secrets;
 
 /// Writes to stdout, but for notes; a reader that has gone away is not an error.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Printer;
+pub struct Printer {
+    stdout_is_for_data: bool,
+}
 
 impl Printer {
+    /// The same with all lines on stderr, for a command whose stdout is read by a program.
+    #[must_use]
+    pub fn beside_data(self) -> Self {
+        Self {
+            stdout_is_for_data: true,
+        }
+    }
+
     /// One line, or several.
     pub fn line(self, text: impl AsRef<str>) {
+        if self.stdout_is_for_data {
+            self.note(text);
+        } else {
+            self.data(text);
+        }
+    }
+
+    /// What was asked for, always on stdout.
+    pub fn data(self, text: impl AsRef<str>) {
         let mut stdout = io::stdout().lock();
         // The agent goes on where nobody listens: a closed terminal must not end a task.
         let _ = writeln!(stdout, "{}", secrets::mask(text.as_ref())).and_then(|()| stdout.flush());

@@ -121,7 +121,7 @@ impl Daemon {
         );
         Self {
             poller,
-            printer: Printer,
+            printer: Printer::default(),
             current: watch::Sender::new(None),
             reloads: options.nursery.settings.is_on("agent.reload_config"),
             unreadable: None,
@@ -466,7 +466,7 @@ async fn give_back(session: &Session, pulled: &Pulled) {
     };
     if let Err(error) = answer {
         let text = error.reference_text();
-        Printer.warning(&format!(
+        Printer::default().warning(&format!(
             "could not put task '{}' back into queue {}: {text}",
             pulled.task, pulled.queue
         ));

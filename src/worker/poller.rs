@@ -87,7 +87,7 @@ impl Poller {
             is_resting: false,
             next: 0,
             is_talkative,
-            printer: Printer,
+            printer: Printer::default(),
             leaving: CancellationToken::new(),
         }
     }

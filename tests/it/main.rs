@@ -31,6 +31,7 @@ mod official;
 mod official_config;
 mod options;
 mod outage;
+mod plan;
 mod poetry;
 mod private_git;
 mod recovery;

@@ -34,6 +34,12 @@ pub struct Execute {
     /// Run a clone of the task
     #[arg(long)]
     pub clone: bool,
+    /// Say what would be done and why, and do nothing
+    #[arg(long, conflicts_with = "clone")]
+    pub plan: bool,
+    /// Print the plan as JSON
+    #[arg(long, requires = "plan")]
+    pub json: bool,
     /// What all verbs that run tasks take
     #[command(flatten)]
     pub tasks: TaskOptions,

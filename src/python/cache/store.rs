@@ -54,6 +54,12 @@ impl Cache {
         )
     }
 
+    /// Whether there is an entry for `key`; nothing is locked, so that it may go the moment after.
+    pub(in crate::python) fn has(&self, key: &CacheKey) -> bool {
+        let entries = self.entries().unwrap_or_default();
+        entries.iter().any(|entry| entry.is_for(key))
+    }
+
     /// Copies the entry for `key` to `target`, which does not exist; the entry's folder, or none where there is none.
     pub(in crate::python) async fn check_out(
         &self,

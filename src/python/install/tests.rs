@@ -474,7 +474,7 @@ fn only_files_of_the_checkout_are_searched() {
     for place in [folder.path(), &root, &root.join("a/b")] {
         fs::write(place.join("requirements.txt"), "").expect("file");
     }
-    let files = |entry: &str| requirements_files(&root, &root.join("a"), entry);
+    let files = |entry: &str| requirements_files(&root, &root.join("a"), entry, &Path::is_file);
     let top = root.join("requirements.txt");
     assert_eq!(
         files("b/main.py"),
