@@ -15,8 +15,8 @@ use crate::python::{
 };
 use crate::settings::env_vars;
 use crate::settings::{
-    AgentSettings, GitSettings, PackageManagerKind, PackageManagerSettings, PytorchResolve,
-    Settings,
+    AgentSettings, Environment, GitSettings, PackageManagerKind, PackageManagerSettings,
+    PytorchResolve, Settings,
 };
 use crate::source::{CredentialRules, HostCredentials, SourceOptions, UrlRules};
 use crate::storage::{Places, create_temporary};
@@ -46,7 +46,8 @@ pub(super) fn preparation(
     let agent = settings.agent()?;
     let environment = settings.environment();
     let is_standalone = wishes.options.standalone || agent.standalone_mode;
-    let mut exported = settings.applied_variables().to_vec();
+    let mut exported = mirrored(environment);
+    exported.extend_from_slice(settings.applied_variables());
     exported.push(("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned()));
     let mut both = |name: &str, value: &str| {
         exported.push((format!("CLEARML_{name}"), value.to_owned()));
@@ -106,6 +107,17 @@ pub(super) fn preparation(
             .map(|script| settings.expand(script).display().to_string()),
         task: wishes.task,
     })
+}
+
+/// The older names of the agent's own variables, which its children see too (F-074).
+fn mirrored(environment: &Environment) -> Vec<(String, String)> {
+    let both = environment.mirrored();
+    let older = both
+        .iter()
+        .filter(|(name, _)| environment.get(name).is_none());
+    older
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// How a running task is watched.

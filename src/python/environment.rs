@@ -431,6 +431,9 @@ impl Environment {
         script_folder: &Path,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, PythonError> {
+        if self.uv.is_some() {
+            return Ok(None);
+        }
         let finished = Command::new(&self.python)
             .args(["-c", "import sys; print(':'.join(sys.path))"])
             .env_remove("PYTHONPATH")

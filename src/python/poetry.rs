@@ -44,7 +44,9 @@ impl PoetryProject {
     ) -> Result<Option<Vec<String>>, PythonError> {
         let command = context
             .command(&self.program, &self.folder)
-            .args(["show", "--no-ansi"]);
+            .args(["show", "--no-ansi"])
+            // In a narrow terminal it leaves versions out.
+            .env("COLUMNS", "10000");
         let finished = command.capture(context.cancel).await?;
         let text = finished.text();
         Ok(finished.is_success().then(|| package_lines(&text)))

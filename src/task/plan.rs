@@ -147,6 +147,14 @@ impl Preparation {
             .await?;
         let (kind, warning) = python::binary_kind(&request.binary);
         let python = environment.python().unwrap_or_default();
+        let stand_in = Code {
+            root: code.root.clone(),
+            script_folder: code.script_folder.clone(),
+            entry_point: code.entry_point.clone(),
+            working_dir: code.working_dir.clone(),
+            repository: None,
+        };
+        let variables = self.program_variables(kind, id, &stand_in, environment.folder(), None);
         let launch = self.launch_command(
             kind,
             &definition,
@@ -156,19 +164,12 @@ impl Preparation {
                 launcher: requirements.launcher.clone(),
                 entry_point: &code.entry_point,
                 is_file: code.is_file(),
+                variables: &variables,
             },
         );
         let command = std::iter::once(launch.program.display().to_string())
             .chain(launch.arguments)
             .collect();
-        let stand_in = Code {
-            root: code.root.clone(),
-            script_folder: code.script_folder.clone(),
-            entry_point: code.entry_point.clone(),
-            working_dir: code.working_dir.clone(),
-            repository: None,
-        };
-        let variables = self.program_variables(kind, id, &stand_in, environment.folder(), None);
         let variables = variables
             .iter()
             .chain(self.task_environment(&definition))

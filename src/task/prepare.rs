@@ -69,6 +69,8 @@ pub(super) struct Start<'a> {
     pub(super) entry_point: &'a str,
     /// The entry point is a file (E-098).
     pub(super) is_file: bool,
+    /// What the program gets beside the agent's own variables, for the arguments of modules (E-095).
+    pub(super) variables: &'a [(String, String)],
 }
 
 /// A program that is ready to be started.
@@ -295,6 +297,14 @@ impl Preparation {
         if let Some(warning) = warning {
             output.line(warning);
         }
+        let sys_path = environment.sys_path(&code.script_folder, cancel).await?;
+        let variables = self.program_variables(
+            kind,
+            server.task(),
+            code,
+            environment.folder(),
+            sys_path.as_deref(),
+        );
         let launcher = environment.launcher(&self.python);
         let is_project = launcher.is_some();
         let launch = self.launch_command(
@@ -306,6 +316,7 @@ impl Preparation {
                 launcher,
                 entry_point: &code.entry_point,
                 is_file: code.script_folder.join(&code.entry_point).is_file(),
+                variables: &variables,
             },
         );
         for notice in &launch.notices {
@@ -323,14 +334,6 @@ impl Preparation {
         let mut command = Command::new(&launch.program)
             .args(&launch.arguments)
             .folder(&code.script_folder);
-        let sys_path = environment.sys_path(&code.script_folder, cancel).await?;
-        let variables = self.program_variables(
-            kind,
-            server.task(),
-            code,
-            environment.folder(),
-            sys_path.as_deref(),
-        );
         for (name, value) in variables {
             command = command.env(name, value);
         }
@@ -380,7 +383,7 @@ impl Preparation {
             BinaryKind::Shell => Runner::Shell(&shell),
         };
         let lookup = |name: &str| -> Option<String> {
-            let exported = self.exported.iter().chain(&definition.environment);
+            let exported = start.variables.iter().chain(&definition.environment);
             let known = exported
                 .rev()
                 .find(|(other, _)| other == name)

@@ -304,7 +304,7 @@ fn an_abort_is_answered_as_the_official_agent_does() {
 }
 
 /// The second number of an interpreter's version.
-fn minor_version(python: &Path) -> String {
+pub(crate) fn minor_version(python: &Path) -> String {
     let mut ask = Command::new(python);
     let answer = ask
         .args(["-c", "import sys; print(sys.version_info.minor)"])

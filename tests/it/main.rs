@@ -37,6 +37,7 @@ mod private_git;
 mod recovery;
 mod sdk;
 mod service;
+mod side_by_side;
 mod stop;
 mod support;
 mod torch;

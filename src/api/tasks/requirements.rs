@@ -72,9 +72,15 @@ impl Requirements {
         self.set("pip", lines);
     }
 
-    /// Gives a list a new name; it moves to the end. Does nothing where `to` exists or `from` does not (E-197).
+    /// Gives a list a new name; it moves to the end. Does nothing where `to` exists, or where `from` says nothing (E-197).
     pub fn rename(&mut self, from: &str, to: &str) {
-        if !self.0.contains_key(to)
+        let says_nothing = match self.0.get(from) {
+            Some(Value::String(text)) => text.is_empty(),
+            Some(Value::Array(lines)) => lines.is_empty(),
+            _ => false,
+        };
+        if !says_nothing
+            && !self.0.contains_key(to)
             && let Some(list) = self.0.shift_remove(from)
         {
             self.0.insert(to.to_owned(), list);
@@ -128,12 +134,13 @@ mod tests {
         let first = after(json!({"pip": "six==1.16.0\n", "conda": "", "x": 1}));
         assert_eq!(
             first.to_string(),
-            json!({"x": 1, "org_pip": "six==1.16.0\n", "org_conda": "", "pip": packages})
-                .to_string()
+            json!({"conda": "", "x": 1, "org_pip": "six==1.16.0\n", "pip": packages}).to_string()
         );
         let second = after(json!({"org_pip": "six==1.16.0\n", "pip": ["six"]}));
         assert_eq!(second, json!({"org_pip": "six==1.16.0\n", "pip": packages}));
-        assert_eq!(after(Value::Null), json!({"pip": packages}));
+        for nothing in [Value::Null, json!({"pip": ""}), json!({"pip": []})] {
+            assert_eq!(after(nothing), json!({"pip": packages}));
+        }
     }
 
     /// A-138, E-197: the request of the recorded task.
