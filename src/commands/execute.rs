@@ -20,7 +20,7 @@ use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Places, create_temporary};
 use crate::task::{
-    CurrentTask, DequeuePolicy, Devices, Entry, Failure, FinalStatus, Outcome, PrepareError,
+    CurrentTask, DequeuePolicy, Devices, Entry, Failure, FinalStatus, Node, Outcome, PrepareError,
     RunFolder, RunOptions, Shape, StatusReporter, Supervised, Supervision, TaskServer, fetch_task,
     take_task,
 };
@@ -235,7 +235,7 @@ impl Assignment {
         let session = self.session.clone().with_cancellation(give_up.clone());
         let supervision = Supervision {
             journal: journal.clone(),
-            server: TaskServer::new(session, self.task.clone(), worker.clone()),
+            server: TaskServer::new(session, self.task.clone(), worker.clone()).on(self.node()),
             preparation,
             shape,
             rules: options::rules(&self.agent),
@@ -260,7 +260,12 @@ impl Assignment {
     }
 
     fn server(&self, worker: &WorkerId) -> TaskServer {
-        TaskServer::new(self.session.clone(), self.task.clone(), worker.clone())
+        let server = TaskServer::new(self.session.clone(), self.task.clone(), worker.clone());
+        server.on(self.node())
+    }
+
+    fn node(&self) -> Node {
+        Node::of(self.settings.environment())
     }
 
     /// Fetches the task, or a clone of it, and takes it out of its queue (E-014, E-015, E-020).

@@ -10,7 +10,7 @@ use super::{ExitStatus, Failed, sections};
 use crate::api::{QueueId, TaskId, WorkerId};
 use crate::settings::{Environment, Overrides, Settings};
 use crate::task::{
-    CurrentTask, Entry, Phase, RunFolder, Shape, StandIn, Supervised, Supervision, TaskServer,
+    CurrentTask, Entry, Node, Phase, RunFolder, Shape, StandIn, Supervised, Supervision, TaskServer,
 };
 use crate::ui::Printer;
 
@@ -73,7 +73,7 @@ pub(super) async fn supervise(
     };
     let supervision = Supervision {
         journal,
-        server: TaskServer::new(session, task, worker),
+        server: TaskServer::new(session, task, worker).on(Node::of(settings.environment())),
         preparation,
         shape: Shape::Daemon,
         rules: options::rules(&agent),

@@ -21,6 +21,8 @@ pub struct UploadOptions {
     pub progress: Progress,
     /// Ends every wait for the server; what was not taken stays in the file.
     pub give_up: CancellationToken,
+    /// Stands above each piece of the console; a line with its line feed.
+    pub heading: Option<String>,
     /// The file is ours alone: what the server has may be given back to the disk.
     pub spends_file: bool,
     /// Bytes that the server has, for those who read the file as well.
@@ -155,7 +157,7 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
             return Ok(());
         };
         if let Some(segment) = self.spool.take(doubt.end, &Registry::global().masker())? {
-            let text = self.options.rules.text(&segment.bytes);
+            let text = self.text(&segment);
             self.deliver(
                 Batch::split(&text, Level::Debug, doubt.timestamp),
                 segment.end,
@@ -166,8 +168,16 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
         Ok(())
     }
 
-    async fn send_segment(&mut self, segment: Segment) {
+    fn text(&self, segment: &Segment) -> String {
         let text = self.options.rules.text(&segment.bytes);
+        match &self.options.heading {
+            Some(heading) => format!("{heading}{text}"),
+            None => text,
+        }
+    }
+
+    async fn send_segment(&mut self, segment: Segment) {
+        let text = self.text(&segment);
         self.send(&text, Level::Debug, segment.end).await;
     }
 

@@ -159,7 +159,7 @@ variables! {
     /// `execute` ends with the exit status of the task.
     PROPAGATE_EXITCODE = "CLEARML_AGENT_PROPAGATE_EXITCODE", SessionBoolean = "0", Read;
     /// How the nodes of one task report: -1, 1 or 2.
-    MULTI_NODE_SINGLE_TASK = "CLEARML_MULTI_NODE_SINGLE_TASK", Integer, Read => Later;
+    MULTI_NODE_SINGLE_TASK = "CLEARML_MULTI_NODE_SINGLE_TASK", Integer, Read;
     /// Prebuilt conda environment to run tasks in.
     CONDA_ENV_PACKAGE = "CLEARML_CONDA_ENV_PACKAGE" | "TRAINS_CONDA_ENV_PACKAGE", Path, Read => Later;
     /// Installs into the base conda environment; beats the key of that name.
@@ -347,9 +347,9 @@ variables! {
     /// The GPUs of AMD that the task may use.
     ROCR_VISIBLE_DEVICES = "ROCR_VISIBLE_DEVICES", Text, Set;
     /// Rank of this node.
-    RANK = "RANK", Integer, Read => Later;
+    RANK = "RANK", Integer, Read;
     /// Rank of this node where the variable before is not set.
-    SLURM_PROCID = "SLURM_PROCID", Integer, Read => Later;
+    SLURM_PROCID = "SLURM_PROCID", Integer, Read;
     /// Shell for tasks that are shell scripts.
     SHELL = "SHELL", Path = "/bin/bash or /bin/sh", Read;
     /// The user's folder, which `~` stands for.

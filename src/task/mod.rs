@@ -5,6 +5,7 @@ mod devices;
 mod journal;
 mod launch;
 mod links;
+mod node;
 mod outcome;
 mod plan;
 mod prepare;
@@ -20,6 +21,7 @@ mod watch;
 pub use definition::{Definition, DefinitionError};
 pub use devices::{DeviceSelection, Devices, VariableChange};
 pub use journal::{Entry, Journal, JournalError, Phase, RunFolder, Watcher};
+pub use node::Node;
 pub use outcome::{ExitLine, FinalStatus, Outcome, Settlement, StopReason};
 pub use plan::{
     ContainerPlan, EnvironmentPlan, InterpreterPlan, Plan, RepositoryPlan, RequirementsPlan,

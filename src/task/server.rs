@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::node::Node;
 use super::outcome::FinalStatus;
 use crate::api::{
     ApiError, Dequeue, LogEvent as WireEvent, LogLevel, Requirements, Retry, ScriptEdit, Session,
@@ -21,6 +22,7 @@ pub struct TaskServer {
     session: Session,
     task: TaskId,
     worker: WorkerId,
+    node: Node,
 }
 
 impl TaskServer {
@@ -30,7 +32,18 @@ impl TaskServer {
             session,
             task,
             worker,
+            node: Node::default(),
         }
+    }
+
+    /// The same as one node of several: those behind the first set no status and report no packages (D-253, E-198).
+    #[must_use]
+    pub fn on(self, node: Node) -> Self {
+        Self { node, ..self }
+    }
+
+    pub(super) fn node(&self) -> Node {
+        self.node
     }
 
     /// The task.
@@ -68,12 +81,18 @@ impl TaskServer {
 
     /// `tasks.started` with a message: `pulled by agent`, `launch by agent` (D-162, D-207).
     pub async fn started(&self, message: &str) -> Result<(), ApiError> {
+        if !self.node.is_first() {
+            return Ok(());
+        }
         let change = StatusChange::forced(self.task.clone()).message(message);
         self.session.tasks().started(&change).await.map(drop)
     }
 
     /// `tasks.started` with a reason, in the name of this worker (D-212).
     pub async fn started_because(&self, reason: &str) -> Result<(), ApiError> {
+        if !self.node.is_first() {
+            return Ok(());
+        }
         let change = StatusChange::forced(self.task.clone())
             .reason(reason)
             .message(self.signature());
@@ -108,6 +127,9 @@ impl TaskServer {
         if dequeued.updated == 0 {
             return Ok(false);
         }
+        if !self.node.is_first() {
+            return Ok(true);
+        }
         let change = StatusChange::forced(self.task.clone())
             .reason("starting execution soon")
             .message("");
@@ -137,6 +159,9 @@ impl TaskServer {
 
     /// Reports what is installed; the user's own list is kept once as `org_pip` (E-197).
     pub async fn report_packages(&self, frozen: Vec<String>) -> Result<(), ApiError> {
+        if !self.node.is_first() {
+            return Ok(());
+        }
         let mut lists: Requirements = self
             .session
             .tasks()
@@ -165,6 +190,9 @@ impl TaskServer {
 
     /// Sets a final status. A refusal is not an error: somebody else has set one (D-247).
     pub async fn settle(&self, status: &FinalStatus) -> Result<(), ApiError> {
+        if !self.node.is_first() {
+            return Ok(());
+        }
         let change = StatusChange::new(self.task.clone());
         let signed = |reason: &str| {
             change

@@ -213,6 +213,7 @@ impl Supervision {
             progress: entry.progress,
             give_up: self.give_up.clone(),
             spends_file: !entry.keeps_output,
+            heading: self.server.node().heading(),
             acknowledged,
         };
         let record =
@@ -432,6 +433,7 @@ impl Supervision {
             ));
         }
         if let Some(event) = settlement.event {
+            let event = event + &self.server.node().suffix();
             streams.echo.say(event.as_str());
             streams.log.notice(Level::Debug, event);
             streams.log.drain().await;

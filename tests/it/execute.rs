@@ -702,3 +702,26 @@ fn signals_end_full_monitoring_with_its_program() {
         assert!(context.runs().is_empty());
     }
 }
+
+/// D-253, E-198, E-273: one node of several says how it ended, and leaves the task's status to the first.
+#[test]
+fn a_node_behind_the_first_sets_no_status() {
+    let context = TestContext::new();
+    let task = context.create(Script::shell("echo working"));
+    // What the first node has said.
+    context.call("tasks.started", json!({ "task": task, "force": true }));
+    let variables = [
+        ("SLURM_PROCID", "2"),
+        ("CLEARML_MULTI_NODE_SINGLE_TASK", "1"),
+    ];
+    let finished = context.run_with(&["execute", "--id", &task], &variables);
+    assert_eq!(finished.code, 0, "{}", finished.stdout);
+    assert_eq!(
+        context.console(&task),
+        "\u{1b}[38;5;22mRANK 2:\u{1b}[0m\nworking\nProcess completed successfully - rank 2"
+    );
+    for endpoint in ["tasks.started", "tasks.completed", "tasks.set_requirements"] {
+        assert_eq!(context.count(endpoint), 0, "{endpoint}");
+    }
+    assert_eq!(context.status(&task), "in_progress");
+}
