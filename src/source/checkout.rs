@@ -133,6 +133,9 @@ impl Plan {
                 continue;
             };
             let name = reference.name_bytes();
+            if name.starts_with(super::fetch::COMMITS.as_bytes()) {
+                continue;
+            }
             let copied = match name.strip_prefix(b"refs/heads/") {
                 Some(branch) => [b"refs/remotes/origin/", branch].concat(),
                 None => name.to_vec(),

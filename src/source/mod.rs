@@ -1,7 +1,8 @@
 //! A task's code: git URLs, credentials, mirrors, checkout, diff, scripts without a repository.
 //!
 //! libgit2 does all that stays on this machine; the installed `git` program does the network, because the user's ssh
-//! configuration, credential helpers and proxies are its own.
+//! configuration, credential helpers and proxies are its own (E-292). Where there is no such program, libgit2 does that
+//! too, over connections of ours.
 
 mod apply;
 mod askpass;
@@ -13,15 +14,19 @@ mod error;
 mod fetch;
 mod future;
 mod git;
+mod http_transport;
+mod library;
 mod literal;
 mod mirror;
 mod pip_link;
 mod prepare;
 mod request;
 mod rewrite;
+mod ssh_transport;
 mod submodules;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod url;
 
 pub use askpass::{ASKPASS_MODE, askpass};
@@ -29,6 +34,7 @@ pub use credentials::{CredentialRules, CredentialSource, Credentials, Delivery, 
 pub use diff::DiffField;
 pub use entry_point::Interpreter;
 pub use error::{FetchFailure, RevisionKind, SourceError};
+pub use http_transport::HttpClients;
 pub use pip_link::{PipLink, installer_variables};
 pub use prepare::fetch_code;
 pub use request::{CheckedOut, Code, CodeRequest, SourceOptions};

@@ -210,6 +210,7 @@ impl Preparation<'_> {
                         &access,
                         &self.options.askpass_program,
                         &[("advice.detachedHead", "false")],
+                        self.options.stall_limit,
                     )
                     .args(["checkout", "--quiet", "--force", "--detach", &checkout.commit])
                     .folder(&checkout.root)

@@ -37,6 +37,7 @@ pub(super) async fn update(
             &access,
             &options.askpass_program,
             extra,
+            options.stall_limit,
         )
         .args([
             "submodule",

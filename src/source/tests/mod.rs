@@ -3,8 +3,12 @@
 //! Compiled under `#[cfg(test)]` only.
 
 mod fetching;
+#[path = "../../../tests/it/support/git_server.rs"]
+mod git_server;
 mod network;
 mod scripts;
+mod servers;
+mod ssh_server;
 mod trouble;
 mod url_cases;
 pub(in crate::source) mod world;

@@ -6,6 +6,7 @@ mod context;
 mod counter;
 mod fault_proxy;
 mod gate;
+#[expect(dead_code, reason = "the tests beside the code use the rest of it")]
 mod git_server;
 mod index_server;
 mod nvml;
