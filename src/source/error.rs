@@ -61,6 +61,9 @@ pub enum SourceError {
         /// Files that the diff changes and that the checkout does not have.
         missing: Vec<String>,
     },
+    /// A submodule that is not fetched, and why.
+    #[error("{0}")]
+    SubmoduleRefused(String),
     /// E-094
     #[error("Working dir \"{0}\" does not exist in the repository")]
     WorkingDirectoryMissing(String),
@@ -228,6 +231,7 @@ impl SourceError {
             | Self::GitProgram { .. } => true,
             Self::GitMissing { .. }
             | Self::SshMissing { .. }
+            | Self::SubmoduleRefused(_)
             | Self::DiffDoesNotApply { .. }
             | Self::WorkingDirectoryMissing(_)
             | Self::OutsideFolder { .. }
@@ -362,6 +366,7 @@ fn first_line(message: &str) -> &str {
     let lines = || message.lines().map(str::trim);
     lines()
         .find(|line| FetchFailure::of_message(line) != FetchFailure::Other)
+        .or_else(|| lines().find(|line| line.starts_with("fatal: ") || line.starts_with("error: ")))
         .or_else(|| lines().find(|line| !line.is_empty()))
         .unwrap_or("no reason was given")
 }

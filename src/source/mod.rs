@@ -12,6 +12,7 @@ mod diff;
 mod entry_point;
 mod error;
 mod fetch;
+mod filters;
 mod future;
 mod git;
 mod http_transport;

@@ -9,6 +9,7 @@ mod network;
 mod scripts;
 mod servers;
 mod ssh_server;
+mod submodules;
 mod trouble;
 mod url_cases;
 pub(in crate::source) mod world;
