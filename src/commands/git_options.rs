@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::options::page_client;
+use super::options::{is_true, page_client};
 use crate::settings::env_vars;
 use crate::settings::hocon::{Kind, Source};
 use crate::settings::{AgentSettings, GitSettings, Settings};
@@ -37,6 +37,7 @@ pub(super) fn source(settings: &Settings, agent: &AgentSettings) -> SourceOption
         force_exec_script: environment
             .text(&env_vars::FORCE_EXEC_SCRIPT)
             .map(str::to_owned),
+        force_task_init: is_true(settings, &env_vars::FORCE_TASK_INIT),
         // By number: git starts it from a process of its own, for which `self` would be git.
         is_standalone: false,
         askpass_program: PathBuf::from(format!("/proc/{}/exe", std::process::id())),

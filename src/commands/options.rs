@@ -375,7 +375,7 @@ fn skip(settings: &Settings) -> SkipEnvironment {
     }
 }
 
-fn is_true(settings: &Settings, variable: &env_vars::Variable) -> bool {
+pub(super) fn is_true(settings: &Settings, variable: &env_vars::Variable) -> bool {
     settings
         .environment()
         .boolean(variable)

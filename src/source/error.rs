@@ -127,6 +127,8 @@ pub enum FetchFailure {
     AccessDenied,
     /// The server does not answer.
     NoConnection,
+    /// There is no room for it.
+    DiskFull,
     /// The server's certificate is not trusted.
     Certificate,
     /// The repository belongs to another user of this machine.
@@ -176,6 +178,9 @@ impl SourceError {
                         format!("{tried}; check that it may read the repository, docs/git.md says what is tried when")
                     }
                     FetchFailure::NoConnection => "check name, network and proxy settings".to_owned(),
+                    FetchFailure::DiskFull => {
+                        "make room on the disk of `agent.vcs_cache.path`".to_owned()
+                    }
                     FetchFailure::Certificate => {
                         "name the file of its certificate authority in `SSL_CERT_FILE`, and for the git program in `http.sslCAInfo`".to_owned()
                     }
@@ -311,6 +316,8 @@ impl FetchFailure {
         let has = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
         if has(&["dubious ownership", "unsafe repository", "not owned by"]) {
             Self::ForeignOwner
+        } else if has(&["no space left", "file too large", "disk quota exceeded"]) {
+            Self::DiskFull
         } else if has(&["certificate"]) {
             Self::Certificate
         } else if has(&[

@@ -25,6 +25,7 @@ mod request;
 mod rewrite;
 mod ssh_transport;
 mod submodules;
+mod task_init;
 #[cfg(test)]
 mod tests;
 mod transport;

@@ -14,7 +14,7 @@ use super::literal::{self, Placement, Run};
 use super::mirror::{Mirror, Wanted, remove_folder};
 use super::request::{CheckedOut, Code, CodeRequest, SourceOptions};
 use super::submodules::Submodules;
-use super::{GitUrl, SourceError, apply, blocking, filters};
+use super::{GitUrl, SourceError, apply, blocking, filters, task_init};
 use crate::process::Output;
 
 /// Prepares the code of one task below `environment_folder`: `task_repository/<name>` for a checkout, `code` for a
@@ -46,14 +46,18 @@ pub async fn fetch_code(
         output,
         cancel,
     };
-    prepared.run(environment_folder).await.map_err(|error| {
+    let code = prepared.run(environment_folder).await.map_err(|error| {
         // Whatever a stopped step says of itself.
         if cancel.is_cancelled() {
             SourceError::Cancelled
         } else {
             error
         }
-    })
+    })?;
+    if options.force_task_init {
+        task_init::patch(&code, output);
+    }
+    Ok(code)
 }
 
 struct Preparation<'a> {
@@ -208,6 +212,14 @@ impl Preparation<'_> {
                 let (placement, text) = self.placement(script);
                 working_dir.clone_from(&placement.working_dir);
                 script_folder = folder_inside(&checkout.root, &working_dir)?;
+                // A program may be started behind a link, but nothing is written there.
+                let real = fs::canonicalize(&script_folder);
+                if !real.is_ok_and(|real| real.starts_with(&checkout.root)) {
+                    return Err(SourceError::OutsideFolder {
+                        field: "working dir",
+                        value: working_dir,
+                    });
+                }
                 entry_point = write(&script_folder, &placement, &text)?;
             }
             DiffField::Diff(diff) => {

@@ -59,6 +59,8 @@ pub struct SourceOptions {
     pub stall_limit: Duration,
     /// For fetching where no `git` program is.
     pub http: HttpClients,
+    /// `CLEARML_AGENT_FORCE_TASK_INIT` (E-101).
+    pub force_task_init: bool,
     /// The program that git asks for passwords: this binary, whose `main` calls [`super::askpass`].
     pub askpass_program: PathBuf,
     /// The agent's own environment: PATH, HOME, the variables of E-010 and git's own.

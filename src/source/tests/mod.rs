@@ -2,6 +2,7 @@
 //!
 //! Compiled under `#[cfg(test)]` only.
 
+mod bad_input;
 mod fetching;
 #[path = "../../../tests/it/support/git_server.rs"]
 mod git_server;

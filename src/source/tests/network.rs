@@ -18,7 +18,7 @@ fn executable(path: &Path, text: &str) {
 }
 
 /// A world whose git program gets `settings` (shell lines) before it runs.
-fn with_git(settings: &str) -> World {
+pub(super) fn with_git(settings: &str) -> World {
     let mut world = World::new();
     let real = std::process::Command::new("sh")
         .args(["-c", "command -v git"])

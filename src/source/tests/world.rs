@@ -38,6 +38,7 @@ impl World {
                 client.map_err(|error| error.to_string())
             }),
             force_code_dir: None,
+            force_task_init: false,
             force_exec_script: None,
             is_standalone: false,
             askpass_program: "/bin/false".into(),
