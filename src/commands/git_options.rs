@@ -24,7 +24,10 @@ pub(super) fn source(settings: &Settings, agent: &AgentSettings) -> SourceOption
         cache_folder: agent.vcs_cache.path.clone(),
         cache_enabled: agent.vcs_cache.enabled,
         clone_on_pull_fail: agent.vcs_cache.clone_on_pull_fail,
-        fetch_arguments: fetch_arguments(settings),
+        fetch_arguments: fetch_arguments(settings).unwrap_or_else(|warning| {
+            tracing::warn!("{warning}");
+            Some(Vec::new())
+        }),
         verbose: agent.git.clone_verbose,
         stall_limit: GIT_STALL_LIMIT,
         http: HttpClients::new(move |url| {
@@ -78,11 +81,14 @@ fn rewriting(settings: &Settings, git: &GitSettings) -> UrlRules {
     }
 }
 
-/// E-064, E-068; none where nobody has changed what is fetched.
-fn fetch_arguments(settings: &Settings) -> Option<Vec<String>> {
+/// E-064, E-068; none where nobody has changed what is fetched. The error is a warning: nothing is asked for specially.
+fn fetch_arguments(settings: &Settings) -> Result<Option<Vec<String>>, String> {
     const KEY: &str = "agent.git_fetch_args";
-    let type_name = match &settings.value(KEY)?.kind {
-        Kind::List(_) => return settings.list(KEY).filter(|own| own != &DEFAULT_FETCH),
+    let Some(value) = settings.value(KEY) else {
+        return Ok(None);
+    };
+    let type_name = match &value.kind {
+        Kind::List(_) => return Ok(settings.list(KEY).filter(|own| own != &DEFAULT_FETCH)),
         Kind::Null => "NoneType",
         Kind::Object(_) => "ConfigTree",
         Kind::Boolean(_) => "bool",
@@ -90,8 +96,7 @@ fn fetch_arguments(settings: &Settings) -> Option<Vec<String>> {
         Kind::Float(_) => "float",
         Kind::Text(_) => "str",
     };
-    tracing::warn!("{KEY} must be a list, got {type_name}; ignoring");
-    Some(Vec::new())
+    Err(format!("{KEY} must be a list, got {type_name}; ignoring"))
 }
 
 /// Where the global user and password come from: variable, option or key of each (E-045).
@@ -110,4 +115,59 @@ fn credentials_label(settings: &Settings) -> String {
         format!("`{}`", name.as_deref().unwrap_or(key))
     })
     .join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Environment;
+
+    fn settings(text: &str, variables: &[(&str, &str)]) -> Settings {
+        let environment = variables
+            .iter()
+            .fold(Environment::default(), |all, (name, value)| {
+                all.with(name, value)
+            });
+        Settings::from_text(text, &environment).expect("read")
+    }
+
+    /// E-064, E-068
+    #[test]
+    fn fetch_arguments_are_a_list_or_nothing() {
+        let of = |text: &str| fetch_arguments(&settings(text, &[]));
+        assert_eq!(of(""), Ok(None));
+        let default = "agent.git_fetch_args: [\"--all\", \"--tags\", \"--recurse-submodules\"]";
+        assert_eq!(of(default), Ok(None));
+        let own = "agent.git_fetch_args: [\"--depth=1\"]";
+        assert_eq!(of(own), Ok(Some(vec!["--depth=1".to_owned()])));
+        for (value, name) in [
+            ("--all", "str"),
+            ("7", "int"),
+            ("true", "bool"),
+            ("{a: 1}", "ConfigTree"),
+            ("null", "NoneType"),
+        ] {
+            assert_eq!(
+                of(&format!("agent.git_fetch_args: {value}")),
+                Err(format!(
+                    "agent.git_fetch_args must be a list, got {name}; ignoring"
+                ))
+            );
+        }
+    }
+
+    /// E-045
+    #[test]
+    fn the_source_of_each_half_of_the_pair_is_known() {
+        let text = "agent { git_user: a, git_pass: b }";
+        let label = |variables: &[(&str, &str)]| credentials_label(&settings(text, variables));
+        assert_eq!(label(&[]), "`agent.git_user` and `agent.git_pass`");
+        assert_eq!(
+            label(&[
+                ("TRAINS_AGENT_GIT_USER", "x"),
+                ("CLEARML_AGENT_GIT_PASS", "y")
+            ]),
+            "`TRAINS_AGENT_GIT_USER` and `CLEARML_AGENT_GIT_PASS`"
+        );
+    }
 }

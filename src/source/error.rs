@@ -182,7 +182,7 @@ impl SourceError {
                         "make room on the disk of `agent.vcs_cache.path`".to_owned()
                     }
                     FetchFailure::Certificate => {
-                        "name the file of its certificate authority in `SSL_CERT_FILE`, and for the git program in `http.sslCAInfo`".to_owned()
+                        "name the file of its certificate authority in `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`, and for the git program in `http.sslCAInfo`".to_owned()
                     }
                     FetchFailure::ForeignOwner => {
                         "run the agent as the owner of the repository, or add it to git's `safe.directory`".to_owned()

@@ -41,6 +41,7 @@ pub use pip_link::{PipLink, installer_variables};
 pub use prepare::fetch_code;
 pub use request::{CheckedOut, Code, CodeRequest, SourceOptions};
 pub use rewrite::{Remote, UrlRules};
+pub use task_init::add_task_init;
 pub use url::GitUrl;
 
 /// Runs libgit2's and the file system's work where it keeps nobody else waiting.

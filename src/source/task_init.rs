@@ -15,9 +15,15 @@ const ADDED: [&str; 2] = [
 
 /// Adds the two lines to the script that `code` starts, and says so; a module (`-m`) is left alone.
 pub(super) fn patch(code: &Code, output: &Output) {
-    let Some(path) = script(code) else { return };
+    if let Some(path) = script(code) {
+        add_task_init(&path, output);
+    }
+}
+
+/// Adds the two lines to this script, and says so: for what becomes a script after the code was fetched, a notebook.
+pub fn add_task_init(path: &Path, output: &Output) {
     let shown = path.display();
-    output.line(match patch_file(&path) {
+    output.line(match patch_file(path) {
         Ok(true) => format!("Force clearml Task.init patch adding to entry point script: {shown}"),
         Ok(false) => format!("File {shown} already patched with Task.init()"),
         Err(error) => format!("Failed patching entry point file {shown}: {error}"),

@@ -4,6 +4,10 @@
 
 mod bad_input;
 mod fetching;
+#[expect(
+    dead_code,
+    reason = "the tests of the whole program use the rest of it"
+)]
 #[path = "../../../tests/it/support/git_server.rs"]
 mod git_server;
 mod network;

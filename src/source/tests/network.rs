@@ -58,7 +58,7 @@ fn request(remote: &Remote) -> CodeRequest {
     }
 }
 
-/// E-033, E-063, E-064: the same revisions as by libgit2.
+/// E-033, E-063, E-064, E-292: the same revisions as by libgit2; the installed program, with its own idea of ssh, gets them.
 #[tokio::test]
 async fn the_git_program_fetches_from_the_network() {
     let world = with_ssh(SERVE);

@@ -82,6 +82,11 @@ impl GitServer {
         format!("http://{host}:{}/{repository}", self.address.port())
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Every `Authorization` header that has come, decoded: `user:password`.
     pub(crate) fn authorizations(&self) -> Vec<String> {
         self.seen.lock().expect("nobody panics with it").clone()

@@ -15,6 +15,8 @@ mod recording;
 mod repository;
 mod script;
 mod terminal;
+#[expect(dead_code, reason = "the tests beside the code use the rest of it")]
+mod tls;
 
 pub(crate) use agent::Agent;
 pub(crate) use call::Finished;
@@ -30,3 +32,4 @@ pub(crate) use recording::{Recording, Stream};
 pub(crate) use repository::Repository;
 pub(crate) use script::Script;
 pub(crate) use terminal::Terminal;
+pub(crate) use tls::{ServerIdentity, TlsFront};
