@@ -11,6 +11,7 @@ mod fetching;
 #[path = "../../../tests/it/support/git_server.rs"]
 mod git_server;
 mod network;
+mod passwords;
 mod scripts;
 mod servers;
 mod ssh_server;
