@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, redirect};
+use reqwest::{Client, ClientBuilder, redirect};
 use url::Url;
 
 use super::error::ConfigurationError;
@@ -14,6 +14,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// A page of links is far shorter.
 const LONGEST_PAGE: usize = 32 << 20;
 const REDIRECTS: usize = 10;
+/// A server that has moved says so once or twice.
+const TRANSFER_REDIRECTS: usize = 5;
 
 /// Fetches pages; nothing is repeated, because callers have something else to fall back on.
 #[derive(Clone, Debug)]
@@ -47,14 +49,28 @@ impl PageClient {
     }
 
     fn client(&self, url: &Url) -> Result<Client, ConfigurationError> {
+        self.built(url, REDIRECTS, |builder| builder.timeout(TIME_LIMIT))
+    }
+
+    /// A client for transfers from one server that may take long, by those who watch over their progress themselves.
+    pub fn transfer_client(&self, url: &Url) -> Result<Client, ConfigurationError> {
+        self.built(url, TRANSFER_REDIRECTS, |builder| builder)
+    }
+
+    fn built(
+        &self,
+        url: &Url,
+        redirects: usize,
+        limited: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Client, ConfigurationError> {
         install_provider();
-        let mut builder = Client::builder()
+        let builder = Client::builder()
             .tls_backend_preconfigured(self.trust.client_config(url.scheme() == "https")?)
             .http1_only()
-            .timeout(TIME_LIMIT)
-            .redirect(redirect::Policy::limited(REDIRECTS))
+            .redirect(redirect::Policy::limited(redirects))
             .referer(false)
             .no_proxy();
+        let mut builder = limited(builder);
         for proxy in self.proxies.proxies(url)? {
             builder = builder.proxy(proxy);
         }

@@ -8,6 +8,7 @@ mod daemon;
 mod execute;
 mod folders;
 mod generate;
+mod git_options;
 mod hours;
 mod init;
 mod list;

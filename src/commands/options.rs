@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failed;
+use super::git_options::source;
 use crate::api::{CertificateCheck, PageClient, ProxySettings, QueueId, Task, Trust, WorkerId};
 use crate::cli::TaskOptions;
 use crate::logs::LineRules;
@@ -15,10 +16,10 @@ use crate::python::{
 };
 use crate::settings::env_vars;
 use crate::settings::{
-    AgentSettings, Environment, GitSettings, PackageManagerKind, PackageManagerSettings,
-    PytorchResolve, Settings,
+    AgentSettings, Environment, PackageManagerKind, PackageManagerSettings, PytorchResolve,
+    Settings,
 };
-use crate::source::{CredentialRules, HostCredentials, SourceOptions, UrlRules};
+use crate::source::SourceOptions;
 use crate::storage::{Places, create_temporary};
 use crate::task::{DeviceSelection, Devices, Preparation, ReportOptions, RunOptions, WatchOptions};
 
@@ -243,55 +244,15 @@ fn writable(folder: &Path, tried: std::io::Result<()>) -> Result<(), Failed> {
     })
 }
 
-fn source(settings: &Settings, agent: &AgentSettings) -> SourceOptions {
+/// For servers other than ClearML's.
+pub(super) fn page_client(settings: &Settings) -> PageClient {
     let environment = settings.environment();
-    SourceOptions {
-        rules: rewriting(settings, &agent.git),
-        cache_folder: agent.vcs_cache.path.clone(),
-        cache_enabled: agent.vcs_cache.enabled,
-        clone_on_pull_fail: agent.vcs_cache.clone_on_pull_fail,
-        fetch_arguments: Some(agent.git.fetch_arguments.clone()),
-        verbose: agent.git.clone_verbose,
-        force_code_dir: environment
-            .text(&env_vars::FORCE_CODE_DIR)
-            .map(PathBuf::from),
-        force_exec_script: environment
-            .text(&env_vars::FORCE_EXEC_SCRIPT)
-            .map(str::to_owned),
-        // By number: git starts it from a process of its own, for which `self` would be git.
-        is_standalone: false,
-        askpass_program: PathBuf::from(format!("/proc/{}/exe", std::process::id())),
-        environment: environment
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-    }
-}
-
-fn rewriting(settings: &Settings, git: &GitSettings) -> UrlRules {
-    let credentials =
-        |user: &Option<String>, password: &_, host: &Option<String>| HostCredentials {
-            user: user.clone().unwrap_or_default(),
-            password: Option::clone(password),
-            host: host.clone(),
-        };
-    let extra = git.extra_credentials.iter();
-    UrlRules {
-        force_ssh: git.force_ssh_protocol,
-        force_ssh_port: git.force_ssh_port,
-        force_ssh_user: git.force_ssh_user.clone(),
-        translate_ssh: settings.boolean("agent.translate_ssh").unwrap_or(true),
-        replacement_scheme: git.replacement_scheme.clone(),
-        credentials: CredentialRules {
-            global: credentials(&git.user, &git.password, &git.host),
-            extra: extra
-                .map(|extra| credentials(&extra.user, &extra.password, &extra.host))
-                .collect(),
-            match_prefix: git.host_match_prefix,
-            azure_pat: git.use_azure_pat,
-            entra_token: git.use_ms_entra_token,
-        },
-    }
+    let variable = |name: &str| environment.get(name).map(str::to_owned);
+    // The server's own certificates have nothing to do with other hosts; those of the machine do.
+    PageClient::new(
+        Trust::resolve(CertificateCheck::System, variable),
+        ProxySettings::from_variables(variable),
+    )
 }
 
 fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonOptions {
@@ -389,12 +350,7 @@ fn uv(settings: &Settings, manager: &PackageManagerSettings) -> UvOptions {
 fn torch(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> TorchOptions {
     let manager = &agent.package_manager;
     let environment = settings.environment();
-    let variable = |name: &str| environment.get(name).map(str::to_owned);
-    // The server's own certificates have nothing to do with other hosts; those of the machine do.
-    let client = PageClient::new(
-        Trust::resolve(CertificateCheck::System, variable),
-        ProxySettings::from_variables(variable),
-    );
+    let client = page_client(settings);
     TorchOptions {
         mode: match manager.pytorch_resolve {
             PytorchResolve::Pip => TorchMode::Pip,
@@ -439,7 +395,7 @@ fn skip(settings: &Settings) -> SkipEnvironment {
     }
 }
 
-fn is_true(settings: &Settings, variable: &env_vars::Variable) -> bool {
+pub(super) fn is_true(settings: &Settings, variable: &env_vars::Variable) -> bool {
     settings
         .environment()
         .boolean(variable)

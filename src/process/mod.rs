@@ -3,6 +3,7 @@
 mod command;
 mod identity;
 mod output;
+mod piped;
 mod search;
 mod tree;
 mod unix;
@@ -10,8 +11,10 @@ mod unix;
 pub use command::{Command, Finished, ProcessError};
 pub use identity::ProcessIdentity;
 pub use output::Output;
+pub use piped::{PipedProgram, Pipes};
 pub use search::find_program;
 pub use tree::{kill_descendants, kill_followers, kill_inheritors, kill_tree};
 pub use unix::{
-    become_subreaper, inherited_file, replace_self, start_session, tie_to_parent, untie_from_parent,
+    become_subreaper, inherited_file, register_git_transport, replace_self, start_session,
+    tie_to_parent, untie_from_parent,
 };

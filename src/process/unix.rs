@@ -75,3 +75,16 @@ pub(super) fn watch_handle(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 pub fn replace_self(command: &mut Command) -> Result<Infallible, io::Error> {
     Err(command.exec())
 }
+
+/// Makes libgit2 reach addresses of `scheme` through what `factory` makes.
+///
+/// It is here because libgit2 wants a promise that the compiler cannot check: nobody connects to a remote meanwhile. Call it
+/// before the first connection alone.
+#[expect(unsafe_code, reason = "libgit2's list of transports has no lock")]
+pub fn register_git_transport(
+    scheme: &str,
+    factory: fn(&git2::Remote<'_>) -> Result<git2::transport::Transport, git2::Error>,
+) -> Result<(), git2::Error> {
+    // SAFETY: the caller promises that no transport is made while the list changes.
+    unsafe { git2::transport::register(scheme, factory) }
+}

@@ -165,6 +165,7 @@ mod tests {
                     user: "bob".to_owned(),
                     password: Some(SecretString::new(password)),
                     host: host.map(str::to_owned),
+                    label: None,
                 },
                 ..CredentialRules::default()
             },
@@ -214,6 +215,7 @@ mod tests {
             user: "eve".to_owned(),
             password: Some(SecretString::new("eves-token")),
             host: Some("sub.example".to_owned()),
+            label: None,
         });
         let answers = Answers::for_any(None, &rules.credentials);
         assert_eq!(

@@ -1,24 +1,29 @@
 //! The task's own repository: shares the mirror's objects, has the remote's branches and tags, and a detached HEAD at
 //! the wanted commit (E-033 to E-035, E-060, E-069).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
-use git2::{CheckoutNotificationType, Commit, ErrorCode, Repository, RepositoryInitOptions};
+use git2::{CheckoutNotificationType, Commit, Repository, RepositoryInitOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::SourceError;
 use super::error::RevisionKind;
 use super::request::Revision;
+use super::{SourceError, filters};
 
 /// A finished checkout.
 #[derive(Debug)]
 pub(super) struct Checkout {
     /// The folder, without symbolic links in its path.
     pub(super) root: PathBuf,
+    /// Its `.git`.
+    pub(super) git_folder: PathBuf,
+    /// The filters that its files name (E-070).
+    pub(super) filters: BTreeSet<String>,
     /// Full commit id.
     pub(super) commit: String,
     /// `<short id> <first line of the message>`
@@ -45,6 +50,8 @@ pub(super) enum Files {
 pub(super) struct Plan {
     pub(super) mirror: PathBuf,
     pub(super) folder: PathBuf,
+    /// Where the repository itself lies; none means `.git` in `folder`.
+    pub(super) git_folder: Option<PathBuf>,
     /// The remote's URL without credentials.
     pub(super) url: String,
     pub(super) revision: Revision,
@@ -59,7 +66,15 @@ impl Plan {
             .map_err(SourceError::git("make the checkout's repository"))?;
         self.copy_references(&repository)?;
         let commit = self.resolve(&repository)?;
-        let files = self.filters(&repository, &commit);
+        let filters = filters::named(&repository, &commit).unwrap_or_else(|error| {
+            tracing::warn!(%error, "could not read .gitattributes");
+            BTreeSet::new()
+        });
+        let files = match (filters.is_empty(), self.has_git_program) {
+            (true, _) => Files::Written,
+            (false, true) => Files::LeftToGit,
+            (false, false) => Files::Unfiltered,
+        };
         let action = "check out the files";
         if files != Files::LeftToGit {
             let mut options = CheckoutBuilder::new();
@@ -94,6 +109,8 @@ impl Plan {
             .is_ok_and(|tree| tree.get_name(".gitmodules").is_some());
         Ok(Checkout {
             root,
+            git_folder: repository.path().to_owned(),
+            filters,
             title: format!("{} {subject}", &id[..7]),
             commit: id,
             files,
@@ -107,7 +124,14 @@ impl Plan {
             .external_template(false)
             .mkpath(true)
             .initial_head("main");
-        let repository = Repository::init_opts(&self.folder, &options)?;
+        let place = match &self.git_folder {
+            Some(git_folder) => {
+                options.no_dotgit_dir(true).workdir_path(&self.folder);
+                git_folder
+            }
+            None => &self.folder,
+        };
+        let repository = Repository::init_opts(place, &options)?;
         let git_folder = repository.path().to_owned();
         let as_git_error = |error: std::io::Error| git2::Error::from_str(&error.to_string());
         let mirror = fs::canonicalize(&self.mirror).map_err(as_git_error)?;
@@ -133,6 +157,9 @@ impl Plan {
                 continue;
             };
             let name = reference.name_bytes();
+            if name.starts_with(super::fetch::COMMITS.as_bytes()) {
+                continue;
+            }
             let copied = match name.strip_prefix(b"refs/heads/") {
                 Some(branch) => [b"refs/remotes/origin/", branch].concat(),
                 None => name.to_vec(),
@@ -207,43 +234,24 @@ impl Plan {
                 url: self.url.clone(),
             })
     }
-
-    /// Whether the repository names filters that libgit2 does not run.
-    fn filters(&self, repository: &Repository, commit: &Commit<'_>) -> Files {
-        let attributes = commit
-            .tree()
-            .and_then(|tree| tree.get_path(Path::new(".gitattributes")))
-            .and_then(|entry| entry.to_object(repository)?.peel_to_blob());
-        match attributes {
-            Ok(blob) if String::from_utf8_lossy(blob.content()).contains("filter=") => {
-                if self.has_git_program {
-                    Files::LeftToGit
-                } else {
-                    Files::Unfiltered
-                }
-            }
-            Err(error) if error.code() != ErrorCode::NotFound => {
-                tracing::warn!(%error, "could not read .gitattributes");
-                Files::Written
-            }
-            _ => Files::Written,
-        }
-    }
 }
 
 /// The section of a configuration file that names the remote `origin`.
 pub(super) fn remote_settings(url: &str, refspecs: &[&str]) -> String {
-    let quoted = url
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n");
-    let mut text = format!("[remote \"origin\"]\n\turl = \"{quoted}\"\n");
+    let mut text = format!("[remote \"origin\"]\n\turl = \"{}\"\n", quoted(url));
     for refspec in refspecs {
         text.push_str("\tfetch = ");
         text.push_str(refspec);
         text.push('\n');
     }
     text
+}
+
+/// `text` as it stands between the quotes of a configuration file.
+pub(super) fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 /// Adds `text` to the configuration of a new repository in one piece; libgit2 would write the whole file for each

@@ -12,6 +12,8 @@ pub struct HostCredentials {
     pub password: Option<SecretString>,
     /// Host, or the beginning of the URL with `match_prefix`; none means every host.
     pub host: Option<String>,
+    /// Where the pair comes from, in words that a user can look for; none means the keys of the configuration.
+    pub label: Option<String>,
 }
 
 /// All that the settings say about credentials for git.
@@ -41,14 +43,12 @@ pub struct Credentials {
 }
 
 /// Where a pair comes from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum CredentialSource {
     /// The repository's own URL.
     Url,
-    /// `agent.git.extra_credentials`.
-    ExtraCredentials,
-    /// `agent.git_user` and `agent.git_pass`, or their variables.
-    Configuration,
+    /// The settings, in words that a user can look for.
+    Settings(String),
 }
 
 /// How a pair reaches the server.
@@ -106,8 +106,9 @@ impl CredentialRules {
 
     /// Every complete pair with its host, the stronger one first.
     pub fn configured(&self) -> impl Iterator<Item = (Option<&str>, Credentials)> {
-        let extra = self.extra.iter().filter_map(|entry| {
-            let pair = entry.pair(CredentialSource::ExtraCredentials);
+        let extra = self.extra.iter().enumerate().filter_map(|(index, entry)| {
+            let source = format!("`agent.git.extra_credentials[{index}]`");
+            let pair = entry.pair(CredentialSource::Settings(source));
             if pair.is_none() || entry.host().is_none() {
                 tracing::warn!(
                     host = entry.host(),
@@ -116,7 +117,11 @@ impl CredentialRules {
             }
             Some((Some(entry.host()?), pair?))
         });
-        let global = self.global.pair(CredentialSource::Configuration);
+        let label = self.global.label.as_deref();
+        let source = label.unwrap_or("`agent.git_user` and `agent.git_pass`");
+        let global = self
+            .global
+            .pair(CredentialSource::Settings(source.to_owned()));
         extra.chain(global.map(|pair| (self.global.host(), pair)))
     }
 
@@ -156,11 +161,10 @@ impl CredentialRules {
 
 impl CredentialSource {
     /// The source in words that a user can look for.
-    pub fn describe(self) -> &'static str {
+    pub fn describe(&self) -> &str {
         match self {
             Self::Url => "the repository's URL",
-            Self::ExtraCredentials => "`agent.git.extra_credentials`",
-            Self::Configuration => "`agent.git_user` and `agent.git_pass`",
+            Self::Settings(source) => source,
         }
     }
 }
@@ -175,6 +179,7 @@ mod tests {
                 user: "bob".to_owned(),
                 password: Some(SecretString::new("tok123")),
                 host: host.map(str::to_owned),
+                label: None,
             },
             match_prefix,
             ..CredentialRules::default()

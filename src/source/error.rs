@@ -27,7 +27,7 @@ pub enum SourceError {
         /// What git said.
         message: String,
         /// Host, user and source of the credentials that were tried.
-        credentials: Option<String>,
+        credentials: String,
     },
     /// The repository is there, the wanted revision is not.
     #[error("there is no {kind} `{revision}` in `{url}`")]
@@ -39,9 +39,15 @@ pub enum SourceError {
         /// URL without password.
         url: String,
     },
-    /// The repository is away from this machine and no `git` program is on it (E-072).
+    /// Only a `git` program speaks the protocol of this address, and there is none (E-072).
     #[error("cannot find \"git\" executable, which `{url}` needs")]
     GitMissing {
+        /// URL without password.
+        url: String,
+    },
+    /// The repository is reached by ssh, and there is neither a `git` nor an `ssh` program (E-072).
+    #[error("cannot find \"ssh\" executable, which `{url}` needs")]
+    SshMissing {
         /// URL without password.
         url: String,
     },
@@ -55,6 +61,9 @@ pub enum SourceError {
         /// Files that the diff changes and that the checkout does not have.
         missing: Vec<String>,
     },
+    /// A submodule that is not fetched, and why.
+    #[error("{0}")]
+    SubmoduleRefused(String),
     /// E-094
     #[error("Working dir \"{0}\" does not exist in the repository")]
     WorkingDirectoryMissing(String),
@@ -118,6 +127,10 @@ pub enum FetchFailure {
     AccessDenied,
     /// The server does not answer.
     NoConnection,
+    /// There is no room for it.
+    DiskFull,
+    /// The server's certificate is not trusted.
+    Certificate,
     /// The repository belongs to another user of this machine.
     ForeignOwner,
     /// Anything else.
@@ -155,15 +168,22 @@ impl SourceError {
             Self::Unreachable {
                 cause, credentials, ..
             } => {
-                let tried = credentials
-                    .as_deref()
-                    .unwrap_or("no credentials apply to it");
+                let tried = credentials;
                 match cause {
-                    FetchFailure::DoesNotExist => format!("check the task's repository ({tried})"),
-                    FetchFailure::AccessDenied => format!(
-                        "check `agent.git_user` and `agent.git_pass`, or the ssh key of this machine ({tried})"
-                    ),
+                    // Servers do not tell a stranger what they keep.
+                    FetchFailure::DoesNotExist => {
+                        format!("check the task's repository, and who may read it ({tried})")
+                    }
+                    FetchFailure::AccessDenied => {
+                        format!("{tried}; check that it may read the repository, docs/git.md says what is tried when")
+                    }
                     FetchFailure::NoConnection => "check name, network and proxy settings".to_owned(),
+                    FetchFailure::DiskFull => {
+                        "make room on the disk of `agent.vcs_cache.path`".to_owned()
+                    }
+                    FetchFailure::Certificate => {
+                        "name the file of its certificate authority in `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`, and for the git program in `http.sslCAInfo`".to_owned()
+                    }
                     FetchFailure::ForeignOwner => {
                         "run the agent as the owner of the repository, or add it to git's `safe.directory`".to_owned()
                     }
@@ -179,6 +199,9 @@ impl SourceError {
             }
             Self::GitMissing { .. } => {
                 "you can install it by running: sudo apt-get install git".to_owned()
+            }
+            Self::SshMissing { .. } => {
+                "you can install it by running: sudo apt-get install git openssh-client".to_owned()
             }
             Self::DiffDoesNotApply { missing, .. } if !missing.is_empty() => format!(
                 "{} not in the repository: perhaps you forgot to push your changes?",
@@ -212,6 +235,8 @@ impl SourceError {
             | Self::Checkout(_)
             | Self::GitProgram { .. } => true,
             Self::GitMissing { .. }
+            | Self::SshMissing { .. }
+            | Self::SubmoduleRefused(_)
             | Self::DiffDoesNotApply { .. }
             | Self::WorkingDirectoryMissing(_)
             | Self::OutsideFolder { .. }
@@ -231,12 +256,16 @@ impl SourceError {
                     "Failed applying git diff:\n{diff}\n\nERROR! Failed applying git diff, see diff above.\n"
                 )
             }
-            Self::GitMissing { .. } => format!(
-                "Cannot find \"git\" executable. {}",
-                self.hint()
-                    .unwrap_or_default()
-                    .replacen("you can", "You can", 1)
-            ),
+            Self::GitMissing { .. } | Self::SshMissing { .. } => {
+                let program = if matches!(self, Self::GitMissing { .. }) {
+                    "git"
+                } else {
+                    "ssh"
+                };
+                let hint = self.hint().unwrap_or_default();
+                let hint = hint.replacen("you can", "You can", 1);
+                format!("Cannot find \"{program}\" executable. {hint}")
+            }
             error if error.is_repository_failure() => format!(
                 "Failed cloning repository. \n1) Make sure you pushed the requested commit:\n{}\n\
                  2) Check if remote-worker has valid credentials [see worker configuration file]\n",
@@ -287,6 +316,10 @@ impl FetchFailure {
         let has = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
         if has(&["dubious ownership", "unsafe repository", "not owned by"]) {
             Self::ForeignOwner
+        } else if has(&["no space left", "file too large", "disk quota exceeded"]) {
+            Self::DiskFull
+        } else if has(&["certificate"]) {
+            Self::Certificate
         } else if has(&[
             "authentication failed",
             "could not read username",
@@ -317,6 +350,16 @@ impl FetchFailure {
             "failed to connect",
             "couldn't connect",
             "unable to access",
+            "too slow",
+            "has been silent",
+            "early eof",
+            "rpc failed",
+            "unexpected disconnect",
+            "hung up",
+            "ended the connection",
+            "connection failed",
+            "connection closed",
+            "not responding",
         ]) {
             Self::NoConnection
         } else {
@@ -325,10 +368,12 @@ impl FetchFailure {
     }
 }
 
+/// The line that says what the matter is, where one does; a program may have chatted before.
 fn first_line(message: &str) -> &str {
-    message
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
+    let lines = || message.lines().map(str::trim);
+    lines()
+        .find(|line| FetchFailure::of_message(line) != FetchFailure::Other)
+        .or_else(|| lines().find(|line| line.starts_with("fatal: ") || line.starts_with("error: ")))
+        .or_else(|| lines().find(|line| !line.is_empty()))
         .unwrap_or("no reason was given")
 }

@@ -22,7 +22,7 @@ pub(super) fn repair(script: &str) -> String {
 }
 
 /// How many lines there are up to the end of the last `__future__` import; 0 where there is none.
-fn end_of_future_imports(lines: &[&str]) -> usize {
+pub(super) fn end_of_future_imports(lines: &[&str]) -> usize {
     let mut at = 0;
     let mut end = 0;
     while let Some(line) = lines.get(at) {

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::askpass::{ASKPASS_ANSWERS, ASKPASS_MODE, Answers};
 use super::credentials::{CredentialRules, Delivery};
+use super::request::SourceOptions;
 use super::rewrite::Remote;
-use crate::process::Command;
+use crate::process::{Command, find_program};
 
 /// Variables by which a caller's git would change which repository ours works on.
 const REPOSITORY_VARIABLES: [&str; 8] = [
@@ -66,8 +68,18 @@ impl Git {
         access: &Access,
         askpass_program: &std::path::Path,
         extra: &[(&str, &str)],
+        stall_limit: Duration,
     ) -> Command {
         let mut settings = extra.to_vec();
+        let seconds = stall_limit.as_secs().max(1).to_string();
+        // A server that works at an answer says a little every few seconds.
+        let patience = [
+            ("http.lowSpeedLimit", "1"),
+            ("http.lowSpeedTime", &*seconds),
+        ];
+        if !has_own_patience() {
+            settings.extend(patience);
+        }
         if let Some((key, value)) = &access.header {
             settings.push((key, value));
         }
@@ -78,7 +90,7 @@ impl Git {
         let mut command = self.command(environment, &settings);
         for (name, value) in [
             ("GIT_TERMINAL_PROMPT", "0"),
-            ("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"),
+            ("GIT_SSH_COMMAND", &ssh_command(stall_limit)),
         ] {
             if !environment.contains_key(name) {
                 command = command.env(name, value);
@@ -96,6 +108,10 @@ impl Git {
             .env("LANGUAGE", "C");
         for name in REPOSITORY_VARIABLES {
             command = command.env_remove(name);
+        }
+        if let Some(path) = environment.get("PATH") {
+            // Its helpers come from where it was found itself.
+            command = command.env("PATH", path);
         }
         // Settings of the environment are appended to those that are there already.
         let mut count: usize = environment
@@ -117,6 +133,37 @@ impl Git {
     }
 }
 
+/// ssh that asks nobody, and that gives up on a server which does not answer (E-055).
+fn ssh_command(stall_limit: Duration) -> String {
+    let seconds = stall_limit.as_secs().max(1);
+    let (connect, alive) = (seconds.min(30), seconds.div_ceil(4));
+    format!(
+        "ssh -oBatchMode=yes -oConnectTimeout={connect} -oServerAliveInterval={alive} -oServerAliveCountMax=4"
+    )
+}
+
+/// The words with which ssh is started, as git takes them from the environment; none where it is not installed.
+pub(super) fn ssh_words(options: &SourceOptions) -> Option<Vec<String>> {
+    let environment = &options.environment;
+    let command = match environment.get("GIT_SSH_COMMAND") {
+        Some(own) => own.clone(),
+        None => ssh_command(options.stall_limit),
+    };
+    let mut words = shlex::split(&command).filter(|words| !words.is_empty())?;
+    if !words[0].contains('/') {
+        let path = environment.get("PATH")?;
+        let program = find_program(&words[0], path)?;
+        program.to_str()?.clone_into(&mut words[0]);
+    }
+    Some(words)
+}
+
+/// Whether the user's git has been told how long to wait.
+fn has_own_patience() -> bool {
+    git2::Config::open_default()
+        .is_ok_and(|settings| settings.get_entry("http.lowspeedtime").is_ok())
+}
+
 impl Access {
     /// For a fetch of `remote` alone.
     pub(super) fn to_remote(remote: &Remote) -> Self {
@@ -129,6 +176,15 @@ impl Access {
                 answers: Answers::default(),
                 header: header(remote),
             },
+        }
+    }
+
+    /// The value of `Authorization` for `remote`, where no git program asks for it.
+    pub(super) fn authorization(remote: &Remote) -> Option<String> {
+        let pair = remote.credentials.as_ref()?;
+        match remote.delivery {
+            Delivery::Askpass => Some(basic(&pair.user, pair.password.expose())),
+            Delivery::AzurePat | Delivery::EntraToken => token(remote),
         }
     }
 
@@ -158,18 +214,26 @@ impl Access {
     }
 }
 
+/// The form of basic authentication.
+fn basic(user: &str, password: &str) -> String {
+    let encoded = STANDARD.encode(format!("{user}:{password}"));
+    // The encoded form is a secret of its own, for instance in git's trace output.
+    crate::secrets::Registry::global().register(&encoded);
+    format!("Basic {encoded}")
+}
+
+/// E-053: the token of Azure DevOps or Entra; none where the pair is an ordinary one.
+fn token(remote: &Remote) -> Option<String> {
+    let pair = remote.credentials.as_ref()?;
+    match remote.delivery {
+        Delivery::Askpass => None,
+        Delivery::AzurePat => Some(basic("", pair.password.expose())),
+        Delivery::EntraToken => Some(format!("Bearer {}", pair.password.expose())),
+    }
+}
+
 /// E-053, E-054: the header as a setting of the environment, for the remote's own server alone.
 fn header(remote: &Remote) -> Option<(String, String)> {
-    let pair = remote.credentials.as_ref()?;
-    let value = match remote.delivery {
-        Delivery::Askpass => return None,
-        Delivery::AzurePat => {
-            let encoded = STANDARD.encode(format!(":{}", pair.password.expose()));
-            // The encoded form is a secret of its own, for instance in git's trace output.
-            crate::secrets::Registry::global().register(&encoded);
-            format!("Authorization: Basic {encoded}")
-        }
-        Delivery::EntraToken => format!("Authorization: Bearer {}", pair.password.expose()),
-    };
+    let value = format!("Authorization: {}", token(remote)?);
     Some((format!("http.{}/.extraHeader", remote.url.origin()?), value))
 }

@@ -146,14 +146,14 @@ pub(super) fn write_inside(
     Ok(path)
 }
 
-struct FirstWord<'a> {
-    word: String,
+pub(super) struct FirstWord<'a> {
+    pub(super) word: String,
     /// All that follows, with its blanks.
     rest: &'a str,
 }
 
 /// The first shell word; a text whose quotes do not match is one word.
-fn first_word(entry_point: &str) -> FirstWord<'_> {
+pub(super) fn first_word(entry_point: &str) -> FirstWord<'_> {
     let whole = || FirstWord {
         word: entry_point.to_owned(),
         rest: "",

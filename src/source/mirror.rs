@@ -260,13 +260,25 @@ async fn fill(
     output.line("pulling git");
     let (folder, url) = (path.to_owned(), wanted.remote.url.to_string());
     blocking(move || initialise(&folder, &url)).await?;
-    fetcher.fetch_branches(path, wanted.revision).await?;
-    if let Revision::Commit(id) = wanted.revision
-        && !has_commit(path, *id)
-    {
-        fetcher.fetch_commit(path, *id).await;
-    }
+    fetch(path, wanted, fetcher).await?;
     output.line("pulling git completed");
+    Ok(())
+}
+
+/// A commit is asked for by its id first; what the server does not give so, comes with all branches (E-033, E-034).
+async fn fetch(path: &Path, wanted: &Wanted<'_>, fetcher: &Fetcher<'_>) -> Result<(), SourceError> {
+    let Revision::Commit(id) = wanted.revision else {
+        return fetcher.fetch_branches(path, wanted.revision).await;
+    };
+    let is_alone = fetcher.may_fetch_commits();
+    if is_alone && fetcher.fetch_commit(path, *id).await? && has_commit(path, *id) {
+        return Ok(());
+    }
+    fetcher.fetch_branches(path, wanted.revision).await?;
+    if !is_alone && !has_commit(path, *id) {
+        // Whether it came is for the checkout to say.
+        fetcher.fetch_commit(path, *id).await?;
+    }
     Ok(())
 }
 

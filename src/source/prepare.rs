@@ -1,5 +1,6 @@
 //! Gets a task's code into its environment folder, from the task's raw fields to the folder in which it starts.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,14 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::checkout::{Checkout, Files, Plan};
 use super::diff::DiffField;
 use super::entry_point::{Interpreter, lexical};
-use super::git::{Access, Git};
+use super::git::Git;
 use super::literal::{self, Placement, Run};
 use super::mirror::{Mirror, Wanted, remove_folder};
 use super::request::{CheckedOut, Code, CodeRequest, SourceOptions};
-use super::rewrite::Remote;
-use super::{GitUrl, SourceError, apply, blocking, submodules};
+use super::submodules::Submodules;
+use super::{GitUrl, SourceError, apply, blocking, filters, task_init};
 use crate::process::Output;
-use crate::secrets;
 
 /// Prepares the code of one task below `environment_folder`: `task_repository/<name>` for a checkout, `code` for a
 /// script without repository (E-073). What earlier tasks left in these two folders is deleted first.
@@ -46,14 +46,18 @@ pub async fn fetch_code(
         output,
         cancel,
     };
-    prepared.run(environment_folder).await.map_err(|error| {
+    let code = prepared.run(environment_folder).await.map_err(|error| {
         // Whatever a stopped step says of itself.
         if cancel.is_cancelled() {
             SourceError::Cancelled
         } else {
             error
         }
-    })
+    })?;
+    if options.force_task_init {
+        task_init::patch(&code, output);
+    }
+    Ok(code)
 }
 
 struct Preparation<'a> {
@@ -108,8 +112,10 @@ impl Preparation<'_> {
         self.output.line(format!("root: {}", root.display()));
         Ok(Checkout {
             title: commit.clone(),
+            git_folder: root.join(".git"),
             root,
             commit,
+            filters: BTreeSet::new(),
             files: Files::Written,
             has_submodules: false,
         })
@@ -141,28 +147,29 @@ impl Preparation<'_> {
         };
         let mirror = Mirror::prepare(&wanted, self.options, self.output, self.cancel).await?;
         self.check_wanted()?;
-        let git = Git::find(&self.options.environment);
         let plan = Plan {
             mirror: mirror.path.clone(),
             folder: repository_folder.join(remote.task_url.folder_name()),
+            git_folder: None,
             url: remote.url.to_string(),
             revision,
-            has_git_program: git.is_some(),
+            has_git_program: Git::find(&self.options.environment).is_some(),
         };
         let cancel = self.cancel.clone();
         let checkout = blocking(move || plan.carry_out(&cancel)).await?;
-        self.finish_files(&checkout, &remote, git.as_ref()).await?;
+        let (options, output, cancel) = (self.options, self.output, self.cancel);
+        filters::finish(&checkout, &mirror.path, &remote, options, output, cancel).await?;
+        // Nobody has to wait for the submodules.
+        drop(mirror);
         self.output
             .line(format!("HEAD is now at {}", checkout.title));
         if checkout.has_submodules {
-            submodules::update(
-                &checkout.root,
-                &remote,
-                self.options,
-                self.output,
-                self.cancel,
-            )
-            .await?;
+            let submodules = Submodules {
+                options,
+                output,
+                cancel,
+            };
+            submodules.update(&checkout, &remote, 0).await?;
         }
         for line in [
             "type: git",
@@ -194,43 +201,6 @@ impl Preparation<'_> {
         }
     }
 
-    /// Lets the git program write files that pass through filters.
-    async fn finish_files(
-        &self,
-        checkout: &Checkout,
-        remote: &Remote,
-        git: Option<&Git>,
-    ) -> Result<(), SourceError> {
-        match (checkout.files, git) {
-            (Files::LeftToGit, Some(git)) => {
-                let access = Access::to_any(Some(remote), &self.options.rules.credentials);
-                let finished = git
-                    .network(
-                        &self.options.environment,
-                        &access,
-                        &self.options.askpass_program,
-                        &[("advice.detachedHead", "false")],
-                    )
-                    .args(["checkout", "--quiet", "--force", "--detach", &checkout.commit])
-                    .folder(&checkout.root)
-                    .capture(self.cancel)
-                    .await?;
-                let message = secrets::mask(String::from_utf8_lossy(&finished.stderr).trim_end());
-                if !message.is_empty() {
-                    self.output.line(&message);
-                }
-                if !finished.is_success() {
-                    return Err(SourceError::GitProgram { action: "check out the files", message });
-                }
-            }
-            (Files::Unfiltered, _) => self.output.line(
-                "WARNING: .gitattributes names filters (such as Git LFS), which need the \"git\" executable; files are left as they are stored",
-            ),
-            _ => {}
-        }
-        Ok(())
-    }
-
     async fn with_repository(&self, checkout: Checkout) -> Result<Code, SourceError> {
         self.check_wanted()?;
         let request = self.request;
@@ -242,6 +212,14 @@ impl Preparation<'_> {
                 let (placement, text) = self.placement(script);
                 working_dir.clone_from(&placement.working_dir);
                 script_folder = folder_inside(&checkout.root, &working_dir)?;
+                // A program may be started behind a link, but nothing is written there.
+                let real = fs::canonicalize(&script_folder);
+                if !real.is_ok_and(|real| real.starts_with(&checkout.root)) {
+                    return Err(SourceError::OutsideFolder {
+                        field: "working dir",
+                        value: working_dir,
+                    });
+                }
                 entry_point = write(&script_folder, &placement, &text)?;
             }
             DiffField::Diff(diff) => {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::git::Environment;
+use super::http_transport::HttpClients;
 use super::rewrite::UrlRules;
 use super::{DiffField, GitUrl, entry_point};
 
@@ -53,10 +55,25 @@ pub struct SourceOptions {
     pub force_code_dir: Option<PathBuf>,
     /// `CLEARML_AGENT_FORCE_EXEC_SCRIPT` (E-100).
     pub force_exec_script: Option<String>,
+    /// How long a server may be silent before a fetch is given up.
+    pub stall_limit: Duration,
+    /// For fetching where no `git` program is.
+    pub http: HttpClients,
+    /// `CLEARML_AGENT_FORCE_TASK_INIT` (E-101).
+    pub force_task_init: bool,
     /// The program that git asks for passwords: this binary, whose `main` calls [`super::askpass`].
     pub askpass_program: PathBuf,
     /// The agent's own environment: PATH, HOME, the variables of E-010 and git's own.
     pub environment: Environment,
+}
+
+impl SourceOptions {
+    /// The `--depth` of the settings' own arguments.
+    pub(super) fn depth(&self) -> Option<i32> {
+        let mut words = self.fetch_arguments.iter().flatten();
+        let depth = words.find_map(|word| word.strip_prefix("--depth="))?;
+        depth.parse().ok().filter(|depth| *depth > 0)
+    }
 }
 
 /// A task's code, ready to run.

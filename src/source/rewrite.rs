@@ -116,6 +116,42 @@ impl UrlRules {
         (url.clone(), Vec::new())
     }
 
+    /// What was tried in order to be let in to `remote`: host, user, and where the password comes from.
+    pub(super) fn tried(&self, remote: &Remote) -> String {
+        let url = &remote.url;
+        if let Some(pair) = &remote.credentials {
+            return format!(
+                "host `{}`: tried {} (user `{}`)",
+                url.host().unwrap_or_default(),
+                pair.source.describe(),
+                pair.user
+            );
+        }
+        if let Some(address) = url.ssh_address() {
+            let user = address.user.map(|user| format!(" (user `{user}`)"));
+            return format!(
+                "host `{}`: tried the ssh keys of this machine{}",
+                address.host,
+                user.unwrap_or_default()
+            );
+        }
+        let Some(host) = url.host() else {
+            return "no credentials are needed on this machine".to_owned();
+        };
+        let others: Vec<String> = self
+            .credentials
+            .configured()
+            .filter_map(|(host, _)| Some(format!("`{}`", host?)))
+            .collect();
+        if others.is_empty() {
+            return format!("no credentials are configured for host `{host}`");
+        }
+        format!(
+            "no credentials are configured for host `{host}`, only for {}",
+            others.join(", ")
+        )
+    }
+
     fn forced_ssh(&self, url: &GitUrl) -> (GitUrl, Vec<String>) {
         let user = self.force_ssh_user.as_deref().unwrap_or("git");
         let is_ssh = url.is_ssh();

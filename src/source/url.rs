@@ -42,6 +42,15 @@ struct Url {
     path: String,
 }
 
+/// The parts of an ssh address, none of them escaped.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct SshAddress {
+    pub(super) user: Option<String>,
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+    pub(super) path: String,
+}
+
 impl GitUrl {
     /// Reads any text: what is neither a URL nor the scp-like form is taken as a path.
     pub fn parse(text: &str) -> Self {
@@ -232,6 +241,49 @@ impl GitUrl {
             ),
             Form::Other(path) if self.is_local() => Some(path.clone()),
             _ => None,
+        }
+    }
+
+    /// Where ssh finds the repository; none for what is no ssh address.
+    pub(super) fn ssh_address(&self) -> Option<SshAddress> {
+        match &self.0 {
+            Form::Url(url) if url.scheme == "ssh" => {
+                let path = percent_decode_str(&url.path)
+                    .decode_utf8_lossy()
+                    .into_owned();
+                Some(SshAddress {
+                    user: url.user.clone(),
+                    // Brackets are a URL's own way to set an address of IPv6 apart from the port.
+                    host: url.host.trim_matches(['[', ']']).to_owned(),
+                    port: url.port,
+                    // `/~user` means that user's home folder.
+                    path: path
+                        .strip_prefix('/')
+                        .filter(|path| path.starts_with('~'))
+                        .map_or_else(|| path.clone(), str::to_owned),
+                })
+            }
+            Form::Scp { user, host, path } => Some(SshAddress {
+                user: user.clone(),
+                host: host.clone(),
+                port: None,
+                path: path.clone(),
+            }),
+            // `host:/path`
+            Form::Other(text) if !self.is_local() => {
+                let (place, path) = text.split_once(':')?;
+                let (user, host) = match place.split_once('@') {
+                    Some((user, host)) => (Some(user.to_owned()), host),
+                    None => (None, place),
+                };
+                path.starts_with('/').then(|| SshAddress {
+                    user,
+                    host: host.to_owned(),
+                    port: None,
+                    path: path.to_owned(),
+                })
+            }
+            Form::Url(_) | Form::Other(_) => None,
         }
     }
 

@@ -430,6 +430,10 @@ impl Preparation {
             .await
             .map_err(|_| PrepareError::Cancelled)?;
         if finished.is_success() {
+            if self.source.force_task_init {
+                let script = code.script_folder.join(notebook).with_extension("py");
+                source::add_task_init(&script, output);
+            }
             return Ok(());
         }
         let message = format!(

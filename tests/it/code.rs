@@ -293,15 +293,8 @@ fn a_literal_script_may_use_a_repository() {
     assert_eq!(printed(&console), "data\n");
 }
 
-/// E-072 for those who need no network: libgit2 is enough.
-#[test]
-fn a_local_repository_needs_no_git_program() {
-    let context = TestContext::new();
-    let repository = Repository::new(&context, "demo");
-    repository.commit(&[
-        ("main.sh", "command -v git || echo none; cat a.txt"),
-        ("a.txt", "one\n"),
-    ]);
+/// A folder for `PATH` with what a shell script needs, and no git.
+pub(crate) fn programs_without_git(context: &TestContext) -> std::path::PathBuf {
     let programs = context.folder().join("bin");
     std::fs::create_dir(&programs).unwrap();
     // A `python3` of a version switcher would look for its own programs.
@@ -314,6 +307,19 @@ fn a_local_repository_needs_no_git_program() {
     {
         std::os::unix::fs::symlink(program, programs.join(name)).unwrap();
     }
+    programs
+}
+
+/// E-072 for those who need no network: libgit2 is enough.
+#[test]
+fn a_local_repository_needs_no_git_program() {
+    let context = TestContext::new();
+    let repository = Repository::new(&context, "demo");
+    repository.commit(&[
+        ("main.sh", "command -v git || echo none; cat a.txt"),
+        ("a.txt", "one\n"),
+    ]);
+    let programs = programs_without_git(&context);
     let variables = [NO_ENVIRONMENT[0], ("PATH", programs.to_str().unwrap())];
     let diff = "diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n@@ -1 +1,2 @@\n one\n+two\n";
     for url in [repository.url(), repository.url().replace("file://", "")] {

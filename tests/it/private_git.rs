@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::code::{NO_ENVIRONMENT, Repository, offline_packages};
-use super::support::{GitServer, Script, TestContext, path_with};
+use super::code::{NO_ENVIRONMENT, Repository, offline_packages, programs_without_git};
+use super::support::{GitServer, Script, ServerIdentity, TestContext, TlsFront, path_with};
 
 const PASSWORD: &str = "p@ss/of git";
 
@@ -198,4 +198,64 @@ fn a_private_package_is_installed_with_the_configured_password() {
         assert!(!console.contains(form), "{console}");
         assert!(!arguments.contains(form), "{arguments}");
     }
+}
+
+/// E-045, E-072: without a git program a private repository comes by https, with the certificates that the agent trusts;
+/// a server that nobody vouches for gets no password.
+#[test]
+fn a_private_repository_needs_no_git_program() {
+    let private = Private::new();
+    let context = &private.context;
+    let programs = programs_without_git(context);
+    let identity = ServerIdentity::by_authority(&["127.0.0.1"]);
+    let authority = context.folder().join("authority.pem");
+    fs::write(&authority, identity.trusted()).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let front = runtime.block_on(TlsFront::start(private.server.address(), &identity));
+    let url = format!("https://{}/demo/.git", front.address());
+    let script = || private.script().with("repository", url.as_str());
+    let path = ("PATH", programs.to_str().unwrap());
+    let user = ("CLEARML_AGENT_GIT_USER", "me");
+    let password = ("CLEARML_AGENT_GIT_PASS", PASSWORD);
+    let (status, console) = private.run(script(), &[path, user, password]);
+    assert_eq!(status, "failed", "{console}");
+    assert!(console.contains("certificate"), "{console}");
+    assert!(
+        console.contains("hint: ") && console.contains("SSL_CERT_FILE"),
+        "{console}"
+    );
+    assert_eq!(private.server.authorizations(), Vec::<String>::new());
+    let trust = ("REQUESTS_CA_BUNDLE", authority.to_str().unwrap());
+    let wrong = ("CLEARML_AGENT_GIT_PASS", "wrong-password");
+    let (status, console) = private.run(script(), &[path, trust, user, wrong]);
+    assert_eq!(status, "failed", "{console}");
+    let hint = "host `127.0.0.1`: tried `CLEARML_AGENT_GIT_USER` and `CLEARML_AGENT_GIT_PASS` (user `me`); ";
+    assert!(console.contains(hint), "{console}");
+    assert_eq!(private.server.authorizations(), ["me:wrong-password"]);
+    let (status, console) = private.run(script(), &[path, trust, user, password]);
+    assert_eq!(status, "completed", "{console}");
+    assert!(console.contains("\nfrom the repository\n"), "{console}");
+}
+
+/// E-101: the variable reaches the script.
+#[test]
+fn a_script_is_made_a_task_by_a_variable() {
+    let context = TestContext::new();
+    let repository = Repository::new(&context, "demo");
+    repository.commit(&[
+        ("main.py", "print(open(__file__).readline(), end='')\n"),
+        ("clearml.py", "class Task:\n    init = print\n"),
+    ]);
+    let script = Script::python("", "")
+        .with("repository", repository.url())
+        .with("entry_point", "main.py");
+    let task = context.enqueue(script);
+    let on = ("CLEARML_AGENT_FORCE_TASK_INIT", "1");
+    context.run_one_task(&[NO_ENVIRONMENT, &[on]].concat());
+    let console = context.console(&task);
+    assert_eq!(context.status(&task), "completed", "{console}");
+    assert!(
+        console.contains("\nfrom clearml import Task\n"),
+        "{console}"
+    );
 }

@@ -344,38 +344,6 @@ async fn a_broken_mirror_is_cloned_again_where_the_settings_say_so() {
     assert!(world.console().contains("pulling git failed, re-cloning: "));
 }
 
-/// E-066, E-070
-#[tokio::test]
-async fn submodules_come_at_their_recorded_commits() {
-    let world = World::new();
-    let sub = world.remote("sub", &[("s.txt", "recorded\n")]);
-    let remote = world.remote("demo", &[("train.py", "1\n")]);
-    git(
-        &remote.path,
-        &[
-            "submodule",
-            "--quiet",
-            "add",
-            &sub.path.to_string_lossy(),
-            "libs/sub",
-        ],
-    );
-    git(&remote.path, &["commit", "--quiet", "-m", "sub"]);
-    sub.commit("later", &[("s.txt", "later\n")]);
-    let code = world.fetch(&remote.request()).await.expect("fetched");
-    assert_eq!(read(&code.root.join("libs/sub/s.txt")), "recorded\n");
-    fs::rename(&sub.path, world.path("moved")).expect("moved");
-    world
-        .fetch(&remote.request())
-        .await
-        .expect("a missing submodule is a warning");
-    assert!(
-        world
-            .console()
-            .contains("WARNING: updating the submodules failed")
-    );
-}
-
 #[tokio::test]
 async fn a_stopped_task_ends_its_checkout() {
     let world = World::new();

@@ -2,9 +2,20 @@
 //!
 //! Compiled under `#[cfg(test)]` only.
 
+mod bad_input;
 mod fetching;
+#[expect(
+    dead_code,
+    reason = "the tests of the whole program use the rest of it"
+)]
+#[path = "../../../tests/it/support/git_server.rs"]
+mod git_server;
 mod network;
+mod passwords;
 mod scripts;
+mod servers;
+mod ssh_server;
+mod submodules;
 mod trouble;
 mod url_cases;
 pub(in crate::source) mod world;

@@ -18,7 +18,7 @@ fn executable(path: &Path, text: &str) {
 }
 
 /// A world whose git program gets `settings` (shell lines) before it runs.
-fn with_git(settings: &str) -> World {
+pub(super) fn with_git(settings: &str) -> World {
     let mut world = World::new();
     let real = std::process::Command::new("sh")
         .args(["-c", "command -v git"])
@@ -58,7 +58,7 @@ fn request(remote: &Remote) -> CodeRequest {
     }
 }
 
-/// E-033, E-063, E-064: the same revisions as by libgit2.
+/// E-033, E-063, E-064, E-292: the same revisions as by libgit2; the installed program, with its own idea of ssh, gets them.
 #[tokio::test]
 async fn the_git_program_fetches_from_the_network() {
     let world = with_ssh(SERVE);

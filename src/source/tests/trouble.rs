@@ -46,29 +46,6 @@ async fn a_repository_that_does_not_exist() {
     }
 }
 
-/// E-072
-#[tokio::test]
-async fn the_network_needs_the_git_program() {
-    let world = World::without_git();
-    for url in [
-        "https://host.invalid/a.git",
-        "git@host.invalid:a.git",
-        "host.invalid:/a.git",
-    ] {
-        let request = CodeRequest {
-            repository: url.to_owned(),
-            ..CodeRequest::default()
-        };
-        let error = world.fetch(&request).await.expect_err("no git");
-        assert!(matches!(error, SourceError::GitMissing { .. }), "{error:?}");
-        let text = error.console_text(&request, "");
-        assert_eq!(
-            text,
-            "Cannot find \"git\" executable. You can install it by running: sudo apt-get install git"
-        );
-    }
-}
-
 /// E-036
 #[tokio::test]
 async fn nothing_of_a_task_becomes_an_option() {
@@ -108,6 +85,7 @@ async fn no_password_is_shown_or_kept() {
         user: "bob".to_owned(),
         password: Some(SecretString::new(password)),
         host: None,
+        label: None,
     };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let port = listener.local_addr().expect("address").port();
@@ -160,11 +138,18 @@ async fn git_asks_by_askpass() {
         user: "bob".to_owned(),
         password: Some(SecretString::new("tok-123456")),
         host: None,
+        label: None,
     };
     let remote = rules.resolve(&crate::source::GitUrl::parse("https://host.invalid/a.git"));
     let access = super::super::git::Access::to_remote(&remote);
     let git = super::super::git::Git::find(&world.options.environment).expect("git");
-    let command = git.network(&world.options.environment, &access, &script, &[]);
+    let command = git.network(
+        &world.options.environment,
+        &access,
+        &script,
+        &[],
+        std::time::Duration::from_mins(1),
+    );
     let input = world.path("input");
     fs::write(&input, "protocol=https\nhost=host.invalid\n\n").expect("written");
     let mut command = command.args(["credential", "fill"]).to_std();

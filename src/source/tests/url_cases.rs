@@ -42,6 +42,7 @@ fn rules(case: &Value) -> UrlRules {
             .or_else(|| text(&value["password"]))
             .map(SecretString::new),
         host: text(&value["host"]),
+        label: None,
     };
     let is_on = |key: &str| config[key].as_bool().unwrap_or(false);
     let both = |name: &str| {
@@ -71,6 +72,7 @@ fn rules(case: &Value) -> UrlRules {
                 user: named("GIT_USER", "git_user").unwrap_or_default(),
                 password: named("GIT_PASS", "git_pass").map(SecretString::new),
                 host: named("GIT_HOST", "git_host"),
+                label: None,
             },
             extra: config["git.extra_credentials"]
                 .as_array()

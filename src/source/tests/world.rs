@@ -4,12 +4,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use git2::{Oid, Repository, Signature};
 use tokio_util::sync::CancellationToken;
 
 use crate::process::Output;
-use crate::source::{Code, CodeRequest, SourceError, SourceOptions, UrlRules, fetch_code};
+use crate::source::{
+    Code, CodeRequest, HttpClients, SourceError, SourceOptions, UrlRules, fetch_code,
+};
 
 /// A remote, a cache and an environment folder of one test.
 pub(in crate::source) struct World {
@@ -27,7 +30,15 @@ impl World {
             clone_on_pull_fail: false,
             fetch_arguments: None,
             verbose: false,
+            stall_limit: Duration::from_mins(1),
+            http: HttpClients::new(|_| {
+                // The room makes no clients of its own.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                let client = reqwest::Client::builder().no_proxy().build();
+                client.map_err(|error| error.to_string())
+            }),
             force_code_dir: None,
+            force_task_init: false,
             force_exec_script: None,
             is_standalone: false,
             askpass_program: "/bin/false".into(),

@@ -6,6 +6,7 @@ mod context;
 mod counter;
 mod fault_proxy;
 mod gate;
+#[expect(dead_code, reason = "the tests beside the code use the rest of it")]
 mod git_server;
 mod index_server;
 mod nvml;
@@ -14,6 +15,8 @@ mod recording;
 mod repository;
 mod script;
 mod terminal;
+#[expect(dead_code, reason = "the tests beside the code use the rest of it")]
+mod tls;
 
 pub(crate) use agent::Agent;
 pub(crate) use call::Finished;
@@ -29,3 +32,4 @@ pub(crate) use recording::{Recording, Stream};
 pub(crate) use repository::Repository;
 pub(crate) use script::Script;
 pub(crate) use terminal::Terminal;
+pub(crate) use tls::{ServerIdentity, TlsFront};
