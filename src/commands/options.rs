@@ -10,8 +10,8 @@ use crate::cli::TaskOptions;
 use crate::logs::LineRules;
 use crate::monitor::{self, VisibleGpus};
 use crate::python::{
-    CacheOptions, IndexUrl, Optimization, PackageManager, Pages, PoetryOptions, PythonOptions,
-    Rocm, SkipEnvironment, TorchMode, TorchOptions, UvOptions,
+    CacheOptions, CondaOptions, IndexUrl, Optimization, PackageManager, Pages, PoetryOptions,
+    PythonOptions, Rocm, SkipEnvironment, TorchMode, TorchOptions, UvOptions,
 };
 use crate::settings::env_vars;
 use crate::settings::{
@@ -295,6 +295,17 @@ fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonO
             PackageManagerKind::Conda => PackageManager::Conda,
             PackageManagerKind::Poetry => PackageManager::Poetry,
             PackageManagerKind::Uv => PackageManager::Uv,
+        },
+        unknown_package_manager: manager.kind_unknown.clone(),
+        conda: CondaOptions {
+            channels: manager.conda_channels.clone(),
+            full_env_update: manager.conda_full_env_update,
+            env_as_base_docker: manager.conda_env_as_base_docker,
+            environment: settings
+                .environment()
+                .text(&env_vars::CONDA_ENV_PACKAGE)
+                .map(|path| settings.expand(path)),
+            use_base_env: manager.use_conda_base_env,
         },
         uv: uv(settings, manager),
         poetry: PoetryOptions {

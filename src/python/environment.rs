@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, CacheKey, KeyInputs};
+use super::conda::CondaEnvironment;
 use super::error::PythonError;
 use super::interpreter::{self, Choice, Interpreter};
 use super::options::{PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
@@ -33,6 +34,8 @@ pub struct Environment {
     pub(super) uv: Option<Uv>,
     /// uv installs in pip's place (E-224).
     pub(super) uses_uv_pip: bool,
+    /// Where conda manages the packages.
+    pub(super) conda: Option<CondaEnvironment>,
     /// A project of the repository that has an environment of its own.
     pub(super) project: Option<Project>,
 }
@@ -66,6 +69,9 @@ pub(super) struct CachePlace {
     pub(super) key: Option<CacheKey>,
 }
 
+/// E-125
+pub(super) const NO_CACHE: &str = "::: Python virtual environment cache is DISABLED. To accelerate spin-up time set `agent.venvs_cache.path=~/.clearml/venvs-cache` :::\n";
+
 /// Makes an empty environment for the task, or takes one from the cache.
 ///
 /// The folder of the task before is removed first (E-119), with the code in it (E-073).
@@ -83,17 +89,22 @@ pub async fn create_environment(
         SkipEnvironment::No => {}
         skip => return existing(request, options, requirements, skip, output, cancel).await,
     }
-    if options.package_manager == PackageManager::Conda {
-        output.line("WARNING: agent.package_manager.type=conda is not supported, using pip");
+    if let Some(word) = &options.unknown_package_manager {
+        output.line(format!(
+            "WARNING: agent.package_manager.type={word} is none of pip, conda, poetry, uv: using pip"
+        ));
     }
-    let choice = choose(request, options, output, cancel).await?;
-    let folder = options.venvs_dir.join(&choice.folder_name);
-    remove(&folder).await?;
     let context = ToolContext {
         options,
         output,
         cancel,
     };
+    if options.package_manager == PackageManager::Conda {
+        return Box::pin(CondaEnvironment::create(request, requirements, context)).await;
+    }
+    let choice = choose(request, options, output, cancel).await?;
+    let folder = options.venvs_dir.join(&choice.folder_name);
+    remove(&folder).await?;
     if options.package_manager == PackageManager::Uv {
         return Box::pin(by_uv(request, choice, requirements, folder, context)).await;
     }
@@ -105,14 +116,13 @@ pub async fn create_environment(
             docker_cmd: request.docker_cmd.clone(),
             cuda_version: options.cuda_version.clone(),
             interpreter: choice.interpreter.name.clone(),
+            is_conda: false,
         };
         let key = CacheKey::new(&inputs, &requirements);
         let cache = Cache::new(&options.venvs_cache);
         Some(CachePlace { cache, inputs, key })
     } else {
-        output.line(
-            "::: Python virtual environment cache is DISABLED. To accelerate spin-up time set `agent.venvs_cache.path=~/.clearml/venvs-cache` :::\n",
-        );
+        output.line(NO_CACHE);
         None
     };
     let environment = |origin| Environment {
@@ -124,6 +134,7 @@ pub async fn create_environment(
         cache: None,
         uv: None,
         uses_uv_pip: false,
+        conda: None,
         project: None,
     };
     if let Some(place) = &cache
@@ -164,12 +175,13 @@ pub async fn unbuilt_environment(
         cache: None,
         uv: None,
         uses_uv_pip: false,
+        conda: None,
         project: None,
     })
 }
 
 /// Takes the environment from the cache, if it is there and works (E-243, E-250).
-async fn restore(
+pub(super) async fn restore(
     place: &CachePlace,
     folder: &Path,
     output: &Output,
@@ -291,6 +303,7 @@ async fn existing(
         cache: None,
         uv: None,
         uses_uv_pip: false,
+        conda: None,
         project: None,
     })
 }
@@ -349,6 +362,7 @@ async fn by_uv(
         cache: None,
         uv: uv.filter(|_| is_made),
         uses_uv_pip: false,
+        conda: None,
         project: None,
     })
 }
@@ -393,6 +407,40 @@ impl Environment {
         })
     }
 
+    /// An environment of conda; `place` is the folder of the task's code, the interpreter as it is called, and what it is.
+    pub(super) fn of_conda(
+        conda: CondaEnvironment,
+        place: (PathBuf, PathBuf, Interpreter),
+        requirements: TaskRequirements,
+        origin: Origin,
+        cache: Option<CachePlace>,
+    ) -> Self {
+        let (folder, python, interpreter) = place;
+        Self {
+            folder,
+            python,
+            interpreter,
+            requirements,
+            origin,
+            cache,
+            uv: None,
+            uses_uv_pip: false,
+            conda: Some(conda),
+            project: None,
+        }
+    }
+
+    /// What a shell has to do before it runs a program of the task (E-204).
+    pub fn activation(&self) -> Option<String> {
+        let conda = self.conda.as_ref();
+        conda.map(|conda| conda.activation.prefix())
+    }
+
+    /// True where the program is a child of the agent in every shape (E-212, E-266).
+    pub fn runs_as_child(&self) -> bool {
+        self.conda.is_some() || self.uv.is_some() || self.project.is_some()
+    }
+
     /// Takes another interpreter for the task.
     pub fn use_interpreter(&mut self, python: PathBuf) {
         self.python = python;
@@ -425,12 +473,16 @@ impl Environment {
         self.origin == Origin::Cached
     }
 
-    /// `sys.path` of the interpreter as it is in `script_folder`, joined with colons; none where it does not say (E-105, E-109).
+    /// `sys.path` of the interpreter as it is in `script_folder`, joined with colons; none where it does not say (E-105, E-109),
+    /// and with conda and uv (E-106).
     pub async fn sys_path(
         &self,
         script_folder: &Path,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, PythonError> {
+        if self.conda.is_some() || self.uv.is_some() {
+            return Ok(None);
+        }
         let finished = Command::new(&self.python)
             .args(["-c", "import sys; print(':'.join(sys.path))"])
             .env_remove("PYTHONPATH")

@@ -6,6 +6,7 @@
 mod cache;
 #[cfg(test)]
 mod cases;
+mod conda;
 mod custom_build;
 mod environment;
 mod error;
@@ -32,6 +33,7 @@ mod uv;
 mod venv;
 mod version;
 
+pub use conda::{CondaError, CondaOptions, CondaReport};
 pub use custom_build::{BuiltCommand, CustomBuild};
 pub use environment::{Environment, create_environment, unbuilt_environment};
 pub use error::{FailedCommand, PythonError};

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::conda::CondaOptions;
 use super::index_url::IndexUrl;
 use super::poetry::PoetryOptions;
 use super::requirements::TaskRequirements;
@@ -43,7 +44,7 @@ pub enum PackageManager {
     /// pip
     #[default]
     Pip,
-    /// conda, for which pip stands in.
+    /// conda for what it has, pip for the rest.
     Conda,
     /// poetry for projects with its files, else pip.
     Poetry,
@@ -84,6 +85,10 @@ pub struct PythonOptions {
     pub venvs_dir: PathBuf,
     /// `agent.package_manager.type`.
     pub package_manager: PackageManager,
+    /// What was written in its place, where nobody knows the word (E-200).
+    pub unknown_package_manager: Option<String>,
+    /// For `conda`.
+    pub conda: CondaOptions,
     /// For `uv`.
     pub uv: UvOptions,
     /// For `poetry`.
@@ -151,6 +156,8 @@ impl Default for PythonOptions {
             ignore_requested: false,
             venvs_dir: cache.join("venvs-builds"),
             package_manager: PackageManager::Pip,
+            unknown_package_manager: None,
+            conda: CondaOptions::default(),
             uv: UvOptions {
                 is_locked: true,
                 ..UvOptions::default()

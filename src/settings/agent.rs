@@ -160,6 +160,8 @@ pub enum PytorchResolve {
 pub struct PackageManagerSettings {
     /// The program; `CLEARML_AGENT_FORCE_POETRY` and `CLEARML_AGENT_FORCE_UV` beat it.
     pub kind: PackageManagerKind,
+    /// What was written in its place, where nobody knows the word (E-200).
+    pub kind_unknown: Option<String>,
     /// Requirements of pip itself, with markers.
     pub pip_version: Vec<String>,
     /// Requirement of poetry itself.
@@ -212,6 +214,12 @@ pub struct PackageManagerSettings {
     pub torch_nightly_page: String,
     /// Channels of conda.
     pub conda_channels: Vec<String>,
+    /// The packages of a conda environment are written to the task.
+    pub conda_full_env_update: bool,
+    /// The task's container names a conda environment of this machine.
+    pub conda_env_as_base_docker: bool,
+    /// Packages are installed into conda's base environment.
+    pub use_conda_base_env: bool,
     /// Ignores the task's packages in favour of the repository's requirements.txt.
     pub force_repo_requirements_txt: bool,
     /// Uses the package list that the task was recorded with.

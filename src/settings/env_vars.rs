@@ -161,9 +161,9 @@ variables! {
     /// How the nodes of one task report: -1, 1 or 2.
     MULTI_NODE_SINGLE_TASK = "CLEARML_MULTI_NODE_SINGLE_TASK", Integer, Read => Later;
     /// Prebuilt conda environment to run tasks in.
-    CONDA_ENV_PACKAGE = "CLEARML_CONDA_ENV_PACKAGE" | "TRAINS_CONDA_ENV_PACKAGE", Path, Read => Later;
+    CONDA_ENV_PACKAGE = "CLEARML_CONDA_ENV_PACKAGE" | "TRAINS_CONDA_ENV_PACKAGE", Path, Read;
     /// Installs into the base conda environment; beats the key of that name.
-    USE_CONDA_BASE_ENV = "CLEARML_USE_CONDA_BASE_ENV", SessionBoolean, Read => Later;
+    USE_CONDA_BASE_ENV = "CLEARML_USE_CONDA_BASE_ENV", SessionBoolean, Read;
     /// The active virtual environment; removed for poetry and uv.
     VIRTUAL_ENV = "VIRTUAL_ENV", Path, Read Removed;
     /// The active conda environment; removed for poetry and uv.

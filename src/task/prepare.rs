@@ -66,6 +66,8 @@ pub enum DequeuePolicy {
 pub struct Prepared {
     /// The program with its variables and folder.
     pub command: Command,
+    /// It is started beside this process in every shape (E-212, E-266).
+    pub is_child: bool,
 }
 
 /// Why there is no program to start.
@@ -181,14 +183,16 @@ impl Preparation {
             script_folder: &code.script_folder,
         };
         let links = links::links(&self.source);
-        let installed = environment
-            .install(&python, location, &options, &links, output, cancel)
-            .await?;
+        let installed = environment.install(&python, location, &options, &links, output, cancel);
+        let installed = Box::pin(installed).await?;
         let frozen = environment
             .freeze(&installed, &options, output, cancel)
             .await?;
         if let Some(frozen) = &frozen {
-            if let Err(error) = server.report_packages(frozen.packages().to_vec()).await {
+            let packages = frozen.packages().to_vec();
+            if frozen.is_written_to_the_task()
+                && let Err(error) = server.report_packages(packages, frozen.conda()).await
+            {
                 output.line(format!(
                     "Could not set task requirements: {}",
                     error.reference_text()
@@ -341,7 +345,10 @@ impl Preparation {
             .started_because("worker starting task execution")
             .await?;
         output.line("Environment setup completed successfully\n\nStarting Task Execution:\n");
-        Ok(Prepared { command })
+        Ok(Prepared {
+            command,
+            is_child: environment.runs_as_child(),
+        })
     }
 
     fn launch_command(
@@ -379,9 +386,13 @@ impl Preparation {
             is_file: code.script_folder.join(&code.entry_point).is_file(),
             variables: Some(&lookup),
         });
-        match environment.launcher(&self.python) {
+        let command = match environment.launcher(&self.python) {
             Some(launcher) if kind == BinaryKind::Python => command.behind(launcher),
             _ => command,
+        };
+        match environment.activation() {
+            Some(activation) => command.activated(&activation),
+            None => command,
         }
     }
 
@@ -445,7 +456,7 @@ impl Preparation {
         let encoding = python::io_encoding(self.variables.get("PYTHONIOENCODING"), locale);
         variables
             .extend(encoding.map(|encoding| ("PYTHONIOENCODING".to_owned(), encoding.to_owned())));
-        if kind == BinaryKind::Shell {
+        if kind == BinaryKind::Shell && environment.activation().is_none() {
             let shell = python::shell_variables(environment.folder(), self.variables.get("PATH"));
             variables.extend(shell.map(|(name, value)| (name.to_owned(), value)));
         }

@@ -15,6 +15,7 @@
 mod background;
 mod cli;
 mod code;
+mod conda;
 mod configuration;
 mod custom_build;
 mod dialect;
