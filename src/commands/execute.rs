@@ -89,7 +89,7 @@ pub(super) async fn execute(
     } else if arguments.full_monitoring {
         Box::pin(assignment.like_a_worker(&arguments, printer)).await
     } else {
-        assignment.plain(&arguments, printer).await
+        Box::pin(assignment.plain(&arguments, printer)).await
     }
 }
 

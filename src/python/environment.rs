@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::cache::{Cache, CacheKey, KeyInputs};
 use super::conda::CondaEnvironment;
 use super::error::PythonError;
+use super::existing;
 use super::interpreter::{self, Choice, Interpreter};
+use super::launch::{BinaryKind, binary_kind};
 use super::options::{PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
 use super::pip::{Pip, pip_specifications};
 use super::poetry::PoetryProject;
@@ -18,7 +20,7 @@ use super::tool::ToolContext;
 use super::uv::{Uv, UvProject};
 use super::venv::{self, Seed};
 use super::version::PythonVersion;
-use crate::process::{Command, Output};
+use crate::process::{Command, Output, ProcessError};
 
 /// Where a task's program finds its packages.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub struct Environment {
     pub(super) uv: Option<Uv>,
     /// uv installs in pip's place (E-224).
     pub(super) uses_uv_pip: bool,
+    /// What the task finds on `PYTHONPATH` beside the environment.
+    pub(super) overlay: Option<PathBuf>,
+    /// Nothing is installed into it, and its own programs are found as before.
+    pub(super) is_as_it_is: bool,
     /// Where conda manages the packages.
     pub(super) conda: Option<CondaEnvironment>,
     /// A project of the repository that has an environment of its own.
@@ -102,7 +108,12 @@ pub async fn create_environment(
     if options.package_manager == PackageManager::Conda {
         return Box::pin(CondaEnvironment::create(request, requirements, context)).await;
     }
-    let choice = choose(request, options, output, cancel).await?;
+    let choice = match choose(request, options, output, cancel).await {
+        Err(error @ PythonError::NoInterpreter { .. }) => {
+            return Box::pin(served_by_uv(request, requirements, context, error)).await;
+        }
+        choice => choice?,
+    };
     let folder = options.venvs_dir.join(&choice.folder_name);
     remove(&folder).await?;
     if options.package_manager == PackageManager::Uv {
@@ -134,6 +145,8 @@ pub async fn create_environment(
         cache: None,
         uv: None,
         uses_uv_pip: false,
+        overlay: None,
+        is_as_it_is: false,
         conda: None,
         project: None,
     };
@@ -175,6 +188,8 @@ pub async fn unbuilt_environment(
         cache: None,
         uv: None,
         uses_uv_pip: false,
+        overlay: None,
+        is_as_it_is: false,
         conda: None,
         project: None,
     })
@@ -227,7 +242,7 @@ pub(super) fn cache_failure(cache: &Cache, error: &io::Error) -> String {
     )
 }
 
-async fn choose(
+pub(super) async fn choose(
     request: &PythonRequest,
     options: &PythonOptions,
     output: &Output,
@@ -249,28 +264,51 @@ async fn existing(
     output: &Output,
     cancel: &CancellationToken,
 ) -> Result<Environment, PythonError> {
+    let active = "python".to_owned();
     let named = match skip {
         SkipEnvironment::Interpreter(path) => Some(path),
         SkipEnvironment::Everything(path) => path.as_ref(),
-        SkipEnvironment::No | SkipEnvironment::ChosenInterpreter | SkipEnvironment::Standalone => {
-            None
-        }
+        SkipEnvironment::Activated(_) => Some(&active),
+        SkipEnvironment::No
+        | SkipEnvironment::AsItIs
+        | SkipEnvironment::ChosenInterpreter
+        | SkipEnvironment::Standalone => None,
     };
     let mut found = None;
     if let Some(path) = named {
         found = interpreter::probe(path, cancel).await?;
-        output.line(match &found {
-            Some(_) => format!("Python interpreter {path} is set from environment var"),
-            None => format!(
+        output.line(match (&found, skip) {
+            (Some(_), SkipEnvironment::Activated(place)) => format!(
+                "Warning! Found python virtual environment [{place}] already activated inside the container, installing packages into venv (pip does not support inherit/nested venv)"
+            ),
+            (Some(_), _) => format!("Python interpreter {path} is set from environment var"),
+            (None, _) => format!(
                 "Warning: interpreter {path} could not be found. Reverting to the default interpreter resolution"
             ),
         });
+    }
+    if *skip == SkipEnvironment::AsItIs {
+        let context = ToolContext {
+            options,
+            output,
+            cancel,
+        };
+        found = Some(existing::find(request, context).await?);
     }
     let (interpreter, folder_name) = if let Some(interpreter) = found {
         let name = interpreter.version.short();
         (interpreter, name)
     } else {
-        let choice = choose(request, options, output, cancel).await?;
+        let choice = match choose(request, options, output, cancel).await {
+            // A shell script runs without any Python (E-287).
+            Err(PythonError::NoInterpreter { .. })
+                if matches!(skip, SkipEnvironment::Everything(_))
+                    && binary_kind(&request.binary).0 == BinaryKind::Shell =>
+            {
+                Choice::absent()
+            }
+            choice => choice?,
+        };
         let interpreter = choice.interpreter;
         if *skip == SkipEnvironment::ChosenInterpreter {
             let path = interpreter.path.display();
@@ -282,7 +320,9 @@ async fn existing(
         (interpreter, choice.folder_name)
     };
     let (folder, origin) = match skip {
-        SkipEnvironment::Everything(_) => (options.venvs_dir.clone(), Origin::Untouched),
+        SkipEnvironment::Everything(_) | SkipEnvironment::AsItIs => {
+            (options.venvs_dir.clone(), Origin::Untouched)
+        }
         SkipEnvironment::Standalone => (options.venvs_dir.join(folder_name), Origin::Untouched),
         _ => (options.venvs_dir.join(folder_name), Origin::Existing),
     };
@@ -303,6 +343,8 @@ async fn existing(
         cache: None,
         uv: None,
         uses_uv_pip: false,
+        overlay: None,
+        is_as_it_is: *skip == SkipEnvironment::AsItIs,
         conda: None,
         project: None,
     })
@@ -362,6 +404,62 @@ async fn by_uv(
         cache: None,
         uv: uv.filter(|_| is_made),
         uses_uv_pip: false,
+        overlay: None,
+        is_as_it_is: false,
+        conda: None,
+        project: None,
+    })
+}
+
+/// uv brings the interpreter that the machine does not have, and stands in for pip (E-117, E-289); without uv there is
+/// nothing to be done about `error`.
+async fn served_by_uv(
+    request: &PythonRequest,
+    requirements: TaskRequirements,
+    context: ToolContext<'_>,
+    error: PythonError,
+) -> Result<Environment, PythonError> {
+    let Some(uv) = Uv::present(context).await? else {
+        return Err(error);
+    };
+    let options = context.options;
+    let version = interpreter::requested_version(&request.binary)
+        .filter(|_| !options.ignore_requested)
+        .or_else(|| Some(options.default_python.trim().to_owned()))
+        .filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+        .unwrap_or_else(|| "3".to_owned());
+    context.output.line(format!(
+        "No Python of this machine runs, uv is asked for version {version}"
+    ));
+    let folder = options.venvs_dir.join(&version);
+    remove(&folder).await?;
+    fs::create_dir_all(&options.venvs_dir)
+        .map_err(PythonError::files("create", &options.venvs_dir))?;
+    if !uv.create(context, &version, &folder).await? {
+        return Err(error);
+    }
+    let python = venv::python_of(&folder);
+    let found = interpreter::probe(&python.to_string_lossy(), context.cancel).await?;
+    let Some(interpreter) = found else {
+        return Err(error);
+    };
+    let real = fs::canonicalize(&python).unwrap_or_else(|_| python.clone());
+    context.output.line(format!(
+        "Using Python {} that uv has at {}",
+        interpreter.version,
+        real.display()
+    ));
+    Ok(Environment {
+        folder,
+        python,
+        interpreter,
+        requirements,
+        origin: Origin::Fresh(Seed::Wheels(Vec::new())),
+        cache: None,
+        uses_uv_pip: options.package_manager != PackageManager::Uv,
+        uv: Some(uv),
+        overlay: None,
+        is_as_it_is: false,
         conda: None,
         project: None,
     })
@@ -425,9 +523,21 @@ impl Environment {
             cache,
             uv: None,
             uses_uv_pip: false,
+            overlay: None,
+            is_as_it_is: false,
             conda: Some(conda),
             project: None,
         }
+    }
+
+    /// A folder that the task needs on `PYTHONPATH` beside the environment.
+    pub fn overlay(&self) -> Option<&Path> {
+        self.overlay.as_deref()
+    }
+
+    /// True where the environment was made for the task, so that a shell has to be told of it (E-104).
+    pub fn is_made_for_the_task(&self) -> bool {
+        self.conda.is_none() && !self.is_as_it_is
     }
 
     /// What a shell has to do before it runs a program of the task (E-204).
@@ -488,8 +598,12 @@ impl Environment {
             .env_remove("PYTHONPATH")
             .folder(script_folder)
             .capture(cancel)
-            .await?;
-        Ok(finished.is_success().then(|| finished.text()))
+            .await;
+        match finished {
+            Ok(finished) => Ok(finished.is_success().then(|| finished.text())),
+            Err(ProcessError::Start { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Brings pip to the wanted version (E-134, E-138).

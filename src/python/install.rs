@@ -139,6 +139,14 @@ impl Environment {
             ..Installed::default()
         };
         if self.origin == Origin::Untouched {
+            if self.is_as_it_is {
+                let context = ToolContext {
+                    options,
+                    output,
+                    cancel,
+                };
+                Box::pin(self.add_clearml(context)).await?;
+            }
             return Ok(Installed::default());
         }
         let mut pip = Pip::new(self.python(), options, output, cancel);
@@ -255,6 +263,13 @@ impl Environment {
         let Some(uv) = self.uv.clone() else {
             return Ok(false);
         };
+        if self.uses_uv_pip {
+            context
+                .output
+                .line("INFO: using UV as pip drop-in replacement");
+            pip.uv = Some(uv);
+            return Ok(false);
+        }
         match self.install_by_uv(&uv, code, added, context).await? {
             UvInstallation::Project(project) => {
                 self.set_project(Project::Uv(project));

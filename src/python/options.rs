@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::conda::CondaOptions;
+use super::existing::NamedInterpreter;
 use super::index_url::IndexUrl;
 use super::poetry::PoetryOptions;
 use super::requirements::TaskRequirements;
@@ -64,6 +65,10 @@ pub enum SkipEnvironment {
     Interpreter(String),
     /// `--standalone-mode`: the chosen interpreter as it is, and the code that is there (E-029).
     Standalone,
+    /// Packages go into the environment that is active in a container, at this path (E-233).
+    Activated(String),
+    /// `agent.environment.mode: existing`, or the same word of the task: nothing is installed.
+    AsItIs,
     /// `CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL`: nothing is made and nothing installed; the interpreter if one is named.
     Everything(Option<String>),
 }
@@ -127,6 +132,8 @@ pub struct PythonOptions {
     pub venvs_cache: CacheOptions,
     /// Switches that skip work.
     pub skip: SkipEnvironment,
+    /// Interpreters for [`SkipEnvironment::AsItIs`], the first that runs counts.
+    pub existing: Vec<NamedInterpreter>,
     /// `CLEARML_AGENT_FORCE_TASK_INIT`: adds `clearml` to the requirements (E-192).
     pub force_task_init: bool,
     /// Variables for every installer call, for example `GIT_ASKPASS` for links.
@@ -184,6 +191,7 @@ impl Default for PythonOptions {
             torch: TorchOptions::default(),
             venvs_cache: CacheOptions::default(),
             skip: SkipEnvironment::No,
+            existing: Vec::new(),
             force_task_init: false,
             installer_variables: Vec::new(),
         }

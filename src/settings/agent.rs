@@ -55,6 +55,12 @@ pub struct AgentSettings {
     pub propagate_exit_code: bool,
     /// Git and repositories.
     pub git: GitSettings,
+    /// Tasks run in an environment that is there; `agent.environment.mode`.
+    pub environment_is_existing: bool,
+    /// Its interpreter; `agent.environment.python`.
+    pub environment_python: Option<String>,
+    /// An environment that is active in a container is installed into; `agent.docker_use_activated_venv` (E-233).
+    pub docker_use_activated_venv: bool,
     /// Interpreter for environments; empty means search by version; `agent.python_binary`.
     pub python_binary: Option<String>,
     /// Version of Python for tasks that name none; `agent.default_python`.
@@ -334,6 +340,13 @@ impl Settings {
                 .lenient(&env_vars::PROPAGATE_EXITCODE)
                 .unwrap_or(false),
             git: self.git()?,
+            environment_is_existing: self.environment_is_existing()?,
+            environment_python: self
+                .filled_text("agent.environment.python")
+                .map(|path| self.expand(&path).display().to_string()),
+            docker_use_activated_venv: self
+                .boolean("agent.docker_use_activated_venv")
+                .unwrap_or(true),
             python_binary: self.filled_text("agent.python_binary"),
             default_python: self.filled_text("agent.default_python"),
             ignore_requested_python_version: self.is_on("agent.ignore_requested_python_version"),

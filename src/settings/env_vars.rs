@@ -201,7 +201,7 @@ variables! {
     /// Credentials file of Google storage, handed to tasks.
     GOOGLE_APPLICATION_CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS", Path, Read;
     /// Default container image, arguments may follow; inside a container it says that this is one.
-    DOCKER_IMAGE = "CLEARML_DOCKER_IMAGE" | "TRAINS_DOCKER_IMAGE", Text, Read Set => Later;
+    DOCKER_IMAGE = "CLEARML_DOCKER_IMAGE" | "TRAINS_DOCKER_IMAGE", Text, Read Set;
     /// Names GPUs by variable in place of `--gpus`.
     DOCKER_SKIP_GPUS_FLAG = "CLEARML_DOCKER_SKIP_GPUS_FLAG" | "TRAINS_DOCKER_SKIP_GPUS_FLAG", Presence, Read => Later;
     /// User for git over https; beats `agent.git_user`.

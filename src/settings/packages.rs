@@ -2,6 +2,7 @@
 
 use super::agent::{PackageManagerKind, PackageManagerSettings, PytorchResolve};
 use super::env_vars;
+use super::lookup::wrong_type;
 use super::{Settings, SettingsError};
 
 impl Settings {
@@ -98,6 +99,23 @@ impl Settings {
             word if word.eq_ignore_ascii_case("conda") => Some(PackageManagerKind::Conda),
             _ => None,
         })
+    }
+
+    /// `agent.environment.mode`
+    pub(super) fn environment_is_existing(&self) -> Result<bool, SettingsError> {
+        let key = "agent.environment.mode";
+        match self.filled_text(key).as_deref() {
+            None | Some("build") => Ok(false),
+            Some("existing") => Ok(true),
+            Some(_) => Err(self.none_of(key, "one of build, existing")),
+        }
+    }
+
+    fn none_of(&self, key: &str, expected: &'static str) -> SettingsError {
+        self.value(key)
+            .map_or(SettingsError::NoConfiguration, |value| {
+                wrong_type(key, expected, value)
+            })
     }
 
     /// A word that nobody knows counts as `pip` (E-163).

@@ -155,7 +155,7 @@ impl Preparation {
             docker_cmd: definition.docker_cmd.clone(),
             has_repository: !request.repository.is_empty(),
         };
-        let options = self.python_options(&python);
+        let options = self.python_options(&python, &definition, output);
         if let Some((script, task_text)) = &build_script {
             let built = self.custom_build(
                 script,
@@ -263,12 +263,27 @@ impl Preparation {
     }
 
     /// A shell script without packages needs no environment (E-232).
-    fn python_options(&self, request: &PythonRequest) -> PythonOptions {
+    fn python_options(
+        &self,
+        request: &PythonRequest,
+        definition: &Definition,
+        output: &Output,
+    ) -> PythonOptions {
         let mut options = self.python.clone();
         options
             .installer_variables
             .extend(links::variables(&self.source));
-        if request.needs_no_python() && options.skip == SkipEnvironment::No {
+        match definition.environment_mode.as_deref() {
+            _ if options.skip == SkipEnvironment::Standalone => {}
+            Some("existing") => options.skip = SkipEnvironment::AsItIs,
+            Some("build") => options.skip = SkipEnvironment::No,
+            None | Some("") => {}
+            Some(word) => output.line(format!(
+                "WARNING: the task's property environment={word} is neither existing nor build"
+            )),
+        }
+        let makes_no_choice = [SkipEnvironment::No, SkipEnvironment::AsItIs];
+        if request.needs_no_python() && makes_no_choice.contains(&options.skip) {
             options.skip = SkipEnvironment::Everything(None);
         }
         options
@@ -441,13 +456,20 @@ impl Preparation {
         both("CONFIG_FILE", &self.configuration.display().to_string());
         both("LOG_TASK_TO_BACKEND", "0");
         let sys_path = environment.sys_path(&code.script_folder, cancel).await?;
+        let overlay = environment.overlay();
+        let extra = [
+            self.extra_python_path.clone(),
+            overlay.map(|overlay| overlay.display().to_string()),
+        ];
+        let extra: Vec<String> = extra.into_iter().flatten().collect();
+        let extra = extra.join(":");
         let path = python::python_path(&PathParts {
             previous: self.variables.get("PYTHONPATH"),
             script_folder: &code.script_folder,
             entry_point: &code.entry_point,
             root: self.root_on_python_path.then_some(code.root.as_path()),
             sys_path: sys_path.as_deref(),
-            extra: self.extra_python_path.as_deref(),
+            extra: Some(&extra),
         });
         variables.extend(path.map(|path| ("PYTHONPATH".to_owned(), path)));
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -456,7 +478,7 @@ impl Preparation {
         let encoding = python::io_encoding(self.variables.get("PYTHONIOENCODING"), locale);
         variables
             .extend(encoding.map(|encoding| ("PYTHONIOENCODING".to_owned(), encoding.to_owned())));
-        if kind == BinaryKind::Shell && environment.activation().is_none() {
+        if kind == BinaryKind::Shell && environment.is_made_for_the_task() {
             let shell = python::shell_variables(environment.folder(), self.variables.get("PATH"));
             variables.extend(shell.map(|(name, value)| (name.to_owned(), value)));
         }

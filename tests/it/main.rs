@@ -21,6 +21,7 @@ mod custom_build;
 mod dialect;
 mod differential;
 mod execute;
+mod existing;
 mod fuzz;
 mod gpus;
 mod hours;

@@ -9,6 +9,10 @@ pub(super) const PYTHON: Group = group! { "Python and packages":
     "agent.default_python": TextOrNumber = "(the version of python3)" eg "\"3.12\"";
     /// Takes the version above for every task.
     "agent.ignore_requested_python_version": Boolean = "false";
+    /// `existing` runs tasks in an environment that is there and installs nothing. A task's user property `environment` beats it.
+    "agent.environment.mode": Choice("build", "existing") = "\"build\"";
+    /// Interpreter of that environment. Empty: the active one (`VIRTUAL_ENV`, `CONDA_PREFIX`), else as above.
+    "agent.environment.python": Path eg "\"/opt/venv/bin/python\"";
     /// Program that installs packages.
     "agent.package_manager.type": Choice("pip", "conda", "poetry", "uv");
     /// Versions of pip, each with the versions of Python that it is for.
