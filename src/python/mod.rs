@@ -12,6 +12,8 @@ mod environment;
 mod error;
 mod existing;
 mod freeze;
+#[cfg(test)]
+mod fuzz;
 mod index_url;
 mod install;
 mod installed;
