@@ -161,7 +161,7 @@ mod tests {
     use super::super::plan::{InstallPlan, PlanContext};
     use super::*;
 
-    /// E-196: every recorded report.
+    /// E-196, E-291: every recorded report.
     #[tokio::test]
     async fn replacements_are_turned_back() {
         let mut count = 0;

@@ -347,9 +347,9 @@ variables! {
     /// The GPUs of AMD that the task may use.
     ROCR_VISIBLE_DEVICES = "ROCR_VISIBLE_DEVICES", Text, Set;
     /// Rank of this node.
-    RANK = "RANK", Integer, Read => Later;
+    RANK = "RANK", Integer, Read;
     /// Rank of this node where the variable before is not set.
-    SLURM_PROCID = "SLURM_PROCID", Integer, Read => Later;
+    SLURM_PROCID = "SLURM_PROCID", Integer, Read;
     /// Shell for tasks that are shell scripts.
     SHELL = "SHELL", Path = "/bin/bash or /bin/sh", Read;
     /// The user's folder, which `~` stands for.

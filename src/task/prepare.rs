@@ -14,7 +14,7 @@ use crate::python::{
     Optimization, PathParts, PythonError, PythonOptions, PythonRequest, Report, Runner,
     SkipEnvironment,
 };
-use crate::settings;
+use crate::settings::{self, env_vars};
 use crate::source::{self, Code, CodeRequest, SourceError, SourceOptions};
 
 /// How code and environment of a task are made.
@@ -191,6 +191,7 @@ impl Preparation {
         if let Some(frozen) = &frozen {
             let packages = frozen.packages().to_vec();
             if frozen.is_written_to_the_task()
+                && self.is_first_node()
                 && let Err(error) = server.report_packages(packages, frozen.conda()).await
             {
                 output.line(format!(
@@ -260,6 +261,14 @@ impl Preparation {
         )
         .await
         .map(Some)
+    }
+
+    /// Of the nodes of one task the first alone writes the packages down (E-198).
+    fn is_first_node(&self) -> bool {
+        let rank = [&env_vars::RANK, &env_vars::SLURM_PROCID];
+        let rank = rank.into_iter().find_map(|name| self.variables.text(name));
+        let rank = rank.and_then(|rank| rank.trim().parse::<i64>().ok());
+        rank.unwrap_or_default() == 0
     }
 
     /// A shell script without packages needs no environment (E-232).

@@ -314,3 +314,48 @@ fn without_python_uv_serves_the_task() {
     ];
     assert_order(&console, &texts);
 }
+
+/// What the test's interpreter has as virtualenv: says how it was called and lets venv do the work.
+const VIRTUALENV: &str =
+    "import sys\nprint('called', *sys.argv[1:])\nfrom venv import main\nmain(sys.argv[3:])\n";
+
+/// E-121, E-287: where the chosen interpreter can make no environment, the virtualenv of the machine's own python3 is tried.
+#[test]
+fn the_virtualenv_of_another_interpreter_is_the_last_resort() {
+    let context = TestContext::new();
+    let packages = offline_packages(&context);
+    let make = |name: &str| {
+        let folder = context.folder().join(name);
+        python(&["-m", "venv", "--without-pip"], &folder);
+        let mut versions = fs::read_dir(folder.join("lib")).unwrap();
+        let site = versions.next().unwrap().unwrap().path();
+        (folder.join("bin"), site.join("site-packages"))
+    };
+    let (own, site) = make("own");
+    fs::write(site.join("virtualenv.py"), VIRTUALENV).unwrap();
+    let (chosen, site) = make("chosen");
+    fs::write(site.join("venv.py"), "raise SystemExit(4)\n").unwrap();
+    let first = "import site, sys; sys.path.insert(0, site.getsitepackages()[0])\n";
+    fs::write(site.join("first.pth"), first).unwrap();
+    let chosen = chosen.join("python").display().to_string();
+    context.configure(&format!("agent.python_binary: {chosen:?}"));
+    let script = Script::python(
+        "import tinydep\nprint('answer', tinydep.answer)\n",
+        "tinydep",
+    );
+    let task = context.enqueue(script.with("binary", "python"));
+    let path = path_with(&own);
+    let mut variables = packages.variables().to_vec();
+    variables.push(("PATH", &path));
+    context.run_one_task(&variables);
+    let console = context.console(&task);
+    assert_eq!(context.status(&task), "completed", "{console}");
+    let texts = [
+        &format!(
+            "\nWARNING: virtualenv and venv failed with [{chosen}] trying virtualenv with python ["
+        ),
+        &format!("\ncalled --python {chosen} "),
+        "\nanswer 42\n",
+    ];
+    assert_order(&console, &texts);
+}

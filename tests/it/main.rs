@@ -13,6 +13,7 @@
 )]
 
 mod background;
+mod bad_packages;
 mod cli;
 mod code;
 mod conda;

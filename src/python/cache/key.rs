@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::python::cases::{case_id, cases, strings};
 
-    /// E-240, E-241: keys of the official agent.
+    /// E-240, E-241, E-291: keys of the official agent.
     #[test]
     fn keys_are_those_of_the_official_agent() {
         let cases = cases("venv_cache_key");
