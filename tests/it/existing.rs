@@ -12,12 +12,12 @@ use super::support::{Script, TestContext, package_folder, path_with};
 use super::uv::assert_order;
 
 /// A wheel named clearml, which needs another package.
-const CLEARML: &str = r#"
+pub(crate) const CLEARML: &str = r#"
 import sys, zipfile
 def write(name, version, more):
     info = "%s-%s.dist-info/" % (name, version)
     with zipfile.ZipFile("%s/%s-%s-py3-none-any.whl" % (sys.argv[1], name, version), "w") as wheel:
-        wheel.writestr(name + ".py", "version = %r\n" % version)
+        wheel.writestr(name + ".py", "class Task:\n    @staticmethod\n    def init():\n        print('task init')\n")
         wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: %s\nVersion: %s\n%s" % (name, version, more))
         wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(info + "RECORD", "".join(info + file + ",,\n" for file in ("METADATA", "WHEEL", "RECORD")))
@@ -25,7 +25,7 @@ write("clearml", "1.16", "Requires-Dist: neededdep\nRequires-Dist: tinydep\n")
 write("neededdep", "2.0", "")
 "#;
 
-fn python(words: &[&str], folder: &Path) {
+pub(crate) fn python(words: &[&str], folder: &Path) {
     let status = Command::new("python3").args(words).arg(folder).status();
     assert!(status.unwrap().success(), "python3 {words:?}");
 }
