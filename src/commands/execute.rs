@@ -22,7 +22,7 @@ use crate::storage::{Places, create_temporary};
 use crate::task::{
     CurrentTask, DequeuePolicy, Devices, Entry, Failure, FinalStatus, Node, Outcome, PrepareError,
     RunFolder, RunOptions, Shape, StatusReporter, Supervised, Supervision, TaskServer, fetch_task,
-    take_task,
+    run_beside, take_task,
 };
 use crate::ui::Printer;
 use crate::worker::WorkerName;
@@ -95,9 +95,9 @@ pub(super) async fn execute(
     if arguments.disable_monitoring {
         Box::pin(assignment.become_the_program(&arguments, printer)).await
     } else if arguments.full_monitoring {
-        assignment.like_a_worker(&arguments, printer).await
+        Box::pin(assignment.like_a_worker(&arguments, printer)).await
     } else {
-        assignment.plain(&arguments, printer).await
+        Box::pin(assignment.plain(&arguments, printer)).await
     }
 }
 
@@ -115,6 +115,13 @@ impl Assignment {
         let output = Output::stdout()?;
         let interrupted = cancelled_by_interrupt()?;
         match preparation.run(&server, &output, &interrupted, || {}).await {
+            Ok(prepared) if prepared.is_child => Ok(match run_beside(&prepared.command).await {
+                Ok(code) => ExitStatus(code),
+                Err(error) => {
+                    printer.warning(&format!("could not start the program: {error}"));
+                    ExitStatus(255)
+                }
+            }),
             Ok(prepared) => {
                 let Err(error) = replace_self(&mut prepared.command.to_std_with_streams());
                 let name = prepared

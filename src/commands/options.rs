@@ -11,8 +11,8 @@ use crate::cli::TaskOptions;
 use crate::logs::LineRules;
 use crate::monitor::{self, VisibleGpus};
 use crate::python::{
-    CacheOptions, IndexUrl, Optimization, PackageManager, Pages, PoetryOptions, PythonOptions,
-    Rocm, SkipEnvironment, TorchMode, TorchOptions, UvOptions,
+    CacheOptions, CondaOptions, IndexUrl, NamedInterpreter, Optimization, PackageManager, Pages,
+    PoetryOptions, PythonOptions, Rocm, SkipEnvironment, TorchMode, TorchOptions, UvOptions,
 };
 use crate::settings::env_vars;
 use crate::settings::{
@@ -82,7 +82,7 @@ pub(super) fn preparation(
             skip: if is_standalone {
                 SkipEnvironment::Standalone
             } else {
-                skip(settings)
+                skip(settings, &agent)
             },
             installer_variables: installer_variables(settings, &devices),
             ..python(settings, &agent, wishes.options.cpu_only)
@@ -270,6 +270,17 @@ fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonO
             PackageManagerKind::Poetry => PackageManager::Poetry,
             PackageManagerKind::Uv => PackageManager::Uv,
         },
+        unknown_package_manager: manager.kind_unknown.clone(),
+        conda: CondaOptions {
+            channels: manager.conda_channels.clone(),
+            full_env_update: manager.conda_full_env_update,
+            env_as_base_docker: manager.conda_env_as_base_docker,
+            environment: settings
+                .environment()
+                .text(&env_vars::CONDA_ENV_PACKAGE)
+                .map(|path| settings.expand(path)),
+            use_base_env: manager.use_conda_base_env,
+        },
         uv: uv(settings, manager),
         poetry: PoetryOptions {
             version: manager.poetry_version.clone(),
@@ -307,6 +318,7 @@ fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonO
             lock_timeout: cache.lock_timeout.map_or(30.0, |limit| limit.as_secs_f64()),
         },
         skip: SkipEnvironment::No,
+        existing: existing(settings, agent),
         force_task_init: is_true(settings, &env_vars::FORCE_TASK_INIT),
         installer_variables: Vec::new(),
     }
@@ -377,8 +389,8 @@ fn torch(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> TorchOpt
     }
 }
 
-/// E-229 to E-231
-fn skip(settings: &Settings) -> SkipEnvironment {
+/// E-229 to E-231, E-233
+fn skip(settings: &Settings, agent: &AgentSettings) -> SkipEnvironment {
     let interpreter = settings
         .environment()
         .text(&env_vars::SKIP_PIP_VENV_INSTALL);
@@ -391,8 +403,44 @@ fn skip(settings: &Settings) -> SkipEnvironment {
     match (named, interpreter.and_then(crate::settings::truth)) {
         (Some(interpreter), _) => SkipEnvironment::Interpreter(interpreter),
         (None, Some(true)) => SkipEnvironment::ChosenInterpreter,
-        (None, _) => SkipEnvironment::No,
+        (None, Some(false)) => SkipEnvironment::No,
+        (None, None) if agent.environment_is_existing => SkipEnvironment::AsItIs,
+        (None, None) => activated(settings, agent),
     }
+}
+
+/// An environment that the container has activated (E-233).
+fn activated(settings: &Settings, agent: &AgentSettings) -> SkipEnvironment {
+    let environment = settings.environment();
+    let active = environment
+        .text(&env_vars::VIRTUAL_ENV)
+        .filter(|_| environment.text(&env_vars::DOCKER_IMAGE).is_some())
+        .filter(|_| agent.docker_use_activated_venv)
+        .filter(|_| agent.package_manager.system_site_packages);
+    active.map_or(SkipEnvironment::No, |place| {
+        SkipEnvironment::Activated(place.to_owned())
+    })
+}
+
+/// Interpreters of environments that are there, in the order in which they count.
+fn existing(settings: &Settings, agent: &AgentSettings) -> Vec<NamedInterpreter> {
+    let configured = agent.environment_python.clone();
+    let configured = configured.map(|path| NamedInterpreter {
+        path,
+        named_by: "agent.environment.python",
+        is_required: true,
+    });
+    let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter();
+    let active = active.filter_map(|name| {
+        let folder = settings.environment().get(name)?;
+        let folder = Some(folder).filter(|folder| !folder.is_empty())?;
+        Some(NamedInterpreter {
+            path: format!("{folder}/bin/python"),
+            named_by: name,
+            is_required: false,
+        })
+    });
+    configured.into_iter().chain(active).collect()
 }
 
 pub(super) fn is_true(settings: &Settings, variable: &env_vars::Variable) -> bool {

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, CacheKey, KeyInputs};
+use super::conda::CondaEnvironment;
 use super::error::PythonError;
+use super::existing;
 use super::interpreter::{self, Choice, Interpreter};
+use super::launch::{BinaryKind, binary_kind};
 use super::options::{PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
 use super::pip::{Pip, pip_specifications};
 use super::poetry::PoetryProject;
@@ -17,7 +20,7 @@ use super::tool::ToolContext;
 use super::uv::{Uv, UvProject};
 use super::venv::{self, Seed};
 use super::version::PythonVersion;
-use crate::process::{Command, Output};
+use crate::process::{Command, Output, ProcessError};
 
 /// Where a task's program finds its packages.
 #[derive(Debug)]
@@ -33,6 +36,12 @@ pub struct Environment {
     pub(super) uv: Option<Uv>,
     /// uv installs in pip's place (E-224).
     pub(super) uses_uv_pip: bool,
+    /// What the task finds on `PYTHONPATH` beside the environment.
+    pub(super) overlay: Option<PathBuf>,
+    /// Nothing is installed into it, and its own programs are found as before.
+    pub(super) is_as_it_is: bool,
+    /// Where conda manages the packages.
+    pub(super) conda: Option<CondaEnvironment>,
     /// A project of the repository that has an environment of its own.
     pub(super) project: Option<Project>,
 }
@@ -66,6 +75,9 @@ pub(super) struct CachePlace {
     pub(super) key: Option<CacheKey>,
 }
 
+/// E-125
+pub(super) const NO_CACHE: &str = "::: Python virtual environment cache is DISABLED. To accelerate spin-up time set `agent.venvs_cache.path=~/.clearml/venvs-cache` :::\n";
+
 /// Makes an empty environment for the task, or takes one from the cache.
 ///
 /// The folder of the task before is removed first (E-119), with the code in it (E-073).
@@ -83,17 +95,27 @@ pub async fn create_environment(
         SkipEnvironment::No => {}
         skip => return existing(request, options, requirements, skip, output, cancel).await,
     }
-    if options.package_manager == PackageManager::Conda {
-        output.line("WARNING: agent.package_manager.type=conda is not supported, using pip");
+    if let Some(word) = &options.unknown_package_manager {
+        output.line(format!(
+            "WARNING: agent.package_manager.type={word} is none of pip, conda, poetry, uv: using pip"
+        ));
     }
-    let choice = choose(request, options, output, cancel).await?;
-    let folder = options.venvs_dir.join(&choice.folder_name);
-    remove(&folder).await?;
     let context = ToolContext {
         options,
         output,
         cancel,
     };
+    if options.package_manager == PackageManager::Conda {
+        return Box::pin(CondaEnvironment::create(request, requirements, context)).await;
+    }
+    let choice = match choose(request, options, output, cancel).await {
+        Err(error @ PythonError::NoInterpreter { .. }) => {
+            return Box::pin(served_by_uv(request, requirements, context, error)).await;
+        }
+        choice => choice?,
+    };
+    let folder = options.venvs_dir.join(&choice.folder_name);
+    remove(&folder).await?;
     if options.package_manager == PackageManager::Uv {
         return Box::pin(by_uv(request, choice, requirements, folder, context)).await;
     }
@@ -105,14 +127,13 @@ pub async fn create_environment(
             docker_cmd: request.docker_cmd.clone(),
             cuda_version: options.cuda_version.clone(),
             interpreter: choice.interpreter.name.clone(),
+            is_conda: false,
         };
         let key = CacheKey::new(&inputs, &requirements);
         let cache = Cache::new(&options.venvs_cache);
         Some(CachePlace { cache, inputs, key })
     } else {
-        output.line(
-            "::: Python virtual environment cache is DISABLED. To accelerate spin-up time set `agent.venvs_cache.path=~/.clearml/venvs-cache` :::\n",
-        );
+        output.line(NO_CACHE);
         None
     };
     let environment = |origin| Environment {
@@ -124,6 +145,9 @@ pub async fn create_environment(
         cache: None,
         uv: None,
         uses_uv_pip: false,
+        overlay: None,
+        is_as_it_is: false,
+        conda: None,
         project: None,
     };
     if let Some(place) = &cache
@@ -164,12 +188,15 @@ pub async fn unbuilt_environment(
         cache: None,
         uv: None,
         uses_uv_pip: false,
+        overlay: None,
+        is_as_it_is: false,
+        conda: None,
         project: None,
     })
 }
 
 /// Takes the environment from the cache, if it is there and works (E-243, E-250).
-async fn restore(
+pub(super) async fn restore(
     place: &CachePlace,
     folder: &Path,
     output: &Output,
@@ -215,7 +242,7 @@ pub(super) fn cache_failure(cache: &Cache, error: &io::Error) -> String {
     )
 }
 
-async fn choose(
+pub(super) async fn choose(
     request: &PythonRequest,
     options: &PythonOptions,
     output: &Output,
@@ -237,28 +264,51 @@ async fn existing(
     output: &Output,
     cancel: &CancellationToken,
 ) -> Result<Environment, PythonError> {
+    let active = "python".to_owned();
     let named = match skip {
         SkipEnvironment::Interpreter(path) => Some(path),
         SkipEnvironment::Everything(path) => path.as_ref(),
-        SkipEnvironment::No | SkipEnvironment::ChosenInterpreter | SkipEnvironment::Standalone => {
-            None
-        }
+        SkipEnvironment::Activated(_) => Some(&active),
+        SkipEnvironment::No
+        | SkipEnvironment::AsItIs
+        | SkipEnvironment::ChosenInterpreter
+        | SkipEnvironment::Standalone => None,
     };
     let mut found = None;
     if let Some(path) = named {
         found = interpreter::probe(path, cancel).await?;
-        output.line(match &found {
-            Some(_) => format!("Python interpreter {path} is set from environment var"),
-            None => format!(
+        output.line(match (&found, skip) {
+            (Some(_), SkipEnvironment::Activated(place)) => format!(
+                "Warning! Found python virtual environment [{place}] already activated inside the container, installing packages into venv (pip does not support inherit/nested venv)"
+            ),
+            (Some(_), _) => format!("Python interpreter {path} is set from environment var"),
+            (None, _) => format!(
                 "Warning: interpreter {path} could not be found. Reverting to the default interpreter resolution"
             ),
         });
+    }
+    if *skip == SkipEnvironment::AsItIs {
+        let context = ToolContext {
+            options,
+            output,
+            cancel,
+        };
+        found = Some(existing::find(request, context).await?);
     }
     let (interpreter, folder_name) = if let Some(interpreter) = found {
         let name = interpreter.version.short();
         (interpreter, name)
     } else {
-        let choice = choose(request, options, output, cancel).await?;
+        let choice = match choose(request, options, output, cancel).await {
+            // A shell script runs without any Python (E-287).
+            Err(PythonError::NoInterpreter { .. })
+                if matches!(skip, SkipEnvironment::Everything(_))
+                    && binary_kind(&request.binary).0 == BinaryKind::Shell =>
+            {
+                Choice::absent()
+            }
+            choice => choice?,
+        };
         let interpreter = choice.interpreter;
         if *skip == SkipEnvironment::ChosenInterpreter {
             let path = interpreter.path.display();
@@ -270,7 +320,9 @@ async fn existing(
         (interpreter, choice.folder_name)
     };
     let (folder, origin) = match skip {
-        SkipEnvironment::Everything(_) => (options.venvs_dir.clone(), Origin::Untouched),
+        SkipEnvironment::Everything(_) | SkipEnvironment::AsItIs => {
+            (options.venvs_dir.clone(), Origin::Untouched)
+        }
         SkipEnvironment::Standalone => (options.venvs_dir.join(folder_name), Origin::Untouched),
         _ => (options.venvs_dir.join(folder_name), Origin::Existing),
     };
@@ -291,6 +343,9 @@ async fn existing(
         cache: None,
         uv: None,
         uses_uv_pip: false,
+        overlay: None,
+        is_as_it_is: *skip == SkipEnvironment::AsItIs,
+        conda: None,
         project: None,
     })
 }
@@ -349,6 +404,63 @@ async fn by_uv(
         cache: None,
         uv: uv.filter(|_| is_made),
         uses_uv_pip: false,
+        overlay: None,
+        is_as_it_is: false,
+        conda: None,
+        project: None,
+    })
+}
+
+/// uv brings the interpreter that the machine does not have, and stands in for pip (E-117, E-289); without uv there is
+/// nothing to be done about `error`.
+async fn served_by_uv(
+    request: &PythonRequest,
+    requirements: TaskRequirements,
+    context: ToolContext<'_>,
+    error: PythonError,
+) -> Result<Environment, PythonError> {
+    let Some(uv) = Uv::present(context).await? else {
+        return Err(error);
+    };
+    let options = context.options;
+    let version = interpreter::requested_version(&request.binary)
+        .filter(|_| !options.ignore_requested)
+        .or_else(|| Some(options.default_python.trim().to_owned()))
+        .filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+        .unwrap_or_else(|| "3".to_owned());
+    context.output.line(format!(
+        "No Python of this machine runs, uv is asked for version {version}"
+    ));
+    let folder = options.venvs_dir.join(&version);
+    remove(&folder).await?;
+    fs::create_dir_all(&options.venvs_dir)
+        .map_err(PythonError::files("create", &options.venvs_dir))?;
+    if !uv.create(context, &version, &folder).await? {
+        return Err(error);
+    }
+    let python = venv::python_of(&folder);
+    let found = interpreter::probe(&python.to_string_lossy(), context.cancel).await?;
+    let Some(interpreter) = found else {
+        return Err(error);
+    };
+    let real = fs::canonicalize(&python).unwrap_or_else(|_| python.clone());
+    context.output.line(format!(
+        "Using Python {} that uv has at {}",
+        interpreter.version,
+        real.display()
+    ));
+    Ok(Environment {
+        folder,
+        python,
+        interpreter,
+        requirements,
+        origin: Origin::Fresh(Seed::Wheels(Vec::new())),
+        cache: None,
+        uses_uv_pip: options.package_manager != PackageManager::Uv,
+        uv: Some(uv),
+        overlay: None,
+        is_as_it_is: false,
+        conda: None,
         project: None,
     })
 }
@@ -393,6 +505,52 @@ impl Environment {
         })
     }
 
+    /// An environment of conda; `place` is the folder of the task's code, the interpreter as it is called, and what it is.
+    pub(super) fn of_conda(
+        conda: CondaEnvironment,
+        place: (PathBuf, PathBuf, Interpreter),
+        requirements: TaskRequirements,
+        origin: Origin,
+        cache: Option<CachePlace>,
+    ) -> Self {
+        let (folder, python, interpreter) = place;
+        Self {
+            folder,
+            python,
+            interpreter,
+            requirements,
+            origin,
+            cache,
+            uv: None,
+            uses_uv_pip: false,
+            overlay: None,
+            is_as_it_is: false,
+            conda: Some(conda),
+            project: None,
+        }
+    }
+
+    /// A folder that the task needs on `PYTHONPATH` beside the environment.
+    pub fn overlay(&self) -> Option<&Path> {
+        self.overlay.as_deref()
+    }
+
+    /// True where the environment was made for the task, so that a shell has to be told of it (E-104).
+    pub fn is_made_for_the_task(&self) -> bool {
+        self.conda.is_none() && !self.is_as_it_is
+    }
+
+    /// What a shell has to do before it runs a program of the task (E-204).
+    pub fn activation(&self) -> Option<String> {
+        let conda = self.conda.as_ref();
+        conda.map(|conda| conda.activation.prefix())
+    }
+
+    /// True where the program is a child of the agent in every shape (E-212, E-266).
+    pub fn runs_as_child(&self) -> bool {
+        self.conda.is_some() || self.uv.is_some() || self.project.is_some()
+    }
+
     /// Takes another interpreter for the task.
     pub fn use_interpreter(&mut self, python: PathBuf) {
         self.python = python;
@@ -425,13 +583,14 @@ impl Environment {
         self.origin == Origin::Cached
     }
 
-    /// `sys.path` of the interpreter as it is in `script_folder`, joined with colons; none where it does not say (E-105, E-109).
+    /// `sys.path` of the interpreter as it is in `script_folder`, joined with colons; none where it does not say (E-105, E-109),
+    /// and with conda and uv (E-106).
     pub async fn sys_path(
         &self,
         script_folder: &Path,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, PythonError> {
-        if self.uv.is_some() {
+        if self.conda.is_some() || self.uv.is_some() {
             return Ok(None);
         }
         let finished = Command::new(&self.python)
@@ -439,8 +598,12 @@ impl Environment {
             .env_remove("PYTHONPATH")
             .folder(script_folder)
             .capture(cancel)
-            .await?;
-        Ok(finished.is_success().then(|| finished.text()))
+            .await;
+        match finished {
+            Ok(finished) => Ok(finished.is_success().then(|| finished.text())),
+            Err(ProcessError::Start { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Brings pip to the wanted version (E-134, E-138).

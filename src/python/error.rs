@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::conda::CondaError;
 use super::repr;
 use crate::process::{Finished, ProcessError};
 use crate::secrets;
@@ -102,6 +103,9 @@ pub enum PythonError {
         /// Exit code of the script.
         code: i32,
     },
+    /// conda cannot be used, or has made no environment.
+    #[error(transparent)]
+    Conda(#[from] CondaError),
     /// The task was stopped.
     #[error("the preparation of the Python environment was stopped")]
     Cancelled,
@@ -149,6 +153,7 @@ impl PythonError {
             Self::Project { tool, .. } => {
                 format!("the lines of {tool} above say why; its lock file may not fit pyproject.toml or this Python")
             }
+            Self::Conda(error) => error.hint().to_owned(),
             Self::Files { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on the disk of `agent.venvs_dir`".to_owned()
             }

@@ -42,6 +42,7 @@ impl Environment {
                 pip.freeze(false).await?
             }
             None => {
+                pip.conda = self.conda.as_ref().map(|conda| conda.activation.clone());
                 pip.uv = self.uv.clone().filter(|_| self.uses_uv_pip);
                 pip.freeze(false).await?
             }
@@ -54,7 +55,17 @@ impl Environment {
             .iter()
             .find(|package| package.name == "pip")
             .map(InstalledPackage::line);
-        Ok(Some(Report::new(lines, installed, own_pip)))
+        let Some(conda) = &self.conda else {
+            return Ok(Some(Report::new(lines, installed, own_pip)));
+        };
+        let context = ToolContext {
+            options,
+            output,
+            cancel,
+        };
+        let (listed, lines) = conda.report(lines, context).await?;
+        let report = Report::new(lines, installed, own_pip);
+        Ok(Some(report.with_conda(listed)))
     }
 
     /// Puts the environment into the cache, where there is one (E-245).
@@ -94,7 +105,10 @@ impl Environment {
     ) -> Vec<CacheKey> {
         let after = TaskRequirements {
             pip: Some(RequirementList::Lines(report.packages().to_vec())),
-            conda: self.requirements.conda.clone(),
+            conda: match report.conda() {
+                Some(conda) => Some(RequirementList::Lines(conda.conda.clone())),
+                None => self.requirements.conda.clone(),
+            },
             ..TaskRequirements::default()
         };
         before

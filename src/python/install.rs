@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::conda::CondaList;
 use super::environment::{Environment, Origin, Project};
 use super::error::{FailedCommand, PythonError};
 use super::index_url::IndexUrl;
@@ -17,7 +18,7 @@ use super::options::{PackageManager, PythonOptions, PythonRequest};
 use super::pip::{Pip, temporary_file, wants_legacy_resolver};
 use super::plan::{InstallPlan, MainLine, PlanContext, Requested, SeparateKind, is_existing};
 use super::requirement::Requirement;
-use super::requirements::RequirementList;
+use super::requirements::{RequirementList, TaskRequirements};
 use super::tool::ToolContext;
 use super::torch::{Torch, TorchChoices};
 use super::uv::UvInstallation;
@@ -138,10 +139,19 @@ impl Environment {
             ..Installed::default()
         };
         if self.origin == Origin::Untouched {
+            if self.is_as_it_is {
+                let context = ToolContext {
+                    options,
+                    output,
+                    cancel,
+                };
+                Box::pin(self.add_clearml(context)).await?;
+            }
             return Ok(Installed::default());
         }
         let mut pip = Pip::new(self.python(), options, output, cancel);
-        pip.folder = Some(folder);
+        pip.folder = Some(folder.clone());
+        let list_folder = folder;
         let (added, notices) = added_packages(request, options);
         for notice in notices {
             output.line(notice);
@@ -151,7 +161,16 @@ impl Environment {
             output,
             cancel,
         };
-        if Box::pin(self.install_project(code, &added, &mut pip, context)).await? {
+        if let Some(conda) = &self.conda {
+            if conda.is_read_only {
+                output.line("Conda environment in read-only mode, skipping pip upgrade.");
+                output.line(
+                    "Conda environment in read-only mode, skipping requirements installation.",
+                );
+                return Ok(installed);
+            }
+            pip.conda = Some(conda.activation.clone());
+        } else if Box::pin(self.install_project(code, &added, &mut pip, context)).await? {
             return Ok(installed);
         }
         let mut session = Session {
@@ -167,13 +186,19 @@ impl Environment {
             let has_links = list.as_ref().is_some_and(|list| list.contains(['@', '/']));
             session.existing = session.find_existing(self, has_links).await?;
         } else {
-            if session.pip.uv.is_none() {
+            if let Some(conda) = &self.conda {
+                conda
+                    .upgrade_pip(&self.requirements, self.version(), context)
+                    .await?;
+            } else if session.pip.uv.is_none() {
                 self.prepare_pip(&session.pip).await?;
             }
             session.look_around(self).await?;
         }
         if !self.requirements.is_empty() || code.root.is_none() {
             let text = with_added(&added, list.as_deref().unwrap_or_default());
+            let task = Some(&self.requirements);
+            let text = self.for_pip(text, task, &list_folder, context).await?;
             session.install_list(&text, &Source::Task).await?;
         } else {
             let root = code.root.unwrap_or(code.script_folder);
@@ -194,6 +219,7 @@ impl Environment {
                 let text = fs::read(file).map_err(PythonError::files("read", file))?;
                 let text = String::from_utf8_lossy(&text);
                 let text = with_added(if place == 0 { &added } else { &[] }, &text);
+                let text = self.for_pip(text, None, &list_folder, context).await?;
                 session.install_list(&text, &Source::File(file)).await?;
             }
         }
@@ -202,6 +228,27 @@ impl Environment {
 }
 
 impl Environment {
+    /// What is left of a list for pip, once conda has installed what it can (E-206, E-208).
+    async fn for_pip(
+        &self,
+        text: String,
+        task: Option<&TaskRequirements>,
+        folder: &Path,
+        context: ToolContext<'_>,
+    ) -> Result<String, PythonError> {
+        let conda = self.conda.as_ref().filter(|_| !self.is_cached());
+        let Some(conda) = conda else {
+            return Ok(text);
+        };
+        let list = CondaList {
+            pip: &text,
+            task,
+            folder,
+            python: self.version(),
+        };
+        Box::pin(conda.install_first(list, context)).await
+    }
+
     /// Installs a project of the repository, where a manager other than pip finds one; false where the rules of pip hold.
     async fn install_project(
         &mut self,
@@ -224,6 +271,13 @@ impl Environment {
         let Some(uv) = self.uv.clone() else {
             return Ok(false);
         };
+        if self.uses_uv_pip {
+            context
+                .output
+                .line("INFO: using UV as pip drop-in replacement");
+            pip.uv = Some(uv);
+            return Ok(false);
+        }
         match self.install_by_uv(&uv, code, added, context).await? {
             UvInstallation::Project(project) => {
                 self.set_project(Project::Uv(project));
@@ -387,7 +441,7 @@ impl Session<'_> {
         if lines.is_empty() {
             return Ok(());
         }
-        let file = temporary_file("cached-reqs", &(lines.join("\n") + "\n"))?;
+        let file = temporary_file("cached-reqs", ".txt", &(lines.join("\n") + "\n"))?;
         let path = file.path().display().to_string();
         let arguments = ["-r", path.as_str()];
         match self.pip.install(&arguments, &arguments).await? {

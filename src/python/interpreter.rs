@@ -159,6 +159,28 @@ fn candidates(key: &str) -> Vec<String> {
 }
 
 impl Choice {
+    /// No interpreter at all, for a program that needs none (E-287).
+    pub(super) fn absent() -> Self {
+        let none = PythonVersion {
+            major: 0,
+            minor: 0,
+            patch: 0,
+        };
+        let interpreter = Interpreter {
+            name: "python3".to_owned(),
+            path: PathBuf::from("python3"),
+            version: none,
+            has_virtualenv: false,
+            bundled_wheels: Vec::new(),
+        };
+        Self {
+            interpreter,
+            folder_name: "3".to_owned(),
+            notices: Vec::new(),
+            reason: "nothing needs one".to_owned(),
+        }
+    }
+
     fn new(interpreter: Interpreter, notices: Vec<String>) -> Self {
         let suffix = interpreter
             .name

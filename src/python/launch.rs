@@ -74,6 +74,8 @@ pub struct LaunchCommand {
     pub notices: Vec<String>,
     /// The notebook that [`nbconvert_command`] has to convert first (E-096).
     pub notebook: Option<String>,
+    /// What the console shows, where it is not the program with its arguments (E-252).
+    pub text: Option<String>,
 }
 
 /// What `script.binary` asks for, and the warning where it is not supported (E-102).
@@ -167,6 +169,7 @@ pub fn command_line(request: &LaunchRequest<'_>) -> LaunchCommand {
         arguments,
         notices,
         notebook,
+        text: None,
     }
 }
 
@@ -189,8 +192,23 @@ impl LaunchCommand {
         self
     }
 
+    /// The same command, run by bash once it has done what `activation` says (E-204, E-212).
+    ///
+    /// The shell becomes the program, so that signals reach it and its exit code is the shell's.
+    #[must_use]
+    pub fn activated(mut self, activation: &str) -> Self {
+        let words = self.shown();
+        self.arguments = vec!["-c".to_owned(), format!("{activation} && exec {words}")];
+        self.program = PathBuf::from("bash");
+        self.text = Some(format!("{activation} && {words}"));
+        self
+    }
+
     /// The command as the console shows it, quoted for a POSIX shell (E-252).
     pub fn shown(&self) -> String {
+        if let Some(text) = &self.text {
+            return text.clone();
+        }
         let program = self.program.to_string_lossy();
         std::iter::once(program.as_ref())
             .chain(self.arguments.iter().map(String::as_str))
@@ -201,7 +219,7 @@ impl LaunchCommand {
 }
 
 /// As Python's `shlex.quote` does it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
     if !word.is_empty() && word.chars().all(is_safe) {
         word.to_owned()

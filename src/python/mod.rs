@@ -6,10 +6,14 @@
 mod cache;
 #[cfg(test)]
 mod cases;
+mod conda;
 mod custom_build;
 mod environment;
 mod error;
+mod existing;
 mod freeze;
+#[cfg(test)]
+mod fuzz;
 mod index_url;
 mod install;
 mod installed;
@@ -17,6 +21,7 @@ mod interpreter;
 mod launch;
 mod lines;
 mod machine;
+mod marker;
 mod options;
 mod pip;
 mod plan;
@@ -33,9 +38,11 @@ mod uv;
 mod venv;
 mod version;
 
+pub use conda::{CondaError, CondaOptions, CondaReport};
 pub use custom_build::{BuiltCommand, CustomBuild};
 pub use environment::{Environment, create_environment, unbuilt_environment};
 pub use error::{FailedCommand, PythonError};
+pub use existing::NamedInterpreter;
 pub use index_url::IndexUrl;
 pub use install::{CodeLocation, Installed, LinkRewriter, Links, RewrittenLink};
 pub use interpreter::{Interpreter, requested_version};

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::conda::CondaOptions;
+use super::existing::NamedInterpreter;
 use super::index_url::IndexUrl;
 use super::poetry::PoetryOptions;
 use super::requirements::TaskRequirements;
@@ -43,7 +45,7 @@ pub enum PackageManager {
     /// pip
     #[default]
     Pip,
-    /// conda, for which pip stands in.
+    /// conda for what it has, pip for the rest.
     Conda,
     /// poetry for projects with its files, else pip.
     Poetry,
@@ -63,6 +65,10 @@ pub enum SkipEnvironment {
     Interpreter(String),
     /// `--standalone-mode`: the chosen interpreter as it is, and the code that is there (E-029).
     Standalone,
+    /// Packages go into the environment that is active in a container, at this path (E-233).
+    Activated(String),
+    /// `agent.environment.mode: existing`, or the same word of the task: nothing is installed.
+    AsItIs,
     /// `CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL`: nothing is made and nothing installed; the interpreter if one is named.
     Everything(Option<String>),
 }
@@ -84,6 +90,10 @@ pub struct PythonOptions {
     pub venvs_dir: PathBuf,
     /// `agent.package_manager.type`.
     pub package_manager: PackageManager,
+    /// What was written in its place, where nobody knows the word (E-200).
+    pub unknown_package_manager: Option<String>,
+    /// For `conda`.
+    pub conda: CondaOptions,
     /// For `uv`.
     pub uv: UvOptions,
     /// For `poetry`.
@@ -122,6 +132,8 @@ pub struct PythonOptions {
     pub venvs_cache: CacheOptions,
     /// Switches that skip work.
     pub skip: SkipEnvironment,
+    /// Interpreters for [`SkipEnvironment::AsItIs`], the first that runs counts.
+    pub existing: Vec<NamedInterpreter>,
     /// `CLEARML_AGENT_FORCE_TASK_INIT`: adds `clearml` to the requirements (E-192).
     pub force_task_init: bool,
     /// Variables for every installer call, for example `GIT_ASKPASS` for links.
@@ -151,6 +163,8 @@ impl Default for PythonOptions {
             ignore_requested: false,
             venvs_dir: cache.join("venvs-builds"),
             package_manager: PackageManager::Pip,
+            unknown_package_manager: None,
+            conda: CondaOptions::default(),
             uv: UvOptions {
                 is_locked: true,
                 ..UvOptions::default()
@@ -177,6 +191,7 @@ impl Default for PythonOptions {
             torch: TorchOptions::default(),
             venvs_cache: CacheOptions::default(),
             skip: SkipEnvironment::No,
+            existing: Vec::new(),
             force_task_init: false,
             installer_variables: Vec::new(),
         }

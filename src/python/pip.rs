@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
+use super::conda::Activation;
 use super::error::{FailedCommand, PythonError};
 use super::index_url::IndexUrl;
 use super::options::PythonOptions;
@@ -34,6 +35,8 @@ pub(super) struct Pip<'a> {
     pub(super) link_variables: Vec<(OsString, OsString)>,
     /// Does the work in pip's place (E-224).
     pub(super) uv: Option<Uv>,
+    /// The environment of conda whose pip it is (E-204).
+    pub(super) conda: Option<Activation>,
 }
 
 /// The specifications of pip itself that a task gets (E-134, E-135); a bare name in its list says nothing (E-136).
@@ -89,6 +92,7 @@ impl<'a> Pip<'a> {
             list_options: Vec::new(),
             link_variables: Vec::new(),
             uv: None,
+            conda: None,
         }
     }
 
@@ -123,11 +127,14 @@ impl<'a> Pip<'a> {
                 .arg(&self.python)
                 .args(rest);
         }
-        let mut command = Command::new(&self.python)
-            .args(["-m", "pip", "--disable-pip-version-check"])
-            .args(words)
-            .env_remove("PYTHONPATH")
-            .env_remove("PYTHONHOME");
+        let mut command = match &self.conda {
+            Some(conda) => conda.command(&[&["pip"], words].concat()),
+            None => Command::new(&self.python)
+                .args(["-m", "pip", "--disable-pip-version-check"])
+                .args(words),
+        }
+        .env_remove("PYTHONPATH")
+        .env_remove("PYTHONHOME");
         for (name, value) in &self.options.installer_variables {
             command = command.env(name, value);
         }
@@ -229,6 +236,27 @@ impl<'a> Pip<'a> {
             .await
     }
 
+    /// What an installation of `requirement` would bring, as `name==version`, without installing it.
+    pub(super) async fn missing(
+        &self,
+        requirement: &str,
+    ) -> Result<Result<Vec<String>, FailedCommand>, PythonError> {
+        let private = self.private_file(&[])?;
+        let words = ["install", "--dry-run", "--quiet", "--report", "-"];
+        let flags = without_private_indexes(&self.shown_install_flags(), &self.indexes);
+        let mut command = self.command(&words).arg(requirement).args(flags);
+        if let Some(file) = &private {
+            command = command.arg("-r").arg(file.path());
+        }
+        let finished = command.capture(self.cancel).await?;
+        if !finished.is_success() {
+            self.output
+                .line(String::from_utf8_lossy(&finished.stderr).trim());
+            return Ok(Err(FailedCommand::new(&command.words(), &finished)));
+        }
+        Ok(Ok(packages_of_report(&finished.text())))
+    }
+
     async fn call(
         &self,
         verb: &str,
@@ -270,7 +298,7 @@ impl<'a> Pip<'a> {
         if lines.is_empty() {
             return Ok(None);
         }
-        temporary_file("cached-indexes", &lines.join("\n")).map(Some)
+        temporary_file("cached-indexes", ".txt", &lines.join("\n")).map(Some)
     }
 
     /// Lines of `freeze`, with the installers themselves where `all` is set; none where the call failed.
@@ -291,6 +319,18 @@ impl<'a> Pip<'a> {
     }
 }
 
+/// The packages of pip's installation report.
+fn packages_of_report(report: &str) -> Vec<String> {
+    let report: serde_json::Value = serde_json::from_str(report).unwrap_or_default();
+    let packages = report["install"].as_array().into_iter().flatten();
+    packages
+        .filter_map(|package| {
+            let text = |name: &str| package["metadata"][name].as_str();
+            Some(format!("{}=={}", text("name")?, text("version")?))
+        })
+        .collect()
+}
+
 /// Lines of `freeze` that name packages: old versions also print the options of the user's own configuration.
 fn package_lines(freeze: &str) -> Vec<String> {
     freeze
@@ -302,11 +342,15 @@ fn package_lines(freeze: &str) -> Vec<String> {
 }
 
 /// A requirements file for one call, readable by this user alone and removed with the value (E-159).
-pub(super) fn temporary_file(prefix: &str, text: &str) -> Result<NamedTempFile, PythonError> {
+pub(super) fn temporary_file(
+    prefix: &str,
+    suffix: &str,
+    text: &str,
+) -> Result<NamedTempFile, PythonError> {
     let folder = std::env::temp_dir();
     let mut file = tempfile::Builder::new()
         .prefix(prefix)
-        .suffix(".txt")
+        .suffix(suffix)
         .tempfile()
         .map_err(PythonError::files("create a file in", &folder))?;
     file.write_all(text.as_bytes())

@@ -163,7 +163,8 @@ impl InstallPlan {
         for line in lines.requirements {
             let mut parsed = Requirement::parse(&line.text).ok();
             if let Some(parsed) = &mut parsed {
-                plan.drop_missing_file(parsed, &line.text, context.exists);
+                let notice = without_missing_file(parsed, &line.text, context.exists);
+                plan.notices.extend(notice);
             }
             plan.note_request(&line, parsed.as_ref());
             match &parsed {
@@ -334,30 +335,6 @@ impl InstallPlan {
         }
     }
 
-    /// Frozen lists of other machines name files that are not here; the package is taken from the index (E-150).
-    fn drop_missing_file(
-        &mut self,
-        parsed: &mut Requirement,
-        line: &str,
-        exists: &dyn Fn(&Path) -> bool,
-    ) {
-        let Target::Url(url) = &parsed.target else {
-            return;
-        };
-        let Some(path) = url
-            .strip_prefix("file://")
-            .filter(|_| parsed.name.is_some())
-        else {
-            return;
-        };
-        let decoded = percent_decode_str(path).decode_utf8_lossy();
-        if !exists(Path::new(path)) && !exists(Path::new(decoded.as_ref())) {
-            parsed.target = Target::Index(Vec::new());
-            self.notices
-                .push(format!("Local file not found [{line}], references removed"));
-        }
-    }
-
     fn note_request(&mut self, line: &RequirementLine, parsed: Option<&Requirement>) {
         match parsed {
             Some(parsed) if parsed.is_one_of(&["setuptools"]) => {
@@ -446,6 +423,26 @@ pub(super) fn is_existing(parsed: &Requirement, existing: &[String]) -> bool {
         *line == rendered
             || Requirement::parse(line).is_ok_and(|installed| installed.rendered() == rendered)
     })
+}
+
+/// Frozen lists of other machines name files that are not here; the package is taken from the index, which is said (E-150).
+pub(super) fn without_missing_file(
+    parsed: &mut Requirement,
+    line: &str,
+    exists: &dyn Fn(&Path) -> bool,
+) -> Option<String> {
+    let Target::Url(url) = &parsed.target else {
+        return None;
+    };
+    let path = url
+        .strip_prefix("file://")
+        .filter(|_| parsed.name.is_some())?;
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    if exists(Path::new(path)) || exists(Path::new(decoded.as_ref())) {
+        return None;
+    }
+    parsed.target = Target::Index(Vec::new());
+    Some(format!("Local file not found [{line}], references removed"))
 }
 
 /// Links without a name that are no wheel are installed on their own (E-178).

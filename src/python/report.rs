@@ -4,12 +4,16 @@ use std::path::{Component, Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 
+use super::conda::{CondaEnvironment, CondaReport};
 use super::install::Installed;
 
 /// Installed packages, with the agent's own replacements turned back.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Report {
     packages: Vec<String>,
+    /// The packages of pip alone, where conda has installed others.
+    of_pip: Option<Vec<String>>,
+    conda: Option<CondaReport>,
 }
 
 impl Report {
@@ -41,7 +45,30 @@ impl Report {
             packages.retain(|line| !line.to_lowercase().starts_with("pip="));
             packages.insert(0, pip);
         }
-        Self { packages }
+        Self {
+            packages,
+            of_pip: None,
+            conda: None,
+        }
+    }
+
+    /// The same with the packages of conda (E-210).
+    pub(super) fn with_conda(self, conda: CondaReport) -> Self {
+        Self {
+            packages: CondaEnvironment::together(&conda, &self.packages),
+            of_pip: Some(self.packages),
+            conda: Some(conda),
+        }
+    }
+
+    /// What conda says about the environment.
+    pub fn conda(&self) -> Option<&CondaReport> {
+        self.conda.as_ref()
+    }
+
+    /// False where the list is only shown, and the task keeps the one that it has (E-198).
+    pub fn is_written_to_the_task(&self) -> bool {
+        self.conda.as_ref().is_none_or(|conda| !conda.is_kept_back)
     }
 
     /// One line for each package, in the order of `freeze`.
@@ -51,13 +78,19 @@ impl Report {
 
     /// What the console shows before the program starts (E-199).
     pub fn summary(&self) -> String {
-        let mut sorted: Vec<&String> = self.packages.iter().collect();
-        sorted.sort_by_key(|line| line.to_lowercase());
-        let mut text = "Summary - installed python packages:\npip:\n".to_owned();
-        for line in sorted {
-            text.push_str("- ");
-            text.push_str(line);
-            text.push('\n');
+        let mut text = "Summary - installed python packages:\n".to_owned();
+        let conda = self.conda.as_ref().map(|conda| ("conda", &conda.conda));
+        let pip = ("pip", self.of_pip.as_ref().unwrap_or(&self.packages));
+        for (name, lines) in conda.into_iter().chain([pip]) {
+            let mut sorted: Vec<&String> = lines.iter().collect();
+            sorted.sort_by_key(|line| line.to_lowercase());
+            text.push_str(name);
+            text.push_str(":\n");
+            for line in sorted {
+                text.push_str("- ");
+                text.push_str(line);
+                text.push('\n');
+            }
         }
         text
     }
@@ -128,7 +161,7 @@ mod tests {
     use super::super::plan::{InstallPlan, PlanContext};
     use super::*;
 
-    /// E-196: every recorded report.
+    /// E-196, E-291: every recorded report.
     #[tokio::test]
     async fn replacements_are_turned_back() {
         let mut count = 0;

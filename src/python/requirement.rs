@@ -242,7 +242,8 @@ fn part_of<'a>(fragment: &'a str, key: &str) -> Option<&'a str> {
 
 /// A link may hold `;`, so there it separates only behind white space, as for pip.
 fn split_marker(text: &str) -> (&str, Option<&str>) {
-    let is_link = text.contains("://") || text.starts_with("git+git@");
+    let head = text.split(';').next().unwrap_or(text);
+    let is_link = head.contains("://") || head.starts_with("git+git@");
     let at = if is_link {
         text.find(" ;").map(|at| at + 1).or_else(|| text.find("; "))
     } else {
@@ -277,6 +278,10 @@ fn split_name(text: &str) -> Option<(&str, Vec<String>, &str)> {
         .map(|extra| extra.trim().to_owned())
         .filter(|extra| !extra.is_empty())
         .collect();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !extras.iter().all(|extra| extra.chars().all(is_plain)) {
+        return None;
+    }
     extras.sort();
     Some((name, extras, rest.trim_start()))
 }

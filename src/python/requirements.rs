@@ -52,6 +52,8 @@ pub struct TaskRequirements {
     pub conda: Option<RequirementList>,
     /// The user's original `conda`.
     pub org_conda: Option<RequirementList>,
+    /// A whole environment of conda, as JSON (E-209).
+    pub conda_env_json: Option<String>,
 }
 
 impl TaskRequirements {
@@ -63,6 +65,11 @@ impl TaskRequirements {
             org_pip: list("org_pip"),
             conda: list("conda"),
             org_conda: list("org_conda"),
+            conda_env_json: value
+                .get("conda_env_json")
+                .and_then(Value::as_str)
+                .filter(|text| !text.trim().is_empty())
+                .map(str::to_owned),
         }
     }
 

@@ -27,16 +27,21 @@ pub(super) struct ToolContext<'a> {
 impl ToolContext<'_> {
     /// The full path of a program on `PATH`, and its version.
     pub(super) async fn find(&self, name: &str) -> Result<Option<(PathBuf, String)>, PythonError> {
+        let Some(path) = self.path_of(name).await? else {
+            return Ok(None);
+        };
+        let version = self.version(&path).await?;
+        Ok(version.map(|version| (path, version)))
+    }
+
+    /// The full path of a program on `PATH`.
+    pub(super) async fn path_of(&self, name: &str) -> Result<Option<PathBuf>, PythonError> {
         let looked_up = Command::new("sh")
             .args(["-c", "command -v \"$0\"", name])
             .capture(self.cancel)
             .await?;
         let path = PathBuf::from(looked_up.text().trim());
-        if !looked_up.is_success() || !path.is_absolute() {
-            return Ok(None);
-        }
-        let version = self.version(&path).await?;
-        Ok(version.map(|version| (path, version)))
+        Ok(Some(path).filter(|path| looked_up.is_success() && path.is_absolute()))
     }
 
     /// What the program says its version is; none where it does not run.

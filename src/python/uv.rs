@@ -49,6 +49,19 @@ pub(super) struct Uv {
 }
 
 impl Uv {
+    /// The uv that is there, by its variable or on `PATH` (E-289).
+    pub(super) async fn present(context: ToolContext<'_>) -> Result<Option<Self>, PythonError> {
+        if let Some(program) = &context.options.uv.program
+            && context.version(program).await?.is_some()
+        {
+            return Ok(Some(Self {
+                program: program.clone(),
+            }));
+        }
+        let found = context.find("uv").await?;
+        Ok(found.map(|(program, _)| Self { program }))
+    }
+
     /// Finds uv, or installs it beside the environment `folder` (E-220); none where that fails, which is said.
     pub(super) async fn find(
         context: ToolContext<'_>,

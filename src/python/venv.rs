@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{FailedCommand, PythonError};
 use super::installed;
-use super::interpreter::Interpreter;
+use super::interpreter::{Interpreter, probe};
 use super::options::PythonOptions;
 use super::pip::Pip;
 use crate::process::{Command, Output};
@@ -45,8 +45,9 @@ pub(super) async fn create(
     output: &Output,
     cancel: &CancellationToken,
 ) -> Result<Seed, PythonError> {
-    let make = async |module: &str, flags: &[&str]| {
-        let command = Command::new(&interpreter.name)
+    let chosen = interpreter.name.as_str();
+    let make = async |program: &str, module: &str, flags: &[&str]| {
+        let command = Command::new(program)
             .args(["-m", module])
             .args(flags)
             .arg(folder)
@@ -60,7 +61,7 @@ pub(super) async fn create(
         }
     };
     if interpreter.has_virtualenv {
-        match make("virtualenv", &[]).await? {
+        match make(chosen, "virtualenv", &[]).await? {
             Ok(()) => return Ok(Seed::Installed),
             Err(failed) => {
                 output.line(format!("WARNING: virtualenv call failed: {failed}"));
@@ -69,13 +70,25 @@ pub(super) async fn create(
         }
     }
     let has_pip = interpreter.bundled_wheels.iter().any(|wheel| is_pip(wheel));
-    if has_pip && make("venv", &["--without-pip"]).await?.is_ok() {
+    if has_pip && make(chosen, "venv", &["--without-pip"]).await?.is_ok() {
         return Ok(Seed::Wheels(interpreter.bundled_wheels.clone()));
     }
-    match make("venv", &[]).await? {
-        Ok(()) => Ok(Seed::Installed),
-        Err(failed) => Err(PythonError::NotCreated(failed)),
-    }
+    let Err(failed) = make(chosen, "venv", &[]).await? else {
+        return Ok(Seed::Installed);
+    };
+    let own = probe("python3", cancel).await?;
+    let own = own.filter(|own| own.has_virtualenv && own.path != interpreter.path);
+    let Some(own) = own else {
+        return Err(PythonError::NotCreated(failed));
+    };
+    output.line(format!(
+        "WARNING: virtualenv and venv failed with [{chosen}] trying virtualenv with python [{}]",
+        own.path.display()
+    ));
+    let python = interpreter.path.to_string_lossy();
+    let made = make(&own.name, "virtualenv", &["--python", &python]).await?;
+    made.map(|()| Seed::Installed)
+        .map_err(PythonError::NotCreated)
 }
 
 /// Brings pip to the wanted version, and with it what `ensurepip` would have installed.

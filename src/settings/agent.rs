@@ -55,6 +55,12 @@ pub struct AgentSettings {
     pub propagate_exit_code: bool,
     /// Git and repositories.
     pub git: GitSettings,
+    /// Tasks run in an environment that is there; `agent.environment.mode`.
+    pub environment_is_existing: bool,
+    /// Its interpreter; `agent.environment.python`.
+    pub environment_python: Option<String>,
+    /// An environment that is active in a container is installed into; `agent.docker_use_activated_venv` (E-233).
+    pub docker_use_activated_venv: bool,
     /// Interpreter for environments; empty means search by version; `agent.python_binary`.
     pub python_binary: Option<String>,
     /// Version of Python for tasks that name none; `agent.default_python`.
@@ -160,6 +166,8 @@ pub enum PytorchResolve {
 pub struct PackageManagerSettings {
     /// The program; `CLEARML_AGENT_FORCE_POETRY` and `CLEARML_AGENT_FORCE_UV` beat it.
     pub kind: PackageManagerKind,
+    /// What was written in its place, where nobody knows the word (E-200).
+    pub kind_unknown: Option<String>,
     /// Requirements of pip itself, with markers.
     pub pip_version: Vec<String>,
     /// Requirement of poetry itself.
@@ -212,6 +220,12 @@ pub struct PackageManagerSettings {
     pub torch_nightly_page: String,
     /// Channels of conda.
     pub conda_channels: Vec<String>,
+    /// The packages of a conda environment are written to the task.
+    pub conda_full_env_update: bool,
+    /// The task's container names a conda environment of this machine.
+    pub conda_env_as_base_docker: bool,
+    /// Packages are installed into conda's base environment.
+    pub use_conda_base_env: bool,
     /// Ignores the task's packages in favour of the repository's requirements.txt.
     pub force_repo_requirements_txt: bool,
     /// Uses the package list that the task was recorded with.
@@ -326,6 +340,13 @@ impl Settings {
                 .lenient(&env_vars::PROPAGATE_EXITCODE)
                 .unwrap_or(false),
             git: self.git()?,
+            environment_is_existing: self.environment_is_existing()?,
+            environment_python: self
+                .filled_text("agent.environment.python")
+                .map(|path| self.expand(&path).display().to_string()),
+            docker_use_activated_venv: self
+                .boolean("agent.docker_use_activated_venv")
+                .unwrap_or(true),
             python_binary: self.filled_text("agent.python_binary"),
             default_python: self.filled_text("agent.default_python"),
             ignore_requested_python_version: self.is_on("agent.ignore_requested_python_version"),

@@ -161,9 +161,9 @@ variables! {
     /// How the nodes of one task report: -1, 1 or 2.
     MULTI_NODE_SINGLE_TASK = "CLEARML_MULTI_NODE_SINGLE_TASK", Integer, Read;
     /// Prebuilt conda environment to run tasks in.
-    CONDA_ENV_PACKAGE = "CLEARML_CONDA_ENV_PACKAGE" | "TRAINS_CONDA_ENV_PACKAGE", Path, Read => Later;
+    CONDA_ENV_PACKAGE = "CLEARML_CONDA_ENV_PACKAGE" | "TRAINS_CONDA_ENV_PACKAGE", Path, Read;
     /// Installs into the base conda environment; beats the key of that name.
-    USE_CONDA_BASE_ENV = "CLEARML_USE_CONDA_BASE_ENV", SessionBoolean, Read => Later;
+    USE_CONDA_BASE_ENV = "CLEARML_USE_CONDA_BASE_ENV", SessionBoolean, Read;
     /// The active virtual environment; removed for poetry and uv.
     VIRTUAL_ENV = "VIRTUAL_ENV", Path, Read Removed;
     /// The active conda environment; removed for poetry and uv.
@@ -201,7 +201,7 @@ variables! {
     /// Credentials file of Google storage, handed to tasks.
     GOOGLE_APPLICATION_CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS", Path, Read;
     /// Default container image, arguments may follow; inside a container it says that this is one.
-    DOCKER_IMAGE = "CLEARML_DOCKER_IMAGE" | "TRAINS_DOCKER_IMAGE", Text, Read Set => Later;
+    DOCKER_IMAGE = "CLEARML_DOCKER_IMAGE" | "TRAINS_DOCKER_IMAGE", Text, Read Set;
     /// Names GPUs by variable in place of `--gpus`.
     DOCKER_SKIP_GPUS_FLAG = "CLEARML_DOCKER_SKIP_GPUS_FLAG" | "TRAINS_DOCKER_SKIP_GPUS_FLAG", Presence, Read => Later;
     /// User for git over https; beats `agent.git_user`.

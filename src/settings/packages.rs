@@ -12,10 +12,12 @@ impl Settings {
         let list = |name| self.list(&key(name)).unwrap_or_default();
         let is_on = |name| self.is_on(&key(name));
         let template = |name, default: &str| text(name).unwrap_or_else(|| default.to_owned());
+        let kind = self.package_manager_kind(&key("type"))?;
         let (pytorch_resolve, pytorch_resolve_unknown) =
             self.pytorch_resolve(&key("pytorch_resolve"));
         Ok(PackageManagerSettings {
-            kind: self.package_manager_kind(&key("type"))?,
+            kind: kind.unwrap_or(PackageManagerKind::Pip),
+            kind_unknown: if kind.is_none() { text("type") } else { None },
             pip_version: list("pip_version"),
             poetry_version: text("poetry_version"),
             poetry_install_extra_args: list("poetry_install_extra_args"),
@@ -63,6 +65,12 @@ impl Settings {
                 "https://download.pytorch.org/whl/nightly/cu{}/torch_nightly.html",
             ),
             conda_channels: list("conda_channels"),
+            conda_full_env_update: is_on("conda_full_env_update"),
+            conda_env_as_base_docker: is_on("conda_env_as_base_docker"),
+            use_conda_base_env: self
+                .environment()
+                .lenient(&env_vars::USE_CONDA_BASE_ENV)
+                .unwrap_or_else(|| is_on("use_conda_base_env")),
             force_repo_requirements_txt: is_on("force_repo_requirements_txt"),
             force_original_requirements: is_on("force_original_requirements"),
             priority_packages: self.list(&key("priority_packages")),
@@ -72,24 +80,42 @@ impl Settings {
         })
     }
 
-    fn package_manager_kind(&self, key: &str) -> Result<PackageManagerKind, SettingsError> {
+    /// None where the word is not known, which counts as pip (E-200).
+    fn package_manager_kind(&self, key: &str) -> Result<Option<PackageManagerKind>, SettingsError> {
         let environment = self.environment();
         if environment.boolean(&env_vars::FORCE_POETRY)? == Some(true) {
-            return Ok(PackageManagerKind::Poetry);
+            return Ok(Some(PackageManagerKind::Poetry));
         }
         if environment.boolean(&env_vars::FORCE_UV)? == Some(true) {
-            return Ok(PackageManagerKind::Uv);
+            return Ok(Some(PackageManagerKind::Uv));
         }
         let Some(word) = self.filled_text(key) else {
-            return Ok(PackageManagerKind::Pip);
+            return Ok(Some(PackageManagerKind::Pip));
         };
-        match word.as_str() {
-            "pip" => Ok(PackageManagerKind::Pip),
-            "conda" => Ok(PackageManagerKind::Conda),
-            "poetry" => Ok(PackageManagerKind::Poetry),
-            "uv" => Ok(PackageManagerKind::Uv),
-            _ => Err(self.none_of(key, "one of pip, conda, poetry, uv")),
+        Ok(match word.as_str() {
+            "pip" => Some(PackageManagerKind::Pip),
+            "poetry" => Some(PackageManagerKind::Poetry),
+            "uv" => Some(PackageManagerKind::Uv),
+            word if word.eq_ignore_ascii_case("conda") => Some(PackageManagerKind::Conda),
+            _ => None,
+        })
+    }
+
+    /// `agent.environment.mode`
+    pub(super) fn environment_is_existing(&self) -> Result<bool, SettingsError> {
+        let key = "agent.environment.mode";
+        match self.filled_text(key).as_deref() {
+            None | Some("build") => Ok(false),
+            Some("existing") => Ok(true),
+            Some(_) => Err(self.none_of(key, "one of build, existing")),
         }
+    }
+
+    fn none_of(&self, key: &str, expected: &'static str) -> SettingsError {
+        self.value(key)
+            .map_or(SettingsError::NoConfiguration, |value| {
+                wrong_type(key, expected, value)
+            })
     }
 
     /// A word that nobody knows counts as `pip` (E-163).
@@ -104,12 +130,5 @@ impl Settings {
             Some("none") => (PytorchResolve::None, None),
             Some(_) => (PytorchResolve::Pip, word),
         }
-    }
-
-    fn none_of(&self, key: &str, expected: &'static str) -> SettingsError {
-        self.value(key)
-            .map_or(SettingsError::NoConfiguration, |value| {
-                wrong_type(key, expected, value)
-            })
     }
 }

@@ -16,6 +16,8 @@ pub struct Definition {
     pub docker_cmd: String,
     /// Section `Environment` of its hyper-parameters (E-260).
     pub environment: Vec<(String, String)>,
+    /// The user property `environment`: `existing` or `build` beats the agent's own idea.
+    pub environment_mode: Option<String>,
 }
 
 /// Why a task cannot be run at all.
@@ -71,6 +73,8 @@ impl TryFrom<api::Task> for Definition {
         let script = task.script.ok_or(DefinitionError::NoScript)?;
         let lists = serde_json::to_value(&script.requirements).unwrap_or_default();
         let docker_cmd = docker_cmd(task.execution.docker_cmd.as_deref(), &task.container);
+        let mode = task.hyperparams.get("properties");
+        let mode = mode.and_then(|section| section.get("environment")?.value.clone());
         let environment = task.hyperparams.get("Environment").into_iter().flatten();
         Ok(Self {
             code: CodeRequest {
@@ -90,6 +94,7 @@ impl TryFrom<api::Task> for Definition {
                     (name.clone(), parameter.value.clone().unwrap_or_default())
                 })
                 .collect(),
+            environment_mode: mode.map(|mode| mode.trim().to_lowercase()),
         })
     }
 }
@@ -136,6 +141,15 @@ mod tests {
         assert_eq!(docker_cmd(without_image), "");
         let both = json!({ "container": container, "execution": { "docker_cmd": " old:1 " } });
         assert_eq!(docker_cmd(both), "old:1");
+    }
+
+    /// A word of the task about its environment.
+    #[test]
+    fn the_property_environment_is_read() {
+        let property = json!({"environment": {"section": "properties", "value": " Existing "}});
+        let task = parse(json!({"script": {}, "hyperparams": {"properties": property}}));
+        let mode = task.expect("parsed").environment_mode;
+        assert_eq!(mode.as_deref(), Some("existing"));
     }
 
     /// E-260

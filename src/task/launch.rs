@@ -1,9 +1,12 @@
 //! Starts the user's program and waits for its end, or ends it.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitStatus, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::process::{
@@ -58,6 +61,34 @@ impl Program {
         kill_descendants(nix::unistd::getpid().as_raw());
         Ok(code(status))
     }
+}
+
+/// Runs a program beside this process, on the same streams, to its end; the exit code that this process takes over (E-266).
+///
+/// Signals that would have ended this process are the program's.
+pub async fn run_beside(command: &Command) -> io::Result<u8> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // A terminal sends it to the program as well.
+    let is_passed_on = !io::stdin().is_terminal();
+    let mut command = command.to_std_with_streams();
+    tie_to_parent(&mut command);
+    let mut child = tokio::process::Command::from(command).spawn()?;
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    let pass_on = |signal| {
+        if let Some(pid) = pid {
+            // It may have ended in the meantime.
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    };
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status?,
+            _ = terminate.recv() => pass_on(Signal::SIGTERM),
+            _ = interrupt.recv(), if is_passed_on => pass_on(Signal::SIGINT),
+        }
+    };
+    Ok(u8::try_from(code(status).rem_euclid(256)).unwrap_or(u8::MAX))
 }
 
 fn code(status: ExitStatus) -> i32 {

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::definition::Definition;
 use super::links;
-use super::prepare::{Preparation, PrepareError, Start};
+use super::prepare::{Preparation, PrepareError, Start, Surroundings};
 use crate::api::{Task, TaskId};
 use crate::python::{self, CodeFiles, CodeLocation, EnvironmentPreview, RequirementsPreview};
 use crate::source::{Code, CodePreview, CodeRequest};
@@ -130,7 +130,7 @@ impl Preparation {
         let definition = Definition::try_from(task)?;
         let request = definition.code.normalised(&self.source);
         let python_request = Self::python_request(&definition, &request);
-        let options = self.python_options(&python_request);
+        let (options, notice) = self.python_options(&python_request, &definition);
         let environment = EnvironmentPreview::of(&python_request, &options, cancel).await?;
         let code = CodePreview::of(&request, &self.source, environment.folder());
         let read = |path: &std::path::Path| code.files.as_ref()?.text(path);
@@ -154,7 +154,13 @@ impl Preparation {
             working_dir: code.working_dir.clone(),
             repository: None,
         };
-        let variables = self.program_variables(kind, id, &stand_in, environment.folder(), None);
+        let surroundings = Surroundings {
+            folder: environment.folder(),
+            overlay: None,
+            is_made_for_the_task: environment.is_made_for_the_task(),
+            sys_path: None,
+        };
+        let variables = self.program_variables(kind, id, &stand_in, &surroundings);
         let launch = self.launch_command(
             kind,
             &definition,
@@ -162,6 +168,7 @@ impl Preparation {
             &Start {
                 python: &python,
                 launcher: requirements.launcher.clone(),
+                activation: environment.activation(),
                 entry_point: &code.entry_point,
                 is_file: code.is_file(),
                 variables: &variables,
@@ -179,6 +186,7 @@ impl Preparation {
             .into_iter()
             .flatten()
             .cloned()
+            .chain(notice)
             .chain(warning)
             .chain(launch.notices)
             .collect();

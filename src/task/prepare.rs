@@ -66,6 +66,8 @@ pub(super) struct Start<'a> {
     pub(super) python: &'a Path,
     /// Stands for the interpreter in a project of uv or poetry.
     pub(super) launcher: Option<Vec<String>>,
+    /// What a shell does before it runs the program, in an environment of conda.
+    pub(super) activation: Option<String>,
     pub(super) entry_point: &'a str,
     /// The entry point is a file (E-098).
     pub(super) is_file: bool,
@@ -73,11 +75,24 @@ pub(super) struct Start<'a> {
     pub(super) variables: &'a [(String, String)],
 }
 
+/// The environment that a program finds, made or only planned.
+pub(super) struct Surroundings<'a> {
+    pub(super) folder: &'a Path,
+    /// Packages beside those of an environment that is used as it is.
+    pub(super) overlay: Option<&'a Path>,
+    /// A shell has to be told of it (E-104).
+    pub(super) is_made_for_the_task: bool,
+    /// `sys.path` of its interpreter (E-105).
+    pub(super) sys_path: Option<&'a str>,
+}
+
 /// A program that is ready to be started.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// The program with its variables and folder.
     pub command: Command,
+    /// It is started beside this process in every shape (E-212, E-266).
+    pub is_child: bool,
 }
 
 /// Why there is no program to start.
@@ -149,7 +164,10 @@ impl Preparation {
         let request = definition.code.normalised(&self.source);
         print_request(&request, &definition.docker_cmd, output);
         let python = Self::python_request(&definition, &request);
-        let options = self.python_options(&python);
+        let (options, notice) = self.python_options(&python, &definition);
+        if let Some(notice) = notice {
+            output.line(notice);
+        }
         if let Some((script, task_text)) = &build_script {
             let built = self.custom_build(
                 script,
@@ -177,14 +195,16 @@ impl Preparation {
             script_folder: &code.script_folder,
         };
         let links = links::links(&self.source);
-        let installed = environment
-            .install(&python, location, &options, &links, output, cancel)
-            .await?;
+        let installed = environment.install(&python, location, &options, &links, output, cancel);
+        let installed = Box::pin(installed).await?;
         let frozen = environment
             .freeze(&installed, &options, output, cancel)
             .await?;
         if let Some(frozen) = &frozen {
-            if let Err(error) = server.report_packages(frozen.packages().to_vec()).await {
+            let packages = frozen.packages().to_vec();
+            if frozen.is_written_to_the_task()
+                && let Err(error) = server.report_packages(packages, frozen.conda()).await
+            {
                 output.line(format!(
                     "Could not set task requirements: {}",
                     error.reference_text()
@@ -265,16 +285,33 @@ impl Preparation {
         }
     }
 
-    /// A shell script without packages needs no environment (E-232).
-    pub(super) fn python_options(&self, request: &PythonRequest) -> PythonOptions {
+    /// The settings with the task's own wishes (E-232), and what is to be said of these.
+    pub(super) fn python_options(
+        &self,
+        request: &PythonRequest,
+        definition: &Definition,
+    ) -> (PythonOptions, Option<String>) {
         let mut options = self.python.clone();
         options
             .installer_variables
             .extend(links::variables(&self.source));
-        if request.needs_no_python() && options.skip == SkipEnvironment::No {
+        let mut notice = None;
+        match definition.environment_mode.as_deref() {
+            _ if options.skip == SkipEnvironment::Standalone => {}
+            Some("existing") => options.skip = SkipEnvironment::AsItIs,
+            Some("build") => options.skip = SkipEnvironment::No,
+            None | Some("") => {}
+            Some(word) => {
+                notice = Some(format!(
+                    "WARNING: the task's property environment={word} is neither existing nor build"
+                ));
+            }
+        }
+        let makes_no_choice = [SkipEnvironment::No, SkipEnvironment::AsItIs];
+        if request.needs_no_python() && makes_no_choice.contains(&options.skip) {
             options.skip = SkipEnvironment::Everything(None);
         }
-        options
+        (options, notice)
     }
 
     #[expect(
@@ -298,13 +335,13 @@ impl Preparation {
             output.line(warning);
         }
         let sys_path = environment.sys_path(&code.script_folder, cancel).await?;
-        let variables = self.program_variables(
-            kind,
-            server.task(),
-            code,
-            environment.folder(),
-            sys_path.as_deref(),
-        );
+        let surroundings = Surroundings {
+            folder: environment.folder(),
+            overlay: environment.overlay(),
+            is_made_for_the_task: environment.is_made_for_the_task(),
+            sys_path: sys_path.as_deref(),
+        };
+        let variables = self.program_variables(kind, server.task(), code, &surroundings);
         let launcher = environment.launcher(&self.python);
         let is_project = launcher.is_some();
         let launch = self.launch_command(
@@ -314,6 +351,7 @@ impl Preparation {
             &Start {
                 python: environment.python(),
                 launcher,
+                activation: environment.activation(),
                 entry_point: &code.entry_point,
                 is_file: code.script_folder.join(&code.entry_point).is_file(),
                 variables: &variables,
@@ -362,7 +400,10 @@ impl Preparation {
             .started_because("worker starting task execution")
             .await?;
         output.line("Environment setup completed successfully\n\nStarting Task Execution:\n");
-        Ok(Prepared { command })
+        Ok(Prepared {
+            command,
+            is_child: environment.runs_as_child(),
+        })
     }
 
     /// The command line of the program (E section 3.3).
@@ -400,9 +441,13 @@ impl Preparation {
             is_file: start.is_file,
             variables: Some(&lookup),
         });
-        match &start.launcher {
+        let command = match &start.launcher {
             Some(launcher) if kind == BinaryKind::Python => command.behind(launcher.clone()),
             _ => command,
+        };
+        match &start.activation {
+            Some(activation) => command.activated(activation),
+            None => command,
         }
     }
 
@@ -446,14 +491,13 @@ impl Preparation {
         ))
     }
 
-    /// What the program gets beside the agent's own variables (E 11.2); `environment` is the folder of its environment.
+    /// What the program gets beside the agent's own variables (E 11.2).
     pub(super) fn program_variables(
         &self,
         kind: BinaryKind,
         task: &TaskId,
         code: &Code,
-        environment: &Path,
-        sys_path: Option<&str>,
+        surroundings: &Surroundings<'_>,
     ) -> Vec<(String, String)> {
         let mut variables = self.exported.clone();
         let mut both = |name: &str, value: &str| {
@@ -463,13 +507,20 @@ impl Preparation {
         both("TASK_ID", task.as_str());
         both("CONFIG_FILE", &self.configuration.display().to_string());
         both("LOG_TASK_TO_BACKEND", "0");
+        let overlay = surroundings.overlay;
+        let extra = [
+            self.extra_python_path.clone(),
+            overlay.map(|overlay| overlay.display().to_string()),
+        ];
+        let extra: Vec<String> = extra.into_iter().flatten().collect();
+        let extra = extra.join(":");
         let path = python::python_path(&PathParts {
             previous: self.variables.get("PYTHONPATH"),
             script_folder: &code.script_folder,
             entry_point: &code.entry_point,
             root: self.root_on_python_path.then_some(code.root.as_path()),
-            sys_path,
-            extra: self.extra_python_path.as_deref(),
+            sys_path: surroundings.sys_path,
+            extra: Some(&extra),
         });
         variables.extend(path.map(|path| ("PYTHONPATH".to_owned(), path)));
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -478,8 +529,8 @@ impl Preparation {
         let encoding = python::io_encoding(self.variables.get("PYTHONIOENCODING"), locale);
         variables
             .extend(encoding.map(|encoding| ("PYTHONIOENCODING".to_owned(), encoding.to_owned())));
-        if kind == BinaryKind::Shell {
-            let shell = python::shell_variables(environment, self.variables.get("PATH"));
+        if kind == BinaryKind::Shell && surroundings.is_made_for_the_task {
+            let shell = python::shell_variables(surroundings.folder, self.variables.get("PATH"));
             variables.extend(shell.map(|(name, value)| (name.to_owned(), value)));
         }
         variables

@@ -12,6 +12,7 @@ use crate::api::{
     StatusChange, Task, TaskId, TaskLogQuery, WorkerId, json_lines,
 };
 use crate::logs::{EventSink, Level, LogEvent, SinkError};
+use crate::python::CondaReport;
 use crate::secrets;
 
 const HOST_KEY: &str = "_exec_agent_hostname";
@@ -158,7 +159,11 @@ impl TaskServer {
     }
 
     /// Reports what is installed; the user's own list is kept once as `org_pip` (E-197).
-    pub async fn report_packages(&self, frozen: Vec<String>) -> Result<(), ApiError> {
+    pub async fn report_packages(
+        &self,
+        frozen: Vec<String>,
+        conda: Option<&CondaReport>,
+    ) -> Result<(), ApiError> {
         if !self.node.is_first() {
             return Ok(());
         }
@@ -169,6 +174,12 @@ impl TaskServer {
             .await?
             .unwrap_or_default();
         lists.set_installed(frozen);
+        if let Some(conda) = conda {
+            lists.set("conda", conda.conda.clone());
+            if let Some(full) = &conda.full {
+                lists.set_text("conda_env_json", full.clone());
+            }
+        }
         self.session
             .tasks()
             .set_requirements(&self.task, &lists)

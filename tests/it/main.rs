@@ -13,13 +13,16 @@
 )]
 
 mod background;
+mod bad_packages;
 mod cli;
 mod code;
+mod conda;
 mod configuration;
 mod custom_build;
 mod dialect;
 mod differential;
 mod execute;
+mod existing;
 mod fuzz;
 mod gpus;
 mod hours;

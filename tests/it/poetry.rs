@@ -1,13 +1,17 @@
 //! Tasks whose repository poetry installs, with the real poetry from PyPI and a package of the test.
 
+use std::cell::Cell;
+use std::path::Path;
+
 use super::code::{Repository, offline_packages};
+use super::existing::{CLEARML, python};
 use super::support::{TestContext, package_folder, path_with};
 use super::uv::{assert_order, of};
 
 const SCRIPT: &str =
     "import tinydep, sys\nprint('answer', tinydep.answer, sys.prefix != sys.base_prefix)\n";
 
-/// E-213, E-214, E-215, E-216, E-217, E-218, E-219: a project is installed and run by poetry; without its files, and after a failure without a lock file, the
+/// E-192, E-213, E-214, E-215, E-216, E-217, E-218, E-219: a project is installed and run by poetry; without its files, and after a failure without a lock file, the
 /// rules of pip hold; with a lock file a failure ends the run.
 #[test]
 fn projects_of_poetry() {
@@ -17,8 +21,14 @@ fn projects_of_poetry() {
     let path = path_with(&package_folder("poetry==2.1.4"));
     let mut variables = packages.variables().to_vec();
     variables.extend([("PATH", path.as_str()), ("VIRTUAL_ENV", "/nowhere")]);
+    python(&["-c", CLEARML], Path::new(packages.folder()));
+    let forced = Cell::new(false);
     let run = |repository: &Repository| {
         let task = context.enqueue(of(repository));
+        let mut variables = variables.clone();
+        if forced.get() {
+            variables.push(("CLEARML_AGENT_FORCE_TASK_INIT", "1"));
+        }
         context.run_one_task(&variables);
         let requirements = context.field(&task, "script")["requirements"]["pip"].to_string();
         (context.status(&task), requirements, context.console(&task))
@@ -42,6 +52,17 @@ fn projects_of_poetry() {
     ];
     assert_order(&console, &texts);
     assert!(packages.contains("tinydep==1.0"), "{packages}");
+
+    forced.set(true);
+    let (status, _, console) = run(&repository);
+    forced.set(false);
+    assert_eq!(status, "completed", "{console}");
+    let texts = [
+        "\nForce clearml Task.init patch adding clearml package to requirements\n",
+        "\nSuccessfully installed clearml-1.16 neededdep-2.0\n",
+        "\nanswer 42 True\n",
+    ];
+    assert_order(&console, &texts);
 
     repository.commit(&[
         ("pyproject.toml", "[tool.poetry]\n"),

@@ -1,6 +1,7 @@
 //! Tasks whose packages uv manages, with the real uv from PyPI. Packages come from wheels of the tests.
 
 use super::code::{Packages, Repository, offline_packages};
+use super::existing::{CLEARML, python};
 use super::support::{Script, TestContext, package_folder, path_with};
 
 const SCRIPT: &str = "import tinydep\nprint('answer', tinydep.answer)\n";
@@ -230,4 +231,78 @@ fn a_project_that_fails_without_a_lock_file_leaves_the_packages_of_the_task() {
     ];
     assert_order(&console, &texts);
     assert_eq!(packages, "[\"tinydep==1.0\"]");
+}
+
+/// E-122, E-220, E-221: a uv of one's own is taken; a version that the machine does not have is asked for by its number; where uv makes no
+/// environment, the usual way does, and pip installs.
+#[test]
+fn where_uv_makes_no_environment_the_usual_way_does() {
+    let machine = Machine::new("system_site_packages: true");
+    let uv = package_folder("uv==0.9.5").join("uv");
+    let own = machine.context.folder().join("own-uv");
+    let text = format!(
+        "#!/bin/sh\nif [ \"$1\" = venv ]; then echo no room for it; exit 2; fi\nexec {} \"$@\"\n",
+        uv.display()
+    );
+    std::fs::write(&own, text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&own, mode).unwrap();
+    let own = own.display().to_string();
+    let script = Script::python(SCRIPT, "tinydep==1.0\n").with("binary", "python3.4");
+    let task = machine.context.enqueue(script);
+    let mut variables = machine.variables();
+    variables.push(("CLEARML_BOOTSTRAP_UV_EXEC", &own));
+    machine.context.run_one_task(&variables);
+    let console = machine.context.console(&task);
+    assert_eq!(machine.context.status(&task), "completed", "{console}");
+    let texts = [
+        &format!(
+            "\nINFO: Executing: ('{own}', 'venv', '--python', '3.4', '--system-site-packages', '"
+        ),
+        "\nno room for it\nERROR: UV venv creation failed: Command '['",
+        "\nINFO: UV environment creation failed - reverting to VirtualEnv !!!\n",
+        "\nSuccessfully installed tinydep-1.0\n",
+        "\nanswer 42\n",
+    ];
+    assert_order(&console, &texts);
+}
+
+/// E-106, E-192: what a forced `Task.init` needs is installed into the environment of the project; the interpreter's own folders are not on
+/// `PYTHONPATH`.
+#[test]
+fn a_project_gets_what_the_agent_needs() {
+    let machine = Machine::new("");
+    let repository = machine.project(&machine.wheel());
+    let text = format!("{SCRIPT}import os\nprint('path', os.environ['PYTHONPATH'])\n");
+    repository.commit(&[("main.py", &text)]);
+    let mut variables = machine.variables();
+    variables.push(("CLEARML_AGENT_FORCE_TASK_INIT", "1"));
+    let run = || {
+        let task = machine.context.enqueue(of(&repository));
+        machine.context.run_one_task(&variables);
+        machine.context.console(&task)
+    };
+    let console = run();
+    let texts = [
+        "\nForce clearml Task.init patch adding clearml package to requirements\n",
+        "\nWarning: failed to install ClearML package\n",
+    ];
+    assert_order(&console, &texts);
+    python(
+        &["-c", CLEARML],
+        std::path::Path::new(machine.packages.folder()),
+    );
+    let console = run();
+    let builds = machine.context.home().join(".clearml/venvs-builds");
+    let texts = [
+        "\n + clearml==1.16\n",
+        "\nanswer 42\n",
+        &format!("\npath {}/3.", builds.display()),
+    ];
+    assert_order(&console, &texts);
+    let path = console.lines().find(|line| line.starts_with("path "));
+    assert!(
+        path.is_some_and(|path| path.ends_with("/task_repository/project")),
+        "{path:?}"
+    );
 }

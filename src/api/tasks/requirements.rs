@@ -65,6 +65,11 @@ impl Requirements {
         self.0.insert(name.to_owned(), lines.into());
     }
 
+    /// Puts a text in, as [`Self::set`] does it.
+    pub fn set_text(&mut self, name: &str, text: String) {
+        self.0.insert(name.to_owned(), text.into());
+    }
+
     /// Puts the installed packages in the place of the lists that were asked for, which are saved once (E-197).
     pub fn set_installed(&mut self, lines: Vec<String>) {
         self.rename("pip", "org_pip");

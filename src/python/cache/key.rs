@@ -18,8 +18,10 @@ pub(in crate::python) struct KeyInputs {
     pub(in crate::python) docker_cmd: String,
     /// `agent.cuda_version`.
     pub(in crate::python) cuda_version: String,
-    /// The interpreter as it was named (E-115).
+    /// The interpreter as it was named (E-115); for conda its version.
     pub(in crate::python) interpreter: String,
+    /// The environment is conda's.
+    pub(in crate::python) is_conda: bool,
 }
 
 impl CacheKey {
@@ -47,8 +49,13 @@ impl CacheKey {
                 repr::list(lines)
             }
         };
+        let class = if inputs.is_conda {
+            "<class 'clearml_agent.helper.package.conda_api.CondaAPI'>"
+        } else {
+            "<class 'clearml_agent.helper.package.pip_api.venv.VirtualenvPip'>"
+        };
         let text = [
-            "<class 'clearml_agent.helper.package.pip_api.venv.VirtualenvPip'>",
+            class,
             &image,
             &inputs.cuda_version,
             &inputs.interpreter,
@@ -88,7 +95,7 @@ mod tests {
     use super::*;
     use crate::python::cases::{case_id, cases, strings};
 
-    /// E-240, E-241: keys of the official agent.
+    /// E-240, E-241, E-291: keys of the official agent.
     #[test]
     fn keys_are_those_of_the_official_agent() {
         let cases = cases("venv_cache_key");
@@ -101,6 +108,7 @@ mod tests {
                     .as_str()
                     .expect("interpreter")
                     .to_owned(),
+                is_conda: false,
             };
             let dictionaries = match &case["requirements"] {
                 serde_json::Value::Array(items) => items.clone(),
@@ -117,5 +125,20 @@ mod tests {
             found.sort();
             assert_eq!(found, expected, "{}", case_id(&case));
         }
+    }
+
+    /// E-240: an environment of conda is known by another first line, and by the version of Python.
+    #[test]
+    fn an_environment_of_conda_has_a_key_of_its_own() {
+        let inputs = KeyInputs {
+            docker_cmd: String::new(),
+            cuda_version: "0".to_owned(),
+            interpreter: "3.11".to_owned(),
+            is_conda: true,
+        };
+        let lists = serde_json::json!({"pip": "a==1", "conda": ["b"]});
+        let key = CacheKey::new(&inputs, &TaskRequirements::from_value(&lists));
+        let key = key.map(|key| key.to_string());
+        assert_eq!(key.as_deref(), Some("134a09187bd85a1b3692229c04d62bf0"));
     }
 }

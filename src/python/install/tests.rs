@@ -14,6 +14,8 @@ use super::super::requirements::TaskRequirements;
 use super::super::tool::ToolContext;
 use super::*;
 
+mod making;
+
 /// Writes the wheel of package `name` with one module that holds `VALUE`, and one console script.
 const WHEEL: &str = r#"
 import sys, zipfile
@@ -181,7 +183,7 @@ fn run_python(environment: &Environment, script: &str) -> String {
     String::from_utf8_lossy(&run.stdout).trim().to_owned() + &String::from_utf8_lossy(&run.stderr)
 }
 
-/// E-118, E-119, E-130, E-194, E-239..E-248: installed once, then taken from the cache, in another slot too.
+/// E-118, E-119, E-126, E-130, E-161, E-194, E-239, E-240, E-243, E-244, E-245, E-248: installed once, then taken from the cache, in another slot too.
 #[tokio::test]
 async fn a_second_run_takes_the_environment_from_the_cache() {
     let mut task = Task::new(&json!({"pip": "tinypackage==1.2\n"}));
@@ -360,7 +362,7 @@ async fn a_post_package_that_fails_ends_the_task_unless_it_is_optional() {
     assert_eq!(frozen.expect("frozen").packages(), ["tinypackage==1.2"]);
 }
 
-/// E-229..E-231: packages go into an interpreter that is there, or nowhere.
+/// E-229, E-231: packages go into an interpreter that is there, or nowhere.
 #[tokio::test]
 async fn an_existing_interpreter_is_used_where_that_is_asked_for() {
     let mut task = Task::new(&json!({"pip": "tinypackage"}));

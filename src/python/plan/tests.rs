@@ -171,7 +171,8 @@ fn improved(id: &str) -> Option<(&'static [&'static str], &'static [&'static str
     })
 }
 
-/// E-143..E-179, E-162, E-166, E-167, E-168, E-169, E-170, E-171, E-172, E-174, E-246: every recorded list that does not concern conda.
+/// E-143, E-144, E-145, E-146, E-148, E-149, E-150, E-151, E-152, E-153, E-154, E-156, E-157, E-161, E-162, E-166, E-167, E-168, E-169,
+/// E-170, E-171, E-172, E-174, E-177, E-178, E-179, E-246: every recorded list that does not concern conda.
 #[tokio::test]
 async fn lists_are_planned_as_the_reference_handles_them() {
     let mut count = 0;

@@ -12,11 +12,15 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, CacheKey, KeyInputs};
+use super::conda::wanted_python;
 use super::error::PythonError;
+use super::existing;
 use super::interpreter::{self, Choice, Interpreter};
 use super::options::{PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
 use super::requirements::TaskRequirements;
+use super::tool::ToolContext;
 use super::venv::python_of;
+use crate::process::Output;
 
 /// The environment of a task as it would be.
 #[derive(Debug)]
@@ -54,6 +58,8 @@ pub enum EnvironmentKind {
     Existing,
     /// An interpreter that is there, as it is (E-029).
     Standalone,
+    /// An environment that is there, as it is, by the wish of agent or task.
+    AsItIs,
     /// Nothing is made and nothing installed (E-231, E-232).
     None,
 }
@@ -68,6 +74,7 @@ impl EnvironmentKind {
             Self::Conda => "conda",
             Self::Existing => "existing",
             Self::Standalone => "standalone",
+            Self::AsItIs => "as_it_is",
             Self::None => "none",
         }
     }
@@ -76,9 +83,13 @@ impl EnvironmentKind {
         match (&options.skip, options.package_manager) {
             (SkipEnvironment::Everything(_), _) => Self::None,
             (SkipEnvironment::Standalone, _) => Self::Standalone,
-            (SkipEnvironment::ChosenInterpreter | SkipEnvironment::Interpreter(_), _) => {
-                Self::Existing
-            }
+            (SkipEnvironment::AsItIs, _) => Self::AsItIs,
+            (
+                SkipEnvironment::ChosenInterpreter
+                | SkipEnvironment::Interpreter(_)
+                | SkipEnvironment::Activated(_),
+                _,
+            ) => Self::Existing,
             (SkipEnvironment::No, PackageManager::Uv) => Self::Uv,
             (SkipEnvironment::No, PackageManager::Poetry) => Self::Poetry,
             (SkipEnvironment::No, PackageManager::Conda) => Self::Conda,
@@ -87,7 +98,7 @@ impl EnvironmentKind {
     }
 
     fn installs(self) -> bool {
-        !matches!(self, Self::None | Self::Standalone)
+        !matches!(self, Self::None | Self::Standalone | Self::AsItIs)
     }
 }
 
@@ -108,7 +119,11 @@ impl EnvironmentPreview {
             "task"
         };
         let mut notices: Vec<String> = notice.into_iter().collect();
-        let choice = named(options, &mut notices, cancel).await?;
+        let choice = match kind {
+            EnvironmentKind::Conda => Some(brought_by_conda(request, options)),
+            EnvironmentKind::AsItIs => Some(as_it_is(request, options, cancel).await?),
+            _ => named(options, &mut notices, cancel).await?,
+        };
         let choice = match choice {
             Some(choice) => Some(choice),
             None => match interpreter::choose(&request.binary, options, cancel).await {
@@ -120,7 +135,9 @@ impl EnvironmentPreview {
         };
         notices.extend(choice.iter().flat_map(|choice| choice.notices.clone()));
         let folder = match (&choice, kind) {
-            (None, _) | (_, EnvironmentKind::None) => options.venvs_dir.clone(),
+            (None, _) | (_, EnvironmentKind::None | EnvironmentKind::AsItIs) => {
+                options.venvs_dir.clone()
+            }
             (Some(choice), _) => options.venvs_dir.join(&choice.folder_name),
         };
         let mut preview = Self {
@@ -148,6 +165,7 @@ impl EnvironmentPreview {
             docker_cmd: request.docker_cmd.clone(),
             cuda_version: options.cuda_version.clone(),
             interpreter: interpreter.name.clone(),
+            is_conda: false,
         };
         let Some(key) = CacheKey::new(&inputs, &self.requirements) else {
             return;
@@ -160,9 +178,10 @@ impl EnvironmentPreview {
     pub fn python(&self) -> Option<PathBuf> {
         let (interpreter, _) = self.interpreter.as_ref()?;
         Some(match self.kind {
-            EnvironmentKind::Existing | EnvironmentKind::Standalone | EnvironmentKind::None => {
-                interpreter.path.clone()
-            }
+            EnvironmentKind::Existing
+            | EnvironmentKind::Standalone
+            | EnvironmentKind::AsItIs
+            | EnvironmentKind::None => interpreter.path.clone(),
             EnvironmentKind::Uv => self
                 .folder
                 .join(format!("bin/python{}", interpreter.version.short())),
@@ -172,10 +191,62 @@ impl EnvironmentPreview {
         })
     }
 
+    /// True where the environment would be made for the task, so that a shell has to be told of it (E-104).
+    pub fn is_made_for_the_task(&self) -> bool {
+        !matches!(self.kind, EnvironmentKind::Conda | EnvironmentKind::AsItIs)
+    }
+
+    /// What a shell would do before it runs a program of the task (E-204).
+    pub fn activation(&self) -> Option<String> {
+        (self.kind == EnvironmentKind::Conda)
+            .then(|| format!("conda activate {}", self.folder.display()))
+    }
+
     /// The folder of the environment, for the variables of a shell (E-104).
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// The Python that conda would put into its environment (E-203).
+fn brought_by_conda(request: &PythonRequest, options: &PythonOptions) -> Choice {
+    let wanted = wanted_python(&request.binary, options);
+    let folder_name = if wanted.is_empty() {
+        "3".to_owned()
+    } else {
+        wanted
+    };
+    let path = python_of(&options.venvs_dir.join(&folder_name));
+    let mut choice = Choice::absent();
+    choice.interpreter.name.clone_from(&folder_name);
+    choice.interpreter.path = path;
+    choice.interpreter.version = format!("{folder_name}.0")
+        .parse()
+        .unwrap_or(choice.interpreter.version);
+    choice.reason = format!("conda brings Python {folder_name}");
+    choice.folder_name = folder_name;
+    choice
+}
+
+/// The interpreter of an environment that is there.
+async fn as_it_is(
+    request: &PythonRequest,
+    options: &PythonOptions,
+    cancel: &CancellationToken,
+) -> Result<Choice, PythonError> {
+    let output = Output::nowhere().map_err(PythonError::files("open", Path::new("/dev/null")))?;
+    let context = ToolContext {
+        options,
+        output: &output,
+        cancel,
+    };
+    let interpreter = existing::find(request, context).await?;
+    Ok(Choice {
+        folder_name: interpreter.version.short(),
+        reason: format!("the environment of `{}` is used as it is", interpreter.name),
+        interpreter,
+        notices: Vec::new(),
+    })
 }
 
 /// The interpreter that a variable names (E-229).
@@ -184,10 +255,10 @@ async fn named(
     notices: &mut Vec<String>,
     cancel: &CancellationToken,
 ) -> Result<Option<Choice>, PythonError> {
-    let (SkipEnvironment::Interpreter(path) | SkipEnvironment::Everything(Some(path))) =
-        &options.skip
-    else {
-        return Ok(None);
+    let path = match &options.skip {
+        SkipEnvironment::Interpreter(path) | SkipEnvironment::Everything(Some(path)) => path,
+        SkipEnvironment::Activated(_) => "python",
+        _ => return Ok(None),
     };
     let found = interpreter::probe(path, cancel).await?;
     if found.is_none() {

@@ -10,11 +10,13 @@ use super::super::install::{
     with_added,
 };
 use super::super::lines::RequirementLines;
+use super::super::marker;
 use super::super::options::{PythonOptions, PythonRequest};
-use super::super::pip::{Pip, pip_specifications};
+use super::super::pip::{Pip, pip_specifications, wants_legacy_resolver};
 use super::super::plan::{InstallPlan, MainLine, PlanContext};
 use super::super::requirements::RequirementList;
 use super::super::torch::Torch;
+use super::super::version::PythonVersion;
 use super::project::Project;
 use super::{EnvironmentKind, EnvironmentPreview};
 use crate::process::Output;
@@ -117,8 +119,10 @@ impl EnvironmentPreview {
                 .notices
                 .push("INFO: using UV as pip drop-in replacement".to_owned());
         } else if !self.is_cached {
+            let specifications = pip_specifications(options, &self.requirements);
+            pip.is_legacy = has_old_resolver(&specifications, interpreter.version, options);
             let mut words = vec!["install".to_owned()];
-            words.extend(pip_specifications(options, &self.requirements));
+            words.extend(specifications);
             words.push("--upgrade".to_owned());
             preview.install.push(pip.shown(&words));
         }
@@ -235,6 +239,30 @@ impl RequirementsPreview {
         self.install.push(pip.shown(&words));
         line.with_place(&format!("file://{folder}/{name}"))
     }
+}
+
+/// Whether the newest pip that these specifications allow would be told to use the old resolver (E-140).
+fn has_old_resolver(
+    specifications: &[String],
+    python: PythonVersion,
+    options: &PythonOptions,
+) -> bool {
+    let fitting = specifications.iter().filter_map(|specification| {
+        let (versions, marker) = specification.split_once(';').unwrap_or((specification, ""));
+        let fits = marker.trim().is_empty() || marker::fits(marker.trim(), python) == Ok(true);
+        fits.then(|| versions.trim().trim_start_matches("pip"))
+    });
+    let limits = fitting.flat_map(|versions| versions.split(','));
+    limits.into_iter().any(|limit| {
+        let exact = ["===", "==", "<=", "~="]
+            .iter()
+            .find_map(|operator| limit.trim().strip_prefix(operator));
+        // What is below a limit is as good as the limit itself: rules compare whole versions.
+        let newest = exact.or(limit.trim().strip_prefix('<'));
+        newest.is_some_and(|version| {
+            wants_legacy_resolver(&options.pip_legacy_resolver, version.trim())
+        })
+    })
 }
 
 /// The folder of a project, if there is one.

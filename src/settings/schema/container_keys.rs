@@ -45,7 +45,7 @@ pub(super) const CONTAINERS: Group = group! { "Containers":
     /// Further parts for this name: each with the field of the task that it stands for.
     "agent.docker_container_name_format_fields": Object eg "{ \"project\": \"project\" }" => Later;
     /// Installs into the environment that is active in a container, in place of making one.
-    "agent.docker_use_activated_venv": Boolean = "true" => Later;
+    "agent.docker_use_activated_venv": Boolean = "true";
     /// Folder of this machine that is pip's cache in containers.
     "agent.docker_pip_cache": Path => Later;
     /// Folder of this machine that is apt's cache in containers. The second agent uses this name with `.1`.

@@ -9,6 +9,10 @@ pub(super) const PYTHON: Group = group! { "Python and packages":
     "agent.default_python": TextOrNumber = "(the version of python3)" eg "\"3.12\"";
     /// Takes the version above for every task.
     "agent.ignore_requested_python_version": Boolean = "false";
+    /// `existing` runs tasks in an environment that is there and installs nothing. A task's user property `environment` beats it.
+    "agent.environment.mode": Choice("build", "existing") = "\"build\"";
+    /// Interpreter of that environment. Empty: the active one (`VIRTUAL_ENV`, `CONDA_PREFIX`), else as above.
+    "agent.environment.python": Path eg "\"/opt/venv/bin/python\"";
     /// Program that installs packages.
     "agent.package_manager.type": Choice("pip", "conda", "poetry", "uv");
     /// Versions of pip, each with the versions of Python that it is for.
@@ -68,13 +72,13 @@ pub(super) const PYTHON: Group = group! { "Python and packages":
     /// What stands before that URL.
     "agent.package_manager.torch_url_template_prefix": Text = "(built in)" => Ignored;
     /// Channels of conda.
-    "agent.package_manager.conda_channels": List => Later;
-    /// Brings everything in a conda environment up to date.
-    "agent.package_manager.conda_full_env_update": Boolean = "false" => Later;
-    /// Uses a conda environment as it is, without installing anything.
-    "agent.package_manager.conda_env_as_base_docker": Boolean = "false" => Later;
+    "agent.package_manager.conda_channels": List;
+    /// Writes the packages of a conda environment to the task after its run.
+    "agent.package_manager.conda_full_env_update": Boolean = "false";
+    /// Takes the task's container for the path of a conda environment, or of a packed one, and installs nothing into it.
+    "agent.package_manager.conda_env_as_base_docker": Boolean = "false";
     /// Installs into conda's base environment; meant for containers.
-    "agent.package_manager.use_conda_base_env": Boolean = "false" [USE_CONDA_BASE_ENV] => Later;
+    "agent.package_manager.use_conda_base_env": Boolean = "false" [USE_CONDA_BASE_ENV];
     /// Installs the repository's requirements.txt in place of the packages that the task names.
     "agent.package_manager.force_repo_requirements_txt": Boolean = "false";
     /// Installs the packages that the task was first recorded with.

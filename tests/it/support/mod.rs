@@ -2,6 +2,7 @@
 
 mod agent;
 mod call;
+mod conda;
 mod context;
 mod counter;
 mod fault_proxy;
@@ -20,6 +21,7 @@ mod tls;
 
 pub(crate) use agent::Agent;
 pub(crate) use call::Finished;
+pub(crate) use conda::CondaStandIn;
 pub(crate) use context::{PATIENCE, TestContext, wait_until};
 pub(crate) use counter::Counter;
 pub(crate) use fault_proxy::{Fault, FaultProxy};

@@ -63,6 +63,7 @@ fn key(package: &str) -> CacheKey {
         docker_cmd: String::new(),
         cuda_version: "0".into(),
         interpreter: "python3".into(),
+        is_conda: false,
     };
     CacheKey::new(
         &inputs,
