@@ -20,6 +20,5 @@ mod report;
 pub(super) use activation::Activation;
 pub(super) use create::CondaEnvironment;
 pub use error::CondaError;
-pub(super) use install::CondaList;
 pub use options::CondaOptions;
 pub use report::CondaReport;
