@@ -1,5 +1,8 @@
 //! The environment of one task: made before its code is fetched, because the code lives inside it (E-007).
 
+mod by_uv;
+mod unmade;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,9 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::cache::{Cache, CacheKey, KeyInputs};
 use super::conda::CondaEnvironment;
 use super::error::PythonError;
-use super::existing;
 use super::interpreter::{self, Choice, Interpreter};
-use super::launch::{BinaryKind, binary_kind};
 use super::options::{PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
 use super::pip::{Pip, pip_specifications};
 use super::poetry::PoetryProject;
@@ -93,7 +94,9 @@ pub async fn create_environment(
     }
     match &options.skip {
         SkipEnvironment::No => {}
-        skip => return existing(request, options, requirements, skip, output, cancel).await,
+        skip => {
+            return unmade::unmade(request, options, requirements, skip, output, cancel).await;
+        }
     }
     if let Some(word) = &options.unknown_package_manager {
         output.line(format!(
@@ -110,14 +113,14 @@ pub async fn create_environment(
     }
     let choice = match choose(request, options, output, cancel).await {
         Err(error @ PythonError::NoInterpreter { .. }) => {
-            return Box::pin(served_by_uv(request, requirements, context, error)).await;
+            return Box::pin(by_uv::served_by_uv(request, requirements, context, error)).await;
         }
         choice => choice?,
     };
     let folder = options.venvs_dir.join(&choice.folder_name);
     remove(&folder).await?;
     if options.package_manager == PackageManager::Uv {
-        return Box::pin(by_uv(request, choice, requirements, folder, context)).await;
+        return Box::pin(by_uv::by_uv(request, choice, requirements, folder, context)).await;
     }
     let has_cache = options.package_manager != PackageManager::Poetry;
     let cache = if !has_cache {
@@ -253,216 +256,6 @@ pub(super) async fn choose(
         output.line(notice);
     }
     Ok(choice)
-}
-
-/// An interpreter that is there, without an environment of its own (E-229..E-231).
-async fn existing(
-    request: &PythonRequest,
-    options: &PythonOptions,
-    requirements: TaskRequirements,
-    skip: &SkipEnvironment,
-    output: &Output,
-    cancel: &CancellationToken,
-) -> Result<Environment, PythonError> {
-    let active = "python".to_owned();
-    let named = match skip {
-        SkipEnvironment::Interpreter(path) => Some(path),
-        SkipEnvironment::Everything(path) => path.as_ref(),
-        SkipEnvironment::Activated(_) => Some(&active),
-        SkipEnvironment::No
-        | SkipEnvironment::AsItIs
-        | SkipEnvironment::ChosenInterpreter
-        | SkipEnvironment::Standalone => None,
-    };
-    let mut found = None;
-    if let Some(path) = named {
-        found = interpreter::probe(path, cancel).await?;
-        output.line(match (&found, skip) {
-            (Some(_), SkipEnvironment::Activated(place)) => format!(
-                "Warning! Found python virtual environment [{place}] already activated inside the container, installing packages into venv (pip does not support inherit/nested venv)"
-            ),
-            (Some(_), _) => format!("Python interpreter {path} is set from environment var"),
-            (None, _) => format!(
-                "Warning: interpreter {path} could not be found. Reverting to the default interpreter resolution"
-            ),
-        });
-    }
-    if *skip == SkipEnvironment::AsItIs {
-        let context = ToolContext {
-            options,
-            output,
-            cancel,
-        };
-        found = Some(existing::find(request, context).await?);
-    }
-    let (interpreter, folder_name) = if let Some(interpreter) = found {
-        let name = interpreter.version.short();
-        (interpreter, name)
-    } else {
-        let choice = match choose(request, options, output, cancel).await {
-            // A shell script runs without any Python (E-287).
-            Err(PythonError::NoInterpreter { .. })
-                if matches!(skip, SkipEnvironment::Everything(_))
-                    && binary_kind(&request.binary).0 == BinaryKind::Shell =>
-            {
-                Choice::absent()
-            }
-            choice => choice?,
-        };
-        let interpreter = choice.interpreter;
-        if *skip == SkipEnvironment::ChosenInterpreter {
-            let path = interpreter.path.display();
-            output.line(format!(
-                "Interpreter '{}' found at '{path}'",
-                interpreter.name
-            ));
-        }
-        (interpreter, choice.folder_name)
-    };
-    let (folder, origin) = match skip {
-        SkipEnvironment::Everything(_) | SkipEnvironment::AsItIs => {
-            (options.venvs_dir.clone(), Origin::Untouched)
-        }
-        SkipEnvironment::Standalone => (options.venvs_dir.join(folder_name), Origin::Untouched),
-        _ => (options.venvs_dir.join(folder_name), Origin::Existing),
-    };
-    let code_of_others = match skip {
-        SkipEnvironment::Standalone => &[] as &[&str],
-        _ => &["task_repository", "code"],
-    };
-    for code in code_of_others {
-        remove(&folder.join(code)).await?;
-    }
-    fs::create_dir_all(&folder).map_err(PythonError::files("create", &folder))?;
-    Ok(Environment {
-        python: interpreter.path.clone(),
-        folder,
-        interpreter,
-        requirements,
-        origin,
-        cache: None,
-        uv: None,
-        uses_uv_pip: false,
-        overlay: None,
-        is_as_it_is: *skip == SkipEnvironment::AsItIs,
-        conda: None,
-        project: None,
-    })
-}
-
-/// An environment made by uv, without pip in it until that is needed (E-220, E-221, E-225).
-async fn by_uv(
-    request: &PythonRequest,
-    choice: Choice,
-    requirements: TaskRequirements,
-    folder: PathBuf,
-    context: ToolContext<'_>,
-) -> Result<Environment, PythonError> {
-    let parent = folder.parent().unwrap_or(&folder);
-    fs::create_dir_all(parent).map_err(PythonError::files("create", parent))?;
-    let mut interpreter = choice.interpreter;
-    let uv = Uv::find(context, &requirements, &interpreter, &folder).await?;
-    let options = context.options;
-    // What this machine does not have, uv brings.
-    let missing = interpreter::requested_version(&request.binary)
-        .filter(|_| !options.ignore_requested)
-        .filter(|version| !interpreter.version.matches(version));
-    let python = missing.unwrap_or_else(|| interpreter.path.display().to_string());
-    let is_made = match &uv {
-        Some(uv) => uv.create(context, &python, &folder).await?,
-        None => false,
-    };
-    let mut seed = Seed::Wheels(interpreter.bundled_wheels.clone());
-    if is_made {
-        let made = venv::python_of(&folder).display().to_string();
-        if let Some(made) = interpreter::probe(&made, context.cancel).await?
-            && made.version != interpreter.version
-        {
-            seed = Seed::Wheels(Vec::new());
-            interpreter = made;
-        }
-    } else {
-        seed = venv::create(
-            &interpreter,
-            &folder,
-            options,
-            context.output,
-            context.cancel,
-        )
-        .await?;
-    }
-    context.output.line("\n");
-    let by_version = folder.join(format!("bin/python{}", interpreter.version.short()));
-    Ok(Environment {
-        python: Some(by_version)
-            .filter(|python| python.exists())
-            .unwrap_or_else(|| venv::python_of(&folder)),
-        folder,
-        interpreter,
-        requirements,
-        origin: Origin::Fresh(seed),
-        cache: None,
-        uv: uv.filter(|_| is_made),
-        uses_uv_pip: false,
-        overlay: None,
-        is_as_it_is: false,
-        conda: None,
-        project: None,
-    })
-}
-
-/// uv brings the interpreter that the machine does not have, and stands in for pip (E-117, E-289); without uv there is
-/// nothing to be done about `error`.
-async fn served_by_uv(
-    request: &PythonRequest,
-    requirements: TaskRequirements,
-    context: ToolContext<'_>,
-    error: PythonError,
-) -> Result<Environment, PythonError> {
-    let Some(uv) = Uv::present(context).await? else {
-        return Err(error);
-    };
-    let options = context.options;
-    let version = interpreter::requested_version(&request.binary)
-        .filter(|_| !options.ignore_requested)
-        .or_else(|| Some(options.default_python.trim().to_owned()))
-        .filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
-        .unwrap_or_else(|| "3".to_owned());
-    context.output.line(format!(
-        "No Python of this machine runs, uv is asked for version {version}"
-    ));
-    let folder = options.venvs_dir.join(&version);
-    remove(&folder).await?;
-    fs::create_dir_all(&options.venvs_dir)
-        .map_err(PythonError::files("create", &options.venvs_dir))?;
-    if !uv.create(context, &version, &folder).await? {
-        return Err(error);
-    }
-    let python = venv::python_of(&folder);
-    let found = interpreter::probe(&python.to_string_lossy(), context.cancel).await?;
-    let Some(interpreter) = found else {
-        return Err(error);
-    };
-    let real = fs::canonicalize(&python).unwrap_or_else(|_| python.clone());
-    context.output.line(format!(
-        "Using Python {} that uv has at {}",
-        interpreter.version,
-        real.display()
-    ));
-    Ok(Environment {
-        folder,
-        python,
-        interpreter,
-        requirements,
-        origin: Origin::Fresh(Seed::Wheels(Vec::new())),
-        cache: None,
-        uses_uv_pip: options.package_manager != PackageManager::Uv,
-        uv: Some(uv),
-        overlay: None,
-        is_as_it_is: false,
-        conda: None,
-        project: None,
-    })
 }
 
 /// The folder of this name with something behind it.

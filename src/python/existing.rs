@@ -11,7 +11,7 @@ use super::environment::{Environment, choose};
 use super::error::{FailedCommand, PythonError};
 use super::interpreter::{Interpreter, probe};
 use super::options::PythonRequest;
-use super::pip::Pip;
+use super::pip::{Pip, without_private_indexes};
 use super::tool::{ToolContext, requested};
 use crate::process::Command;
 
@@ -151,6 +151,41 @@ impl Environment {
         words.extend(missing.iter().map(String::as_str));
         pip.install(&words, &words).await
     }
+}
+
+impl Pip<'_> {
+    /// What an installation of `requirement` would bring, as `name==version`, without installing it.
+    async fn missing(
+        &self,
+        requirement: &str,
+    ) -> Result<Result<Vec<String>, FailedCommand>, PythonError> {
+        let private = self.private_file(&[])?;
+        let words = ["install", "--dry-run", "--quiet", "--report", "-"];
+        let flags = without_private_indexes(&self.shown_install_flags(), &self.indexes);
+        let mut command = self.command(&words).arg(requirement).args(flags);
+        if let Some(file) = &private {
+            command = command.arg("-r").arg(file.path());
+        }
+        let finished = command.capture(self.cancel).await?;
+        if !finished.is_success() {
+            self.output
+                .line(String::from_utf8_lossy(&finished.stderr).trim());
+            return Ok(Err(FailedCommand::new(&command.words(), &finished)));
+        }
+        Ok(Ok(packages_of_report(&finished.text())))
+    }
+}
+
+/// The packages of pip's installation report.
+fn packages_of_report(report: &str) -> Vec<String> {
+    let report: serde_json::Value = serde_json::from_str(report).unwrap_or_default();
+    let packages = report["install"].as_array().into_iter().flatten();
+    packages
+        .filter_map(|package| {
+            let text = |name: &str| package["metadata"][name].as_str();
+            Some(format!("{}=={}", text("name")?, text("version")?))
+        })
+        .collect()
 }
 
 struct Seen {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::conda::CondaList;
 use super::environment::{Environment, Origin, Project};
 use super::error::{FailedCommand, PythonError};
 use super::index_url::IndexUrl;
@@ -18,7 +17,7 @@ use super::options::{PackageManager, PythonOptions, PythonRequest};
 use super::pip::{Pip, temporary_file, wants_legacy_resolver};
 use super::plan::{InstallPlan, MainLine, PlanContext, Requested, SeparateKind, is_existing};
 use super::requirement::Requirement;
-use super::requirements::{RequirementList, TaskRequirements};
+use super::requirements::RequirementList;
 use super::tool::ToolContext;
 use super::torch::{Torch, TorchChoices};
 use super::uv::UvInstallation;
@@ -228,27 +227,6 @@ impl Environment {
 }
 
 impl Environment {
-    /// What is left of a list for pip, once conda has installed what it can (E-206, E-208).
-    async fn for_pip(
-        &self,
-        text: String,
-        task: Option<&TaskRequirements>,
-        folder: &Path,
-        context: ToolContext<'_>,
-    ) -> Result<String, PythonError> {
-        let conda = self.conda.as_ref().filter(|_| !self.is_cached());
-        let Some(conda) = conda else {
-            return Ok(text);
-        };
-        let list = CondaList {
-            pip: &text,
-            task,
-            folder,
-            python: self.version(),
-        };
-        Box::pin(conda.install_first(list, context)).await
-    }
-
     /// Installs a project of the repository, where a manager other than pip finds one; false where the rules of pip hold.
     async fn install_project(
         &mut self,

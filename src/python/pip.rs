@@ -236,27 +236,6 @@ impl<'a> Pip<'a> {
             .await
     }
 
-    /// What an installation of `requirement` would bring, as `name==version`, without installing it.
-    pub(super) async fn missing(
-        &self,
-        requirement: &str,
-    ) -> Result<Result<Vec<String>, FailedCommand>, PythonError> {
-        let private = self.private_file(&[])?;
-        let words = ["install", "--dry-run", "--quiet", "--report", "-"];
-        let flags = without_private_indexes(&self.shown_install_flags(), &self.indexes);
-        let mut command = self.command(&words).arg(requirement).args(flags);
-        if let Some(file) = &private {
-            command = command.arg("-r").arg(file.path());
-        }
-        let finished = command.capture(self.cancel).await?;
-        if !finished.is_success() {
-            self.output
-                .line(String::from_utf8_lossy(&finished.stderr).trim());
-            return Ok(Err(FailedCommand::new(&command.words(), &finished)));
-        }
-        Ok(Ok(packages_of_report(&finished.text())))
-    }
-
     async fn call(
         &self,
         verb: &str,
@@ -289,7 +268,10 @@ impl<'a> Pip<'a> {
         )))
     }
 
-    fn private_file(&self, packages: &[&str]) -> Result<Option<NamedTempFile>, PythonError> {
+    pub(super) fn private_file(
+        &self,
+        packages: &[&str],
+    ) -> Result<Option<NamedTempFile>, PythonError> {
         let indexes = self.indexes.iter().filter(|index| index.is_private());
         let lines: Vec<String> = indexes
             .map(|index| format!("--extra-index-url {}", index.expose()))
@@ -317,18 +299,6 @@ impl<'a> Pip<'a> {
         }
         Ok(Some(package_lines(&finished.text())))
     }
-}
-
-/// The packages of pip's installation report.
-fn packages_of_report(report: &str) -> Vec<String> {
-    let report: serde_json::Value = serde_json::from_str(report).unwrap_or_default();
-    let packages = report["install"].as_array().into_iter().flatten();
-    packages
-        .filter_map(|package| {
-            let text = |name: &str| package["metadata"][name].as_str();
-            Some(format!("{}=={}", text("name")?, text("version")?))
-        })
-        .collect()
 }
 
 /// Lines of `freeze` that name packages: old versions also print the options of the user's own configuration.
@@ -366,7 +336,7 @@ fn is_private(word: &str) -> bool {
     authority.is_some_and(|authority| authority.contains('@')) && !word.contains("ssh://")
 }
 
-fn without_private_indexes(flags: &[String], indexes: &[IndexUrl]) -> Vec<String> {
+pub(super) fn without_private_indexes(flags: &[String], indexes: &[IndexUrl]) -> Vec<String> {
     let private: Vec<String> = indexes
         .iter()
         .filter(|index| index.is_private())

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::super::environment::Environment;
 use super::super::error::PythonError;
 use super::super::lines::RequirementLines;
 use super::super::marker;
@@ -19,15 +20,15 @@ use super::full::FullEnvironment;
 use super::program::{Answer, channel_words};
 
 /// A list to install, and where to look for the files that it names.
-pub(in crate::python) struct CondaList<'a> {
+struct CondaList<'a> {
     /// Lines of `pip`.
-    pub(in crate::python) pip: &'a str,
+    pip: &'a str,
     /// What else the task says; nothing for a file of the repository.
-    pub(in crate::python) task: Option<&'a TaskRequirements>,
+    task: Option<&'a TaskRequirements>,
     /// Folder for `-r`.
-    pub(in crate::python) folder: &'a Path,
+    folder: &'a Path,
     /// Python of the environment.
-    pub(in crate::python) python: PythonVersion,
+    python: PythonVersion,
 }
 
 impl CondaEnvironment {
@@ -55,7 +56,7 @@ impl CondaEnvironment {
     }
 
     /// Installs what conda has of the list; the lines that are left for pip.
-    pub(in crate::python) async fn install_first(
+    async fn install_first(
         &self,
         list: CondaList<'_>,
         context: ToolContext<'_>,
@@ -175,6 +176,29 @@ impl CondaEnvironment {
             .output
             .line("Could not load fully stored conda environment, falling back to requirements");
         Ok(None)
+    }
+}
+
+impl Environment {
+    /// What is left of a list for pip, once conda has installed what it can (E-206, E-208).
+    pub(in crate::python) async fn for_pip(
+        &self,
+        text: String,
+        task: Option<&TaskRequirements>,
+        folder: &Path,
+        context: ToolContext<'_>,
+    ) -> Result<String, PythonError> {
+        let conda = self.conda.as_ref().filter(|_| !self.is_cached());
+        let Some(conda) = conda else {
+            return Ok(text);
+        };
+        let list = CondaList {
+            pip: &text,
+            task,
+            folder,
+            python: self.version(),
+        };
+        Box::pin(conda.install_first(list, context)).await
     }
 }
 

@@ -19,7 +19,6 @@ mod report;
 pub(super) use activation::Activation;
 pub(super) use create::CondaEnvironment;
 pub use error::CondaError;
-pub(super) use install::CondaList;
 pub use options::CondaOptions;
 pub(super) use options::wanted_python;
 pub use report::CondaReport;
