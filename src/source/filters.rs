@@ -29,13 +29,24 @@ const LFS_FILTER: [(&str, &str); 4] = [
     ("filter.lfs.required", "true"),
 ];
 
-/// The filters that any `.gitattributes` of the revision names, in whatever folder.
-pub(super) fn named(
+/// What of a revision decides who writes its files.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// The filters that any `.gitattributes` names, in whatever folder.
+    pub(super) filters: BTreeSet<String>,
+    /// How many files and folders there are.
+    pub(super) entries: usize,
+}
+
+/// Looks through the revision's folders.
+pub(super) fn contents(
     repository: &Repository,
     commit: &Commit<'_>,
-) -> Result<BTreeSet<String>, git2::Error> {
-    let mut names = BTreeSet::new();
+) -> Result<Contents, git2::Error> {
+    let mut entries = 0;
+    let mut filters = BTreeSet::new();
     commit.tree()?.walk(TreeWalkMode::PreOrder, |_, entry| {
+        entries += 1;
         if entry.name_bytes() == b".gitattributes"
             && entry.kind() == Some(ObjectType::Blob)
             && let Ok(blob) = repository.find_blob(entry.id())
@@ -43,11 +54,11 @@ pub(super) fn named(
             let text = String::from_utf8_lossy(blob.content()).into_owned();
             let lines = text.lines().filter(|line| !line.trim().starts_with('#'));
             let words = lines.flat_map(str::split_whitespace);
-            names.extend(words.filter_map(|word| Some(word.strip_prefix("filter=")?.to_owned())));
+            filters.extend(words.filter_map(|word| Some(word.strip_prefix("filter=")?.to_owned())));
         }
         TreeWalkResult::Ok
     })?;
-    Ok(names)
+    Ok(Contents { filters, entries })
 }
 
 /// Lets the git program write the files, and says which ones stay as they are stored for want of a program.

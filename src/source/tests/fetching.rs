@@ -406,3 +406,20 @@ async fn a_missing_commit_is_named() {
         }
     }
 }
+
+/// E-065: as many files as the git program is asked to write where there is one.
+#[tokio::test]
+async fn many_files_are_checked_out() {
+    for world in [World::new(), World::without_git()] {
+        let names: Vec<String> = (0..1_100)
+            .map(|number| format!("folder-{}/{number}.py", number % 10))
+            .collect();
+        let files: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "1\n")).collect();
+        let remote = world.remote("demo", &files);
+        let code = world.fetch(&remote.request()).await.expect("fetched");
+        assert_eq!(git(&code.root, &["status", "--porcelain"]), "");
+        assert_eq!(git(&code.root, &["ls-files"]).lines().count(), 1_100);
+        assert_eq!(read(&code.root.join("folder-9/1099.py")), "1\n");
+        assert_eq!(git(&code.root, &["rev-parse", "HEAD"]), remote.head());
+    }
+}

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 const FILES: usize = 100_000;
 const FILES_IN_A_FOLDER: usize = 100;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -68,7 +68,7 @@ fn make_repository(path: &Path, files: usize) -> anyhow::Result<String> {
         path,
         &[&author[..], &["commit", "--quiet", "-m", "all"]].concat(),
     )?;
-    git(path, &["gc", "--quiet"])?;
+    git(path, &["repack", "-a", "-d", "--quiet"])?;
     git(path, &["rev-parse", "HEAD"])
 }
 
