@@ -87,7 +87,7 @@ pub(super) async fn execute(
     if arguments.disable_monitoring {
         Box::pin(assignment.become_the_program(&arguments, printer)).await
     } else if arguments.full_monitoring {
-        assignment.like_a_worker(&arguments, printer).await
+        Box::pin(assignment.like_a_worker(&arguments, printer)).await
     } else {
         assignment.plain(&arguments, printer).await
     }

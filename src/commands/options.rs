@@ -10,8 +10,8 @@ use crate::cli::TaskOptions;
 use crate::logs::LineRules;
 use crate::monitor::{self, VisibleGpus};
 use crate::python::{
-    CacheOptions, IndexUrl, Optimization, PackageManager, Pages, PoetryOptions, PythonOptions,
-    Rocm, SkipEnvironment, TorchMode, TorchOptions, UvOptions,
+    self, CacheOptions, IndexUrl, Optimization, PackageManager, Pages, PoetryOptions,
+    PythonOptions, Rocm, SkipEnvironment, StoreOptions, TorchMode, TorchOptions, UvOptions,
 };
 use crate::settings::env_vars;
 use crate::settings::{
@@ -285,6 +285,7 @@ fn rewriting(settings: &Settings, git: &GitSettings) -> UrlRules {
 fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonOptions {
     let manager = &agent.package_manager;
     let cache = &agent.venvs_cache;
+    let lock_timeout = cache.lock_timeout.map_or(30.0, |limit| limit.as_secs_f64());
     PythonOptions {
         python_binary: agent.python_binary.clone().unwrap_or_default(),
         default_python: agent.default_python.clone().unwrap_or_default(),
@@ -322,9 +323,17 @@ fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonO
         torch: torch(settings, agent, cpu_only),
         venvs_cache: CacheOptions {
             path: cache.path.clone().unwrap_or_default(),
-            max_entries: cache.max_entries,
-            free_space_threshold_gb: cache.free_space_threshold_gb,
-            lock_timeout: cache.lock_timeout.map_or(30.0, |limit| limit.as_secs_f64()),
+            lock_timeout,
+        },
+        store: StoreOptions {
+            path: agent.store.path.clone().unwrap_or_default(),
+            max_entries: agent.store.max_entries,
+            max_size_gb: agent.store.max_size_gb,
+            free_space_threshold_gb: agent.store.free_space_threshold_gb,
+            lock_timeout,
+            index_settings: python::index_settings(|name| {
+                settings.environment().get(name).map(str::to_owned)
+            }),
         },
         skip: SkipEnvironment::No,
         force_task_init: is_true(settings, &env_vars::FORCE_TASK_INIT),

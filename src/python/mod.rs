@@ -14,6 +14,7 @@ mod index_url;
 mod install;
 mod installed;
 mod interpreter;
+mod kept;
 mod launch;
 mod lines;
 mod machine;
@@ -22,10 +23,12 @@ mod pip;
 mod plan;
 mod poetry;
 mod python_path;
+mod relocate;
 mod report;
 mod repr;
 mod requirement;
 mod requirements;
+mod store;
 mod tool;
 mod torch;
 mod uv;
@@ -38,16 +41,23 @@ pub use error::{FailedCommand, PythonError};
 pub use index_url::IndexUrl;
 pub use install::{CodeLocation, Installed, LinkRewriter, Links, RewrittenLink};
 pub use interpreter::{Interpreter, requested_version};
+pub use kept::store_inputs;
 pub use launch::{
     BinaryKind, LaunchCommand, LaunchRequest, Optimization, Runner, ShellBinary, Variables,
     binary_kind, command_line, find_shell, nbconvert_command,
 };
 pub use machine::{default_version, version_by_name};
-pub use options::{CacheOptions, PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
+pub use options::{
+    CacheOptions, PackageManager, PythonOptions, PythonRequest, SkipEnvironment, StoreOptions,
+};
 pub use poetry::PoetryOptions;
 pub use python_path::{PathParts, REMOVED_VARIABLES, io_encoding, python_path, shell_variables};
 pub use report::Report;
 pub use requirements::{RequirementList, TaskRequirements};
+pub use store::{
+    Difference, EntryKind, Explanation, Input, Listed, Nearest, PruneLimits, Pruned, StoreInputs,
+    StoreKey, index_settings, list as list_store, prune as prune_store,
+};
 pub use torch::{PageAnswer, Pages, Rocm, TorchMode, TorchOptions};
 pub use uv::UvOptions;
 pub use version::PythonVersion;

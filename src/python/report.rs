@@ -10,12 +10,14 @@ use super::install::Installed;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Report {
     packages: Vec<String>,
+    frozen: Vec<String>,
 }
 
 impl Report {
     pub(super) fn new(freeze: Vec<String>, installed: &Installed, pip: Option<String>) -> Self {
         let mut packages = Vec::new();
         let mut locals = Vec::new();
+        let frozen = freeze.clone();
         for line in freeze {
             if line.contains("clearml-agent") {
                 continue;
@@ -41,7 +43,12 @@ impl Report {
             packages.retain(|line| !line.to_lowercase().starts_with("pip="));
             packages.insert(0, pip);
         }
-        Self { packages }
+        Self { packages, frozen }
+    }
+
+    /// The lines of `freeze` as they are.
+    pub(super) fn frozen(&self) -> &[String] {
+        &self.frozen
     }
 
     /// One line for each package, in the order of `freeze`.
@@ -157,6 +164,7 @@ mod tests {
                 )
             });
             let installed = Installed {
+                is_changed: true,
                 has_source: true,
                 requested: plan.requested,
                 downloads: downloads.collect(),

@@ -49,7 +49,7 @@ for second in range(600):
 fn the_clearml_package_reports_beside_the_agent() {
     let context = TestContext::new();
     let cache = format!(
-        "agent.venvs_cache.path: \"{}\"\n",
+        "agent.store.path: \"{}\"\n",
         environment_cache().display()
     );
     let configuration = context.server.configuration() + &cache;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::super::environment::create_environment;
-use super::super::options::{CacheOptions, SkipEnvironment};
+use super::super::options::{CacheOptions, SkipEnvironment, StoreOptions};
 use super::super::report::Report;
 use super::super::requirements::TaskRequirements;
 use super::super::tool::ToolContext;
@@ -62,8 +62,12 @@ impl Task {
             pip_version: vec![">=9".into()],
             venvs_cache: CacheOptions {
                 path: path.join("cache"),
-                free_space_threshold_gb: 0.0,
                 ..CacheOptions::default()
+            },
+            store: StoreOptions {
+                path: path.join("store"),
+                free_space_threshold_gb: 0.0,
+                ..StoreOptions::default()
             },
             extra_install_flags: vec![
                 "--no-index".into(),

@@ -1,0 +1,350 @@
+//! Where the environment of a task comes from where there is one already, and where it goes for the next (E-239..E-250).
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::cache::{Cache, CacheKey, KeyInputs};
+use super::environment::remove;
+use super::error::PythonError;
+use super::interpreter::Interpreter;
+use super::options::{PythonOptions, PythonRequest};
+use super::pip::pip_specifications;
+use super::requirements::{RequirementList, TaskRequirements};
+use super::store::{
+    CheckIn, CheckOut, EntryKind, Input, NewEntry, Store, StoreInputs, file_identity, platform,
+};
+use super::venv;
+use crate::process::Output;
+
+/// A newer pip that the specifications allow is found after this time.
+const BASE_LIMIT: Duration = Duration::from_hours(7 * 24);
+
+/// Store and cache, and what the environment is known by there.
+#[derive(Debug)]
+pub(super) struct CachePlace {
+    store: Option<Store>,
+    official: Option<Official>,
+    /// By the list before the run.
+    wanted: StoreInputs,
+    base: StoreInputs,
+    /// What `freeze` says of the environment as it came from the store.
+    pub(super) frozen: Option<Vec<String>>,
+}
+
+/// The folder of the official agent.
+#[derive(Debug)]
+struct Official {
+    cache: Cache,
+    key: CacheKey,
+}
+
+/// Everything that an environment with the packages of a task depends on.
+pub fn store_inputs(
+    request: &PythonRequest,
+    options: &PythonOptions,
+    interpreter: &Interpreter,
+    requirements: &TaskRequirements,
+) -> StoreInputs {
+    let mut machine = base_machine(options, interpreter, requirements);
+    let image = request.docker_cmd.split_whitespace().next();
+    machine.push(Input::new("image", image.unwrap_or_default()));
+    machine.push(Input::new("cuda", &options.cuda_version));
+    machine.push(Input::new("torch", format!("{:?}", options.torch.mode)));
+    for index in &options.extra_index_url {
+        machine.push(Input::new("extra index", index.to_string()));
+    }
+    for flag in &options.extra_install_flags {
+        machine.push(Input::new("flag", flag));
+    }
+    if options.force_upgrade {
+        machine.push(Input::new("flag", "--upgrade"));
+    }
+    let list = requirements.pip.as_ref().map(RequirementList::text);
+    let mut packages: Vec<&str> = list.as_deref().unwrap_or_default().lines().collect();
+    if request.entry_point.to_lowercase().ends_with(".ipynb") {
+        packages.extend(["nbconvert", "ipython"]);
+    }
+    StoreInputs::new(EntryKind::Environment, machine, packages)
+}
+
+/// The same for an environment with nothing but the wanted pip.
+fn base_inputs(
+    options: &PythonOptions,
+    interpreter: &Interpreter,
+    requirements: &TaskRequirements,
+) -> StoreInputs {
+    let machine = base_machine(options, interpreter, requirements);
+    StoreInputs::new(EntryKind::Base, machine, [])
+}
+
+fn base_machine(
+    options: &PythonOptions,
+    interpreter: &Interpreter,
+    requirements: &TaskRequirements,
+) -> Vec<Input> {
+    let path = &interpreter.path;
+    let file = path.canonicalize().unwrap_or_else(|_| path.clone());
+    let mut machine = platform(&interpreter.libc);
+    machine.extend([
+        Input::new("python", &interpreter.name),
+        Input::new("python.path", path.to_string_lossy()),
+        Input::new("python.version", interpreter.version.to_string()),
+        Input::new("python.abi", &interpreter.abi),
+        Input::new("python.file", file.to_string_lossy()),
+        Input::new("python.identity", file_identity(&file)),
+        Input::new("virtualenv", interpreter.has_virtualenv.to_string()),
+    ]);
+    if options.system_site_packages {
+        machine.push(Input::new("system packages", "visible"));
+        for folder in &interpreter.site_folders {
+            machine.push(Input::new(
+                format!("system packages in {}", folder.display()),
+                file_identity(folder),
+            ));
+        }
+    }
+    for specification in pip_specifications(options, requirements) {
+        machine.push(Input::new("pip", specification));
+    }
+    machine.extend(options.store.index_settings.iter().cloned());
+    machine
+}
+
+impl CachePlace {
+    /// None where environments are not kept; that is said (E-125).
+    pub(super) fn new(
+        request: &PythonRequest,
+        options: &PythonOptions,
+        interpreter: &Interpreter,
+        requirements: &TaskRequirements,
+        output: &Output,
+    ) -> Option<Self> {
+        if !options.venvs_cache.is_enabled() {
+            output.line(
+                "::: Python virtual environment cache is DISABLED. To accelerate spin-up time set `agent.venvs_cache.path=~/.clearml/venvs-cache` :::\n",
+            );
+            return None;
+        }
+        let inputs = KeyInputs {
+            docker_cmd: request.docker_cmd.clone(),
+            cuda_version: options.cuda_version.clone(),
+            interpreter: interpreter.name.clone(),
+        };
+        let cache = Cache::new(&options.venvs_cache);
+        let key = CacheKey::new(&inputs, requirements).filter(|_| cache.has_entries());
+        Some(Self {
+            store: options
+                .store
+                .is_enabled()
+                .then(|| Store::new(&options.store)),
+            official: key.map(|key| Official { cache, key }),
+            wanted: store_inputs(request, options, interpreter, requirements),
+            base: base_inputs(options, interpreter, requirements),
+            frozen: None,
+        })
+    }
+
+    /// Takes the environment with the wanted packages, if there is one that works (E-243, E-250).
+    pub(super) async fn restore(
+        &mut self,
+        folder: &Path,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<bool, PythonError> {
+        if let Some(store) = &self.store
+            && self.wanted.determine_packages()
+        {
+            output.line(store.lock_notice());
+            let inputs = self.wanted.clone();
+            if let Some(frozen) = self.take(&inputs, None, folder, output, cancel).await? {
+                self.frozen = frozen;
+                return Ok(true);
+            }
+        }
+        let Some(Official { cache, key }) = &self.official else {
+            return Ok(false);
+        };
+        output.line(cache.lock_notice());
+        let found = cache.check_out(key, folder, cancel).await;
+        if cancel.is_cancelled() {
+            return Err(PythonError::Cancelled);
+        }
+        match found {
+            Ok(Some(entry)) => works(&entry, folder, output).await,
+            Ok(None) => Ok(false),
+            Err(error) => {
+                output.line(failure(cache.path(), &error));
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes an environment with nothing but the wanted pip.
+    pub(super) async fn restore_base(
+        &mut self,
+        folder: &Path,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<bool, PythonError> {
+        let inputs = self.base.clone();
+        let limit = Some(BASE_LIMIT);
+        let Some(frozen) = self.take(&inputs, limit, folder, output, cancel).await? else {
+            return Ok(false);
+        };
+        self.frozen = frozen;
+        Ok(true)
+    }
+
+    /// What `freeze` says of the environment that was taken, where that is known; none where there is no environment.
+    async fn take(
+        &self,
+        inputs: &StoreInputs,
+        limit: Option<Duration>,
+        folder: &Path,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Option<Vec<String>>>, PythonError> {
+        let Some(store) = &self.store else {
+            return Ok(None);
+        };
+        let found = store.check_out(&inputs.key(), limit, folder, cancel).await;
+        if cancel.is_cancelled() {
+            return Err(PythonError::Cancelled);
+        }
+        match found {
+            Ok(CheckOut::Taken { entry, description }) => {
+                let works = if inputs.kind == EntryKind::Base {
+                    let works = venv::python_of(folder).exists();
+                    if works {
+                        output.line(format!(
+                            "::: Using base environment {} :::",
+                            entry.display()
+                        ));
+                    } else {
+                        remove(folder).await?;
+                    }
+                    works
+                } else {
+                    works(&entry, folder, output).await?
+                };
+                Ok(works.then_some(description.frozen))
+            }
+            Ok(CheckOut::Missing) => Ok(None),
+            Ok(CheckOut::Changed(text)) => {
+                output.line(text);
+                Ok(None)
+            }
+            Err(error) => {
+                output.line(failure(store.path(), &error));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Keeps the environment under what was asked for and what is installed, so that a clone of the finished task finds
+    /// it as well (E-245).
+    pub(super) async fn keep(
+        &self,
+        folder: &Path,
+        packages: &[String],
+        frozen: &[String],
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<(), PythonError> {
+        let after = StoreInputs::new(
+            EntryKind::Environment,
+            self.wanted.machine.clone(),
+            packages.iter().map(String::as_str),
+        );
+        let mut inputs = vec![self.wanted.clone(), after];
+        inputs.retain(StoreInputs::determine_packages);
+        inputs.dedup();
+        output.line(format!("Adding venv into cache: {}", folder.display()));
+        let new = NewEntry {
+            kind: EntryKind::Environment,
+            inputs,
+            frozen: without_passwords(frozen),
+            environment: folder.to_owned(),
+            limit: None,
+        };
+        self.put(new, output, cancel).await
+    }
+
+    /// Keeps an environment with nothing but the wanted pip.
+    pub(super) async fn keep_base(
+        &self,
+        folder: &Path,
+        frozen: Option<&[String]>,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<(), PythonError> {
+        let new = NewEntry {
+            kind: EntryKind::Base,
+            inputs: vec![self.base.clone()],
+            frozen: frozen.and_then(without_passwords),
+            environment: folder.to_owned(),
+            limit: Some(BASE_LIMIT),
+        };
+        self.put(new, output, cancel).await
+    }
+
+    /// True where a base environment can be kept.
+    pub(super) fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+
+    async fn put(
+        &self,
+        new: NewEntry,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<(), PythonError> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        let result = store.check_in(new, cancel).await;
+        if cancel.is_cancelled() {
+            return Err(PythonError::Cancelled);
+        }
+        match result {
+            Ok(CheckIn::Kept(notices)) => {
+                for notice in notices {
+                    output.line(notice);
+                }
+            }
+            Ok(CheckIn::NoRoom(text)) => output.line(text),
+            Err(error) => output.line(failure(store.path(), &error)),
+        }
+        Ok(())
+    }
+}
+
+/// The interpreter may have been removed from the machine since the environment was kept (E-120).
+async fn works(entry: &Path, folder: &Path, output: &Output) -> Result<bool, PythonError> {
+    let entry = entry.display();
+    if !venv::python_of(folder).exists() {
+        output.line(format!(
+            "WARNING: cached environment {entry} has no working interpreter"
+        ));
+        remove(folder).await?;
+        return Ok(false);
+    }
+    output.line(format!("::: Using Cached environment {entry} :::"));
+    Ok(true)
+}
+
+fn failure(path: &Path, error: &io::Error) -> String {
+    format!(
+        "WARNING: Failed accessing venvs cache at {}: {error}",
+        path.display()
+    )
+}
+
+/// None where a line has a password: what is left of it would not be what `freeze` says.
+fn without_passwords(frozen: &[String]) -> Option<Vec<String>> {
+    let is_clean = |line: &String| Input::new("", line).value == *line;
+    frozen.iter().all(is_clean).then(|| frozen.to_vec())
+}
