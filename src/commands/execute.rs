@@ -355,7 +355,7 @@ impl Assignment {
 }
 
 /// D-113
-async fn resolve(session: &Session, id: &str) -> Result<TaskId, Failed> {
+pub(super) async fn resolve(session: &Session, id: &str) -> Result<TaskId, Failed> {
     if TaskId::is_written_in(id) {
         return Ok(id.parse()?);
     }

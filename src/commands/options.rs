@@ -285,7 +285,6 @@ fn rewriting(settings: &Settings, git: &GitSettings) -> UrlRules {
 fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonOptions {
     let manager = &agent.package_manager;
     let cache = &agent.venvs_cache;
-    let lock_timeout = cache.lock_timeout.map_or(30.0, |limit| limit.as_secs_f64());
     PythonOptions {
         python_binary: agent.python_binary.clone().unwrap_or_default(),
         default_python: agent.default_python.clone().unwrap_or_default(),
@@ -323,22 +322,35 @@ fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonO
         torch: torch(settings, agent, cpu_only),
         venvs_cache: CacheOptions {
             path: cache.path.clone().unwrap_or_default(),
-            lock_timeout,
+            lock_timeout: lock_timeout(agent),
         },
-        store: StoreOptions {
-            path: agent.store.path.clone().unwrap_or_default(),
-            max_entries: agent.store.max_entries,
-            max_size_gb: agent.store.max_size_gb,
-            free_space_threshold_gb: agent.store.free_space_threshold_gb,
-            lock_timeout,
-            index_settings: python::index_settings(|name| {
-                settings.environment().get(name).map(str::to_owned)
-            }),
-        },
+        store: store(settings, agent),
         skip: SkipEnvironment::No,
         force_task_init: is_true(settings, &env_vars::FORCE_TASK_INIT),
         installer_variables: Vec::new(),
     }
+}
+
+/// The store of environments; whoever has switched the cache off has switched it off as well (E-239).
+pub(super) fn store(settings: &Settings, agent: &AgentSettings) -> StoreOptions {
+    let path = agent.store.path.clone();
+    StoreOptions {
+        path: path
+            .filter(|_| agent.venvs_cache.path.is_some())
+            .unwrap_or_default(),
+        max_entries: agent.store.max_entries,
+        max_size_gb: agent.store.max_size_gb,
+        free_space_threshold_gb: agent.store.free_space_threshold_gb,
+        lock_timeout: lock_timeout(agent),
+        index_settings: python::index_settings(|name| {
+            settings.environment().get(name).map(str::to_owned)
+        }),
+    }
+}
+
+fn lock_timeout(agent: &AgentSettings) -> f64 {
+    let limit = agent.venvs_cache.lock_timeout;
+    limit.map_or(30.0, |limit| limit.as_secs_f64())
 }
 
 /// What installers get beside the agent's own variables (F-091, D-313).

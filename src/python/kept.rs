@@ -1,20 +1,22 @@
 //! Where the environment of a task comes from where there is one already, and where it goes for the next (E-239..E-250).
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, CacheKey, KeyInputs};
 use super::environment::remove;
 use super::error::PythonError;
-use super::interpreter::Interpreter;
-use super::options::{PythonOptions, PythonRequest};
+use super::interpreter::{self, Interpreter};
+use super::options::{PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
 use super::pip::pip_specifications;
 use super::requirements::{RequirementList, TaskRequirements};
 use super::store::{
-    CheckIn, CheckOut, EntryKind, Input, NewEntry, Store, StoreInputs, file_identity, platform,
+    CheckIn, CheckOut, EntryKind, Explanation, Input, NewEntry, Store, StoreInputs, file_identity,
+    platform,
 };
 use super::venv;
 use crate::process::Output;
@@ -113,6 +115,77 @@ fn base_machine(
     machine
 }
 
+/// What the store has for a task.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Explained {
+    /// Its environment is neither looked for nor kept; the text says why.
+    NotKept(String),
+    /// It is looked for.
+    LookedUp {
+        /// With its packages.
+        environment: Box<Explanation>,
+        /// The entry of the official agent's cache that it finds (E-242).
+        official: Option<PathBuf>,
+        /// With nothing but the wanted pip.
+        base: Box<Explanation>,
+    },
+}
+
+/// Looks for the environment of a task, and says what keeps it from being found.
+pub async fn explain_store(
+    request: &PythonRequest,
+    options: &PythonOptions,
+    cancel: &CancellationToken,
+) -> Result<Explained, PythonError> {
+    let not_kept = |reason: &str| Ok(Explained::NotKept(reason.to_owned()));
+    if options.skip != SkipEnvironment::No || request.needs_no_python() {
+        return not_kept("no environment is made for it");
+    }
+    if !matches!(options.package_manager, PackageManager::Pip) {
+        return not_kept("environments of this package manager are not kept");
+    }
+    if !options.venvs_cache.is_enabled() || !options.store.is_enabled() {
+        return not_kept("no environments are kept");
+    }
+    let (requirements, _) = request.requirements.chosen(options);
+    let interpreter = interpreter::choose(&request.binary, options, cancel)
+        .await?
+        .interpreter;
+    let store = &options.store.path;
+    let explain = |inputs: StoreInputs| {
+        let explained = inputs.explain(store);
+        explained
+            .map(Box::new)
+            .map_err(PythonError::files("read", store))
+    };
+    Ok(Explained::LookedUp {
+        environment: explain(store_inputs(request, options, &interpreter, &requirements))?,
+        official: Official::new(request, options, &interpreter, &requirements)
+            .and_then(|official| official.cache.entry(&official.key)),
+        base: explain(base_inputs(options, &interpreter, &requirements))?,
+    })
+}
+
+impl Official {
+    /// None where an official agent has left nothing, or has no key for these packages (E-241).
+    fn new(
+        request: &PythonRequest,
+        options: &PythonOptions,
+        interpreter: &Interpreter,
+        requirements: &TaskRequirements,
+    ) -> Option<Self> {
+        let inputs = KeyInputs {
+            docker_cmd: request.docker_cmd.clone(),
+            cuda_version: options.cuda_version.clone(),
+            interpreter: interpreter.name.clone(),
+        };
+        let cache = Cache::new(&options.venvs_cache);
+        let key = CacheKey::new(&inputs, requirements).filter(|_| cache.has_entries())?;
+        Some(Self { cache, key })
+    }
+}
+
 impl CachePlace {
     /// None where environments are not kept; that is said (E-125).
     pub(super) fn new(
@@ -128,19 +201,12 @@ impl CachePlace {
             );
             return None;
         }
-        let inputs = KeyInputs {
-            docker_cmd: request.docker_cmd.clone(),
-            cuda_version: options.cuda_version.clone(),
-            interpreter: interpreter.name.clone(),
-        };
-        let cache = Cache::new(&options.venvs_cache);
-        let key = CacheKey::new(&inputs, requirements).filter(|_| cache.has_entries());
         Some(Self {
             store: options
                 .store
                 .is_enabled()
                 .then(|| Store::new(&options.store)),
-            official: key.map(|key| Official { cache, key }),
+            official: Official::new(request, options, interpreter, requirements),
             wanted: store_inputs(request, options, interpreter, requirements),
             base: base_inputs(options, interpreter, requirements),
             frozen: None,

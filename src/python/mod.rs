@@ -41,7 +41,7 @@ pub use error::{FailedCommand, PythonError};
 pub use index_url::IndexUrl;
 pub use install::{CodeLocation, Installed, LinkRewriter, Links, RewrittenLink};
 pub use interpreter::{Interpreter, requested_version};
-pub use kept::store_inputs;
+pub use kept::{Explained, explain_store, store_inputs};
 pub use launch::{
     BinaryKind, LaunchCommand, LaunchRequest, Optimization, Runner, ShellBinary, Variables,
     binary_kind, command_line, find_shell, nbconvert_command,

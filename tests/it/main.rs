@@ -13,6 +13,7 @@
 )]
 
 mod background;
+mod cache;
 mod cli;
 mod code;
 mod configuration;
@@ -37,6 +38,7 @@ mod recovery;
 mod sdk;
 mod service;
 mod stop;
+mod store;
 mod support;
 mod torch;
 mod trouble;

@@ -1,6 +1,7 @@
 //! The types that the command line becomes; their doc comments are the help, the completions and the man pages.
 
 mod build;
+mod cache;
 mod config;
 mod daemon;
 mod execute;
@@ -12,6 +13,7 @@ mod shared;
 mod supervise;
 
 pub use build::Build;
+pub use cache::{Cache, CacheCommand};
 pub use config::Config;
 pub use daemon::Daemon;
 pub use execute::Execute;
@@ -61,6 +63,8 @@ pub enum Command {
     Build(Build),
     /// Print the workers that the server knows
     List(List),
+    /// Look at the environments that are kept for later tasks, and remove some
+    Cache(Cache),
     /// Take tasks from queues and run them
     Daemon(Box<Daemon>),
     /// Print the configuration that is in force

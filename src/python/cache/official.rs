@@ -39,6 +39,14 @@ impl Cache {
         self.entries().is_ok_and(|entries| !entries.is_empty())
     }
 
+    /// The entry for `key`.
+    pub(in crate::python) fn entry(&self, key: &CacheKey) -> Option<PathBuf> {
+        let mut entries = self.entries().ok()?.into_iter();
+        entries
+            .find(|entry| entry.is_for(key))
+            .map(|entry| entry.path)
+    }
+
     /// The line that precedes a lookup (E-243).
     pub(in crate::python) fn lock_notice(&self) -> String {
         format!(
@@ -56,10 +64,10 @@ impl Cache {
         cancel: &CancellationToken,
     ) -> io::Result<Option<PathBuf>> {
         let lock = self.lock(cancel).await?;
-        let Some(entry) = self.entries()?.into_iter().find(|entry| entry.is_for(key)) else {
+        let Some(entry) = self.entry(key) else {
             return Ok(None);
         };
-        let (from, to, cancel) = (entry.path.clone(), target.to_owned(), cancel.clone());
+        let (from, to, cancel) = (entry.clone(), target.to_owned(), cancel.clone());
         let copied = blocking(move || {
             // The newest stay when room is made.
             File::open(&from)?.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
@@ -72,7 +80,7 @@ impl Cache {
             let _ = fs::remove_dir_all(target);
             return Err(error);
         }
-        Ok(Some(entry.path))
+        Ok(Some(entry))
     }
 
     fn entries(&self) -> io::Result<Vec<Entry>> {

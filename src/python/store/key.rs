@@ -69,14 +69,16 @@ impl StoreInputs {
         }
     }
 
-    /// False where the lines do not determine what is installed: there are none, or one names a file (E-241).
+    /// False where the lines do not determine what is installed: one names a file, or there are none where there should
+    /// be some (E-241).
     pub fn determine_packages(&self) -> bool {
         let names_file = |line: &String| {
             ["-r ", "--requirement ", "-c ", "--constraint "]
                 .iter()
                 .any(|option| line.starts_with(option))
         };
-        !self.packages.is_empty() && !self.packages.iter().any(names_file)
+        let is_base = self.kind == EntryKind::Base;
+        is_base || !self.packages.is_empty() && !self.packages.iter().any(names_file)
     }
 
     /// All inputs, one a line.
