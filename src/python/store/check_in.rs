@@ -13,9 +13,9 @@ use super::check_out::{ORIGIN, for_all};
 use super::entry::{Description, Entry, EntryKind, FORMAT, files_of, now, tree_of};
 use super::folders::{Store, blocking};
 use super::key::{StoreInputs, StoreKey};
-use super::manifest::{FileRecord, FolderRecord, LinkRecord, Manifest};
+use super::manifest::{self, FileRecord, FolderRecord, LinkRecord, Manifest};
 use super::place::{Placed, Placing};
-use super::record::{delivered, may_be_shared};
+use super::record::{delivered, is_compiled, may_be_shared};
 use super::times::Stretch;
 use crate::storage::{FileLock, LockKind};
 
@@ -77,6 +77,7 @@ impl Store {
             }
         };
         let stop = cancel.clone();
+        let environment = new.environment.clone();
         let (folder, keys, bytes) = blocking(move || {
             let bytes = fill(&folder.0, &new, &keys, &stop)?;
             Ok((folder, keys, bytes))
@@ -90,7 +91,10 @@ impl Store {
                 if let Some(text) = this.make_room(bytes, &lock)? {
                     return Ok(CheckIn::NoRoom(text));
                 }
-                this.publish(&folder.0, &lock)?;
+                let entry = this.publish(&folder.0, &lock)?;
+                // Whoever removes the environment knows whose links these are.
+                let origin = environment.join(ORIGIN);
+                let _ = fs::write(origin, entry.as_os_str().as_encoded_bytes());
             }
             drop(lease);
             Ok(CheckIn::Kept(notices))
@@ -210,6 +214,10 @@ fn fill(
             .get(&record.path)
             .filter(|(_, size)| *size == file.len() && may_be_shared(&record.path, *size))
             .map(|(hash, _)| hash.clone());
+        let hash = match hash {
+            None if is_compiled(&record.path) => Some(manifest::hash(&from)?),
+            hash => hash,
+        };
         let placed = placing.place(&from, &to, &file, hash.is_some())?;
         let hash = hash.filter(|_| placed == Placed::Shared);
         let record = FileRecord::of(record.path.clone(), &fs::symlink_metadata(&to)?, hash);

@@ -47,10 +47,15 @@ fn line(line: &str) -> Option<(&str, String, u64)> {
     is_plain.then_some((path, hash.to_owned(), size.parse().ok()?))
 }
 
-/// True for a file that environments may share: what pip or a task may change in place is copied.
+/// True for what Python has compiled: it never writes into such a file, it puts a new one in its place. No wheel knows it.
+pub(super) fn is_compiled(path: &str) -> bool {
+    path.ends_with(".pyc") && path.contains("/site-packages/") && path.contains("/__pycache__/")
+}
+
+/// True for a delivered file that environments may share: what pip or a task may change in place is copied.
 ///
 /// Beside the wheel's own description, and settings and data that people edit, that is all outside the packages: scripts,
-/// `*.pth`, `pyvenv.cfg`, and what was compiled.
+/// `*.pth`, `pyvenv.cfg`.
 pub(super) fn may_be_shared(path: &str, size: u64) -> bool {
     let is_description = path
         .split('/')
@@ -81,12 +86,20 @@ mod tests {
         for (name, size) in [
             ("a-1.dist-info/RECORD", LARGE),
             ("a.pth", LARGE),
-            ("a/__pycache__/x.pyc", LARGE),
             ("a/settings.json", 10),
             ("a/matplotlibrc", 10),
         ] {
             assert!(!may_be_shared(&site(name), size), "{name}");
         }
+    }
+
+    #[test]
+    fn only_what_python_itself_has_compiled_counts_as_compiled() {
+        assert!(is_compiled(
+            "lib/python3.11/site-packages/a/__pycache__/x.cpython-311.pyc"
+        ));
+        assert!(!is_compiled("lib/python3.11/site-packages/a/x.pyc"));
+        assert!(!is_compiled("bin/__pycache__/x.pyc"));
     }
 
     #[test]

@@ -279,7 +279,12 @@ async fn links_that_come_and_go_are_no_change() {
     let own = super::times::OwnTimes::read(&place.entry("a").folder);
     let file = fs::metadata(place.entry("a").folder.join("tree").join(CODE)).unwrap();
     assert!(own.contain(super::manifest::ctime(&file)));
-    fs::remove_dir_all(first).expect("removed by somebody else");
+    remove_environment(&first).expect("removed");
+    let file = fs::metadata(place.entry("a").folder.join("tree").join(CODE)).unwrap();
+    let own = super::times::OwnTimes::read(&place.entry("a").folder);
+    assert!(own.contain(super::manifest::ctime(&file)));
+    let (second, _) = place.take("a", "second").await;
+    fs::remove_dir_all(second).expect("removed by somebody else");
     for name in ["third", "fourth"] {
         let taken = place.take("a", name).await.1;
         assert!(matches!(taken, CheckOut::Taken { .. }), "{taken:?}");
