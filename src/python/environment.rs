@@ -60,7 +60,7 @@ pub(super) enum Origin {
 
 /// Makes an empty environment for the task, or takes one from the cache.
 ///
-/// The folder of the task before is removed first (E-119), with the code in it (E-073).
+/// What the task before has left in the folder goes (E-119), and the code with it (E-073).
 pub async fn create_environment(
     request: &PythonRequest,
     options: &PythonOptions,
@@ -80,7 +80,9 @@ pub async fn create_environment(
     }
     let choice = choose(request, options, output, cancel).await?;
     let folder = options.venvs_dir.join(&choice.folder_name);
-    remove(&folder).await?;
+    if options.package_manager != PackageManager::Pip {
+        remove(&folder).await?;
+    }
     let context = ToolContext {
         options,
         output,
@@ -120,6 +122,7 @@ pub async fn create_environment(
             });
         }
     }
+    remove(&folder).await?;
     let parent = folder.parent().unwrap_or(&folder);
     fs::create_dir_all(parent).map_err(PythonError::files("create", parent))?;
     let seed = venv::create(&choice.interpreter, &folder, options, output, cancel).await?;
@@ -301,12 +304,7 @@ pub(super) fn beside(folder: &Path, suffix: &str) -> PathBuf {
 
 pub(super) async fn remove(folder: &Path) -> Result<(), PythonError> {
     let path = folder.to_owned();
-    let removed = tokio::task::spawn_blocking(move || match fs::symlink_metadata(&path) {
-        Ok(metadata) if metadata.is_dir() => store::remove_environment(&path),
-        Ok(_) => fs::remove_file(&path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    });
+    let removed = tokio::task::spawn_blocking(move || store::remove_environment(&path));
     removed
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error)))

@@ -234,6 +234,7 @@ impl CachePlace {
             return Ok(false);
         };
         output.line(cache.lock_notice());
+        remove(folder).await?;
         let found = cache.check_out(key, folder, cancel).await;
         if cancel.is_cancelled() {
             return Err(PythonError::Cancelled);

@@ -1,5 +1,6 @@
 //! Makes an environment from an entry (E-243, E-248).
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -15,6 +16,7 @@ use super::folders::{Store, blocking};
 use super::key::StoreKey;
 use super::manifest::{Change, FileRecord, Manifest};
 use super::place::Placing;
+use super::refresh::refresh;
 use super::times::{OwnTimes, Stretch};
 use crate::python::relocate::relocate;
 use crate::storage::LockKind;
@@ -39,7 +41,8 @@ pub(in crate::python) enum CheckOut {
 }
 
 impl Store {
-    /// Makes `target`, which does not exist, from the entry for `key`, unless that is older than `limit`.
+    /// Makes `target` from the entry for `key`, unless that is older than `limit`. What is in `target` goes, but for what
+    /// came from the same entry and is unchanged; where there is no entry it stays.
     pub(in crate::python) async fn check_out(
         &self,
         key: &StoreKey,
@@ -109,6 +112,14 @@ impl Entry {
 
 fn make(entry: &Entry, target: &Path, cancel: &CancellationToken) -> io::Result<Option<Change>> {
     let manifest = entry.manifest()?;
+    let (tree, placing) = (tree_of(&entry.folder), Placing::new());
+    let kept = match origin_of(target) {
+        Some(origin) if origin == entry.folder => refresh(&manifest, &tree, target)?,
+        _ => {
+            remove_environment(target)?;
+            HashSet::new()
+        }
+    };
     fs::create_dir_all(target)?;
     // First of all, so that whoever removes what is half made knows whose links these are.
     fs::write(
@@ -117,18 +128,23 @@ fn make(entry: &Entry, target: &Path, cancel: &CancellationToken) -> io::Result<
     )?;
     let stretch = Stretch::begin(&entry.folder)?;
     let own = OwnTimes::read(&entry.folder);
-    let (tree, placing) = (tree_of(&entry.folder), Placing::new());
     for folder in &manifest.folders {
+        if kept.contains(&folder.path) {
+            continue;
+        }
         DirBuilder::new()
             .mode(folder.mode)
             .create(target.join(&folder.path))?;
     }
     for link in &manifest.links {
+        if kept.contains(&link.path) {
+            continue;
+        }
         symlink(&link.target, target.join(&link.path))?;
     }
     let place = |record: &FileRecord| {
         let change = record.change(&tree, &own)?;
-        if change.is_none() {
+        if change.is_none() && !kept.contains(&record.path) {
             let from = tree.join(&record.path);
             let file = fs::symlink_metadata(&from)?;
             let may_share = record.sha256.is_some();
@@ -188,15 +204,25 @@ pub(super) fn for_all<T: Sync, A: Send>(
     })
 }
 
-/// Removes an environment, and notes it where its files are shared with an entry: the inodes know it too.
+/// The entry from which an environment was made.
+fn origin_of(environment: &Path) -> Option<PathBuf> {
+    let origin = fs::read_to_string(environment.join(ORIGIN)).ok()?;
+    Some(PathBuf::from(origin))
+}
+
+/// Removes an environment, if there is one, and notes it where its files are shared with an entry: the inodes know it too.
 pub(in crate::python) fn remove_environment(folder: &Path) -> io::Result<()> {
-    let origin = fs::read_to_string(folder.join(ORIGIN)).map(PathBuf::from);
-    let stretch = origin.ok().and_then(|entry| {
+    let stretch = origin_of(folder).and_then(|entry| {
         // The folder says where to write: only where there is an entry is anything written.
         Entry::read(&entry)?;
         Stretch::begin(&entry).ok()
     });
-    fs::remove_dir_all(folder)?;
+    match fs::symlink_metadata(folder) {
+        Ok(file) if file.is_dir() => fs::remove_dir_all(folder)?,
+        Ok(_) => fs::remove_file(folder)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     if let Some(stretch) = stretch {
         // If it is not noted, the files are read before they are used again.
         let _ = stretch.end();

@@ -23,6 +23,7 @@ mod manifest;
 mod place;
 mod prune;
 mod record;
+mod refresh;
 mod times;
 
 pub(super) use check_in::{CheckIn, NewEntry};

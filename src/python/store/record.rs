@@ -49,7 +49,9 @@ fn line(line: &str) -> Option<(&str, String, u64)> {
 
 /// True for what Python has compiled: it never writes into such a file, it puts a new one in its place. No wheel knows it.
 pub(super) fn is_compiled(path: &str) -> bool {
-    path.ends_with(".pyc") && path.contains("/site-packages/") && path.contains("/__pycache__/")
+    let extension = path.rsplit_once('.').map(|(_, extension)| extension);
+    let is_installed = path.contains("/site-packages/") && path.contains("/__pycache__/");
+    is_installed && extension == Some("pyc")
 }
 
 /// True for a delivered file that environments may share: what pip or a task may change in place is copied.

@@ -257,6 +257,51 @@ fn tree(place: &Place, environment: &Path) -> PathBuf {
     }
 }
 
+/// E-119: an environment of the same entry is turned back into what it was; what is the entry's own is not touched.
+#[tokio::test]
+async fn an_environment_of_the_same_entry_is_turned_back() {
+    let place = Place::new(|_| {});
+    let (_, second) = place.two_environments().await;
+    let more = "lib/python3.11/site-packages/more";
+    fs::create_dir_all(second.join(more)).expect("folder");
+    fs::create_dir_all(second.join("task_repository/x")).expect("folder");
+    fs::write(second.join(more).join("x.py"), "left").expect("file");
+    fs::write(second.join(DATA), "[]").expect("file");
+    fs::remove_file(second.join("bin/tool")).expect("removed");
+    let before = fs::metadata(second.join(CODE)).unwrap();
+    let (same, taken) = place.take("a", "second").await;
+    assert!(matches!(taken, CheckOut::Taken { .. }), "{taken:?}");
+    assert!(!same.join(more).exists() && !same.join("task_repository").exists());
+    assert_eq!(fs::read_to_string(same.join(DATA)).unwrap(), "{}");
+    assert!(same.join("bin/tool").exists());
+    let after = fs::metadata(same.join(CODE)).unwrap();
+    let times = [&before, &after].map(super::manifest::ctime);
+    let is_shared = tree(&place, &second).starts_with(&second);
+    assert_eq!(
+        before.ino() == after.ino() && times[0] == times[1],
+        is_shared
+    );
+
+    // A file that was put in the place of a shared one goes too.
+    fs::remove_file(second.join(CODE)).expect("removed");
+    fs::write(second.join(CODE), "other").expect("file");
+    place.take("a", "second").await;
+    let code = fs::read_to_string(second.join(CODE)).unwrap();
+    assert!(code.starts_with("NAME = "), "{code}");
+
+    // The environment of another entry makes way.
+    place
+        .put(&["b"], &place.environment("other"))
+        .await
+        .expect("kept");
+    let (same, _) = place.take("b", "second").await;
+    assert!(
+        fs::read_to_string(same.join(CODE))
+            .unwrap()
+            .contains("other")
+    );
+}
+
 /// The clock of a file system may stand still for some milliseconds.
 fn wait_for_later_clock(place: &Place) {
     let own = super::times::OwnTimes::read(&place.entry("a").folder);
