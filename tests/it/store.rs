@@ -167,7 +167,7 @@ fn many_supervisors_share_one_store_and_one_mirror() {
     let mut daemon = context.daemon();
     context.wait_for_no_runs();
     daemon.terminate();
-    // pip's list of requirements is not the agent's to clean up while pip may still read it.
+    // The list that a killed agent has written for pip stays; nobody knows whether somebody still reads it.
     let mut left_over = context.leftovers();
     left_over.retain(|name| !name.starts_with("cached-reqs"));
     assert_eq!(left_over, Vec::<String>::new());
