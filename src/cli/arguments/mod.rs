@@ -63,8 +63,6 @@ pub enum Command {
     Build(Build),
     /// Print the workers that the server knows
     List(List),
-    /// Look at the environments that are kept for later tasks, and remove some
-    Cache(Cache),
     /// Take tasks from queues and run them
     Daemon(Box<Daemon>),
     /// Print the configuration that is in force
@@ -73,6 +71,8 @@ pub enum Command {
     Init(Init),
     /// For scripts of the official agent: there is no bootstrap package to install
     InstallBootstrap(InstallBootstrap),
+    /// Look at the environments that are kept for later tasks, and remove some
+    Cache(Cache),
     /// Write shell completions or man pages
     #[command(hide = true)]
     Generate(Generate),
