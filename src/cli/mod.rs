@@ -12,8 +12,8 @@ mod words;
 mod cases;
 
 pub use arguments::{
-    Build, Cli, Command, Config, Daemon, Devices, Execute, Generate, GenerateKind, GitCredentials,
-    Init, InstallBootstrap, List, Supervise, TaskOptions,
+    Build, Cache, CacheCommand, Cli, Command, Config, Daemon, Devices, Execute, Generate,
+    GenerateKind, GitCredentials, Init, InstallBootstrap, List, Supervise, TaskOptions,
 };
 pub use generated::{ManPage, completions, man_pages};
 pub use usage::Refused;

@@ -1,6 +1,7 @@
 //! One verb, one file: what each command does, with plain values and a printer.
 
 mod background;
+mod cache;
 mod config;
 mod connect;
 mod cuda;
@@ -172,7 +173,7 @@ fn dispatch(
         Command::Build(options) => return Err(unavailable::build(options)),
         Command::Daemon(options) => overrides = with_credentials(overrides, &options.tasks.git),
         Command::Execute(options) => overrides = with_credentials(overrides, &options.tasks.git),
-        Command::Config(_) | Command::Init(_) | Command::List(_) => {}
+        Command::Cache(_) | Command::Config(_) | Command::Init(_) | Command::List(_) => {}
     }
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
@@ -186,6 +187,7 @@ fn dispatch(
         }
     }
     match command {
+        Command::Cache(arguments) => block_on(cache::cache(settings, arguments, printer)),
         Command::Config(arguments) => block_on(config::config(&settings, &arguments, printer)),
         Command::Daemon(arguments) => block_on(daemon::daemon(
             settings, *arguments, is_debug, waiting, printer,

@@ -11,8 +11,9 @@ use crate::cli::TaskOptions;
 use crate::logs::LineRules;
 use crate::monitor::{self, VisibleGpus};
 use crate::python::{
-    CacheOptions, CondaOptions, IndexUrl, NamedInterpreter, Optimization, PackageManager, Pages,
-    PoetryOptions, PythonOptions, Rocm, SkipEnvironment, TorchMode, TorchOptions, UvOptions,
+    self, CacheOptions, CondaOptions, IndexUrl, NamedInterpreter, Optimization, PackageManager,
+    Pages, PoetryOptions, PythonOptions, Rocm, SkipEnvironment, StoreOptions, TorchMode,
+    TorchOptions, UvOptions,
 };
 use crate::settings::env_vars;
 use crate::settings::{
@@ -313,15 +314,36 @@ fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonO
         torch: torch(settings, agent, cpu_only),
         venvs_cache: CacheOptions {
             path: cache.path.clone().unwrap_or_default(),
-            max_entries: cache.max_entries,
-            free_space_threshold_gb: cache.free_space_threshold_gb,
-            lock_timeout: cache.lock_timeout.map_or(30.0, |limit| limit.as_secs_f64()),
+            lock_timeout: lock_timeout(agent),
         },
+        store: store(settings, agent),
         skip: SkipEnvironment::No,
         existing: existing(settings, agent),
         force_task_init: is_true(settings, &env_vars::FORCE_TASK_INIT),
         installer_variables: Vec::new(),
     }
+}
+
+/// The store of environments; whoever has switched the cache off has switched it off as well (E-239).
+pub(super) fn store(settings: &Settings, agent: &AgentSettings) -> StoreOptions {
+    let path = agent.store.path.clone();
+    StoreOptions {
+        path: path
+            .filter(|_| agent.venvs_cache.path.is_some())
+            .unwrap_or_default(),
+        max_entries: agent.store.max_entries,
+        max_size_gb: agent.store.max_size_gb,
+        free_space_threshold_gb: agent.store.free_space_threshold_gb,
+        lock_timeout: lock_timeout(agent),
+        index_settings: python::index_settings(|name| {
+            settings.environment().get(name).map(str::to_owned)
+        }),
+    }
+}
+
+fn lock_timeout(agent: &AgentSettings) -> f64 {
+    let limit = agent.venvs_cache.lock_timeout;
+    limit.map_or(30.0, |limit| limit.as_secs_f64())
 }
 
 /// What installers get beside the agent's own variables (F-091, D-313).

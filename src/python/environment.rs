@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use super::cache::{Cache, CacheKey, KeyInputs};
 use super::conda::CondaEnvironment;
 use super::error::PythonError;
 use super::interpreter::{self, Choice, Interpreter};
+use super::kept::CachePlace;
 use super::options::{PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
 use super::pip::{Pip, pip_specifications};
 use super::poetry::PoetryProject;
 use super::requirements::TaskRequirements;
+use super::store;
 use super::tool::ToolContext;
 use super::uv::{Uv, UvProject};
 use super::venv::{self, Seed};
@@ -67,21 +68,9 @@ pub(super) enum Origin {
     Untouched,
 }
 
-/// The cache, and what the environment is known by there.
-#[derive(Debug)]
-pub(super) struct CachePlace {
-    pub(super) cache: Cache,
-    pub(super) inputs: KeyInputs,
-    /// Of the list before the run.
-    pub(super) key: Option<CacheKey>,
-}
-
-/// E-125
-pub(super) const NO_CACHE: &str = "::: Python virtual environment cache is DISABLED. To accelerate spin-up time set `agent.venvs_cache.path=~/.clearml/venvs-cache` :::\n";
-
 /// Makes an empty environment for the task, or takes one from the cache.
 ///
-/// The folder of the task before is removed first (E-119), with the code in it (E-073).
+/// What the task before has left in the folder goes (E-119), and the code with it (E-073).
 pub async fn create_environment(
     request: &PythonRequest,
     options: &PythonOptions,
@@ -118,25 +107,16 @@ pub async fn create_environment(
         choice => choice?,
     };
     let folder = options.venvs_dir.join(&choice.folder_name);
-    remove(&folder).await?;
+    if options.package_manager != PackageManager::Pip {
+        remove(&folder).await?;
+    }
     if options.package_manager == PackageManager::Uv {
         return Box::pin(by_uv::by_uv(request, choice, requirements, folder, context)).await;
     }
     let has_cache = options.package_manager != PackageManager::Poetry;
-    let cache = if !has_cache {
-        None
-    } else if options.venvs_cache.is_enabled() {
-        let inputs = KeyInputs {
-            docker_cmd: request.docker_cmd.clone(),
-            cuda_version: options.cuda_version.clone(),
-            interpreter: choice.interpreter.name.clone(),
-            is_conda: false,
-        };
-        let key = CacheKey::new(&inputs, &requirements);
-        let cache = Cache::new(&options.venvs_cache);
-        Some(CachePlace { cache, inputs, key })
+    let mut cache = if has_cache {
+        CachePlace::new(request, options, &choice.interpreter, &requirements, output)
     } else {
-        output.line(NO_CACHE);
         None
     };
     let environment = |origin| Environment {
@@ -153,14 +133,21 @@ pub async fn create_environment(
         conda: None,
         project: None,
     };
-    if let Some(place) = &cache
-        && restore(place, &folder, output, cancel).await?
-    {
-        return Ok(Environment {
-            cache,
-            ..environment(Origin::Cached)
-        });
+    if let Some(place) = &mut cache {
+        let origin = if place.restore(&folder, output, cancel).await? {
+            Some(Origin::Cached)
+        } else {
+            let is_base = place.restore_base(&folder, output, cancel).await?;
+            is_base.then_some(Origin::Fresh(Seed::Ready))
+        };
+        if let Some(origin) = origin {
+            return Ok(Environment {
+                cache,
+                ..environment(origin)
+            });
+        }
     }
+    remove(&folder).await?;
     let parent = folder.parent().unwrap_or(&folder);
     fs::create_dir_all(parent).map_err(PythonError::files("create", parent))?;
     let seed = venv::create(&choice.interpreter, &folder, options, output, cancel).await?;
@@ -198,53 +185,6 @@ pub async fn unbuilt_environment(
     })
 }
 
-/// Takes the environment from the cache, if it is there and works (E-243, E-250).
-pub(super) async fn restore(
-    place: &CachePlace,
-    folder: &Path,
-    output: &Output,
-    cancel: &CancellationToken,
-) -> Result<bool, PythonError> {
-    let Some(key) = &place.key else {
-        return Ok(false);
-    };
-    output.line(place.cache.lock_notice());
-    let found = place.cache.check_out(key, folder, cancel).await;
-    if cancel.is_cancelled() {
-        return Err(PythonError::Cancelled);
-    }
-    match found {
-        Ok(Some(entry)) => {
-            // The interpreter may have been removed from the machine since (E-120).
-            if !venv::python_of(folder).exists() {
-                output.line(format!(
-                    "WARNING: cached environment {} has no working interpreter",
-                    entry.display()
-                ));
-                remove(folder).await?;
-                return Ok(false);
-            }
-            output.line(format!(
-                "::: Using Cached environment {} :::",
-                entry.display()
-            ));
-            Ok(true)
-        }
-        Ok(None) => Ok(false),
-        Err(error) => {
-            output.line(cache_failure(&place.cache, &error));
-            Ok(false)
-        }
-    }
-}
-
-pub(super) fn cache_failure(cache: &Cache, error: &io::Error) -> String {
-    format!(
-        "WARNING: Failed accessing venvs cache at {}: {error}",
-        cache.path().display()
-    )
-}
-
 pub(super) async fn choose(
     request: &PythonRequest,
     options: &PythonOptions,
@@ -267,12 +207,7 @@ pub(super) fn beside(folder: &Path, suffix: &str) -> PathBuf {
 
 pub(super) async fn remove(folder: &Path) -> Result<(), PythonError> {
     let path = folder.to_owned();
-    let removed = tokio::task::spawn_blocking(move || match fs::symlink_metadata(&path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
-        Ok(_) => fs::remove_file(&path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    });
+    let removed = tokio::task::spawn_blocking(move || store::remove_environment(&path));
     removed
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error)))
@@ -401,6 +336,9 @@ impl Environment {
 
     /// Brings pip to the wanted version (E-134, E-138).
     pub(super) async fn prepare_pip(&mut self, pip: &Pip<'_>) -> Result<(), PythonError> {
+        if self.origin == Origin::Fresh(Seed::Ready) {
+            return Ok(());
+        }
         let specifications = pip_specifications(pip.options, &self.requirements);
         match &self.origin {
             // The interpreter of uv's environment may have come without wheels of pip (E-225).
@@ -424,6 +362,17 @@ impl Environment {
         if before_3_9 && let Err(failed) = pip.install(&["Cython"], &["Cython"]).await? {
             return Err(PythonError::PipVersion(failed));
         }
-        Ok(())
+        self.keep_base(pip).await
+    }
+
+    /// Keeps what every task with this interpreter begins with.
+    async fn keep_base(&self, pip: &Pip<'_>) -> Result<(), PythonError> {
+        let Some(place) = self.cache.as_ref().filter(|place| place.has_store()) else {
+            return Ok(());
+        };
+        let frozen = pip.freeze(false).await?;
+        place
+            .keep_base(&self.folder, frozen.as_deref(), pip.output, pip.cancel)
+            .await
     }
 }

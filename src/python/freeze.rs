@@ -2,15 +2,14 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::cache::{CacheKey, CheckIn, KeyInputs};
-use super::environment::{Environment, Origin, Project, cache_failure};
+use super::environment::{Environment, Origin, Project};
 use super::error::PythonError;
 use super::install::Installed;
 use super::installed::{self, InstalledPackage};
+use super::kept::conda_package;
 use super::options::PythonOptions;
 use super::pip::Pip;
 use super::report::Report;
-use super::requirements::{RequirementList, TaskRequirements};
 use super::tool::ToolContext;
 use crate::process::Output;
 
@@ -42,9 +41,13 @@ impl Environment {
                 pip.freeze(false).await?
             }
             None => {
-                pip.conda = self.conda.as_ref().map(|conda| conda.activation.clone());
-                pip.uv = self.uv.clone().filter(|_| self.uses_uv_pip);
-                pip.freeze(false).await?
+                if let Some(frozen) = self.known_freeze(installed, options) {
+                    Some(frozen)
+                } else {
+                    pip.conda = self.conda.as_ref().map(|conda| conda.activation.clone());
+                    pip.uv = self.uv.clone().filter(|_| self.uses_uv_pip);
+                    pip.freeze(false).await?
+                }
             }
         };
         let Some(lines) = lines else {
@@ -68,9 +71,16 @@ impl Environment {
         Ok(Some(report.with_conda(listed)))
     }
 
-    /// Puts the environment into the cache, where there is one (E-245).
-    ///
-    /// It is known there by what was asked for and by what was installed, so that a clone of the finished task finds it as well.
+    /// What the installer would say of an environment from the store to which nothing was added.
+    fn known_freeze(&self, installed: &Installed, options: &PythonOptions) -> Option<Vec<String>> {
+        // Packages of the system come and go.
+        let is_known =
+            self.conda.is_none() && !installed.is_changed && !options.system_site_packages;
+        let place = self.cache.as_ref().filter(|_| is_known)?;
+        place.frozen.clone()
+    }
+
+    /// Keeps the environment for later tasks, where that is wanted (E-245).
     pub async fn keep(
         &self,
         report: &Report,
@@ -80,41 +90,14 @@ impl Environment {
         let Some(place) = &self.cache else {
             return Ok(());
         };
-        let keys = self.keys(&place.inputs, place.key.as_ref(), report);
-        output.line(format!(
-            "Adding venv into cache: {}",
-            self.folder().display()
-        ));
-        let result = place.cache.check_in(&keys, self.folder(), cancel).await;
-        if cancel.is_cancelled() {
-            return Err(PythonError::Cancelled);
-        }
-        match result {
-            Ok(CheckIn::Kept) => {}
-            Ok(CheckIn::NoRoom(text)) => output.line(text),
-            Err(error) => output.line(cache_failure(&place.cache, &error)),
-        }
-        Ok(())
-    }
-
-    fn keys(
-        &self,
-        inputs: &KeyInputs,
-        before: Option<&CacheKey>,
-        report: &Report,
-    ) -> Vec<CacheKey> {
-        let after = TaskRequirements {
-            pip: Some(RequirementList::Lines(report.packages().to_vec())),
-            conda: match report.conda() {
-                Some(conda) => Some(RequirementList::Lines(conda.conda.clone())),
-                None => self.requirements.conda.clone(),
-            },
-            ..TaskRequirements::default()
-        };
-        before
-            .cloned()
-            .into_iter()
-            .chain(CacheKey::new(inputs, &after))
-            .collect()
+        let of_conda = report.conda().map(|conda| {
+            let pip = report.of_pip().iter().cloned();
+            let conda = conda.conda.iter().map(|line| conda_package(line));
+            pip.chain(conda).collect::<Vec<_>>()
+        });
+        let packages = of_conda.as_deref().unwrap_or(report.packages());
+        place
+            .keep(self.folder(), packages, report.frozen(), output, cancel)
+            .await
     }
 }

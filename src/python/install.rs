@@ -110,6 +110,8 @@ pub struct Installed {
     pub(super) requested: Requested,
     /// Address of a file in the download cache, and the link that it stands for.
     pub(super) downloads: Vec<(String, String)>,
+    /// True where the installer was told to install anything.
+    pub(super) is_changed: bool,
     /// Folder in which local packages are looked up.
     pub(super) folder: PathBuf,
 }
@@ -390,6 +392,7 @@ impl Session<'_> {
         let mut left_out = Vec::new();
         for package in &plan.before {
             let argument = [package.argument.as_str()];
+            self.installed.is_changed = true;
             if self.pip.install(&argument, &argument).await?.is_err() && package.is_optional {
                 left_out.push(package.line);
             }
@@ -419,6 +422,7 @@ impl Session<'_> {
         if lines.is_empty() {
             return Ok(());
         }
+        self.installed.is_changed = true;
         let file = temporary_file("cached-reqs", ".txt", &(lines.join("\n") + "\n"))?;
         let path = file.path().display().to_string();
         let arguments = ["-r", path.as_str()];
@@ -504,6 +508,7 @@ impl Session<'_> {
                     continue;
                 }
             }
+            self.installed.is_changed = true;
             let result = self
                 .pip
                 .install(&[&package.argument], &[&package.shown])

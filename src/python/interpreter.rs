@@ -22,6 +22,12 @@ pub struct Interpreter {
     pub has_virtualenv: bool,
     /// Whether the wheels of pip are there with which `ensurepip` works.
     pub(super) bundled_wheels: Vec<PathBuf>,
+    /// The form of its compiled extensions, such as `.cpython-311-x86_64-linux-gnu.so`.
+    pub(super) abi: String,
+    /// Name and version of the C library.
+    pub(super) libc: String,
+    /// Where its own packages are.
+    pub(super) site_folders: Vec<PathBuf>,
 }
 
 /// An interpreter with the reason for its choice.
@@ -172,6 +178,9 @@ impl Choice {
             version: none,
             has_virtualenv: false,
             bundled_wheels: Vec::new(),
+            abi: String::new(),
+            libc: String::new(),
+            site_folders: Vec::new(),
         };
         Self {
             interpreter,
@@ -221,6 +230,15 @@ except ImportError:
 print("%d.%d.%d" % tuple(sys.version_info[:3]))
 print(sys.executable)
 print(find_spec("virtualenv") is not None)
+try:
+    from importlib.machinery import EXTENSION_SUFFIXES
+    print("abi=" + EXTENSION_SUFFIXES[0])
+    print("libc=" + os.confstr("CS_GNU_LIBC_VERSION"))
+except (ImportError, AttributeError, OSError, TypeError, ValueError):
+    pass
+for path in sys.path:
+    if path.endswith("-packages"):
+        print("site=" + path)
 spec = find_spec("ensurepip")
 folder = os.path.join(os.path.dirname(spec.origin), "_bundled") if spec and spec.origin else ""
 for name in sorted(os.listdir(folder)) if folder and os.path.isdir(folder) else []:
@@ -247,6 +265,13 @@ pub(super) async fn probe(
 
 fn parse_probe(name: &str, text: &str) -> Option<Interpreter> {
     let mut lines = text.lines();
+    let named = |name: &str| {
+        let values = text.lines().skip(3);
+        values
+            .filter_map(|line| line.strip_prefix(name))
+            .map(str::to_owned)
+            .collect::<Vec<String>>()
+    };
     Some(Interpreter {
         name: name.to_owned(),
         version: lines.next()?.parse().ok()?,
@@ -256,6 +281,9 @@ fn parse_probe(name: &str, text: &str) -> Option<Interpreter> {
             .map(PathBuf::from)
             .filter(|path| path.extension().is_some_and(|extension| extension == "whl"))
             .collect(),
+        abi: named("abi=").concat(),
+        libc: named("libc=").concat(),
+        site_folders: named("site=").into_iter().map(PathBuf::from).collect(),
     })
 }
 

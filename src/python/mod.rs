@@ -18,6 +18,7 @@ mod index_url;
 mod install;
 mod installed;
 mod interpreter;
+mod kept;
 mod launch;
 mod lines;
 mod machine;
@@ -28,10 +29,12 @@ mod plan;
 mod poetry;
 mod preview;
 mod python_path;
+mod relocate;
 mod report;
 mod repr;
 mod requirement;
 mod requirements;
+mod store;
 mod tool;
 mod torch;
 mod uv;
@@ -46,12 +49,15 @@ pub use existing::NamedInterpreter;
 pub use index_url::IndexUrl;
 pub use install::{CodeLocation, Installed, LinkRewriter, Links, RewrittenLink};
 pub use interpreter::{Interpreter, requested_version};
+pub use kept::{Explained, explain_store, store_inputs};
 pub use launch::{
     BinaryKind, LaunchCommand, LaunchRequest, Optimization, Runner, ShellBinary, Variables,
     binary_kind, command_line, find_shell, nbconvert_command,
 };
 pub use machine::{default_version, version_by_name};
-pub use options::{CacheOptions, PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
+pub use options::{
+    CacheOptions, PackageManager, PythonOptions, PythonRequest, SkipEnvironment, StoreOptions,
+};
 pub use poetry::PoetryOptions;
 pub use preview::{
     CodeFiles, EnvironmentKind, EnvironmentPreview, RequirementsPreview, TextOfFile,
@@ -59,6 +65,10 @@ pub use preview::{
 pub use python_path::{PathParts, REMOVED_VARIABLES, io_encoding, python_path, shell_variables};
 pub use report::Report;
 pub use requirements::{RequirementList, TaskRequirements};
+pub use store::{
+    Difference, EntryKind, Explanation, Input, Listed, Nearest, PruneLimits, Pruned, StoreInputs,
+    StoreKey, index_settings, list as list_store, prune as prune_store,
+};
 pub use torch::{PageAnswer, Pages, Rocm, TorchMode, TorchOptions};
 pub use uv::UvOptions;
 pub use version::PythonVersion;

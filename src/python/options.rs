@@ -8,6 +8,7 @@ use super::existing::NamedInterpreter;
 use super::index_url::IndexUrl;
 use super::poetry::PoetryOptions;
 use super::requirements::TaskRequirements;
+use super::store::Input;
 use super::torch::TorchOptions;
 use super::uv::UvOptions;
 
@@ -26,17 +27,30 @@ pub struct PythonRequest {
     pub has_repository: bool,
 }
 
-/// The environment cache (E-239).
+/// The environment cache of the official agent, which is read (E-239).
 #[derive(Clone, Debug)]
 pub struct CacheOptions {
-    /// `agent.venvs_cache.path`; empty switches the cache off.
+    /// `agent.venvs_cache.path`; empty switches cache and store off.
     pub path: PathBuf,
-    /// `agent.venvs_cache.max_entries`.
+    /// `agent.venvs_cache.lock_timeout`, in seconds.
+    pub lock_timeout: f64,
+}
+
+/// The store of environments.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// `agent.store.path`; empty switches the store off.
+    pub path: PathBuf,
+    /// `agent.store.max_entries`, of environments and of base environments.
     pub max_entries: usize,
-    /// `agent.venvs_cache.free_space_threshold_gb`; zero and below switch the check off.
+    /// `agent.store.max_size_gb`; zero and below for no limit.
+    pub max_size_gb: f64,
+    /// `agent.store.free_space_threshold_gb`; zero and below switch the check off.
     pub free_space_threshold_gb: f64,
     /// `agent.venvs_cache.lock_timeout`, in seconds.
     pub lock_timeout: f64,
+    /// Of [`super::index_settings`].
+    pub index_settings: Vec<Input>,
 }
 
 /// The program that installs packages (E section 8).
@@ -130,6 +144,8 @@ pub struct PythonOptions {
     pub torch: TorchOptions,
     /// `agent.venvs_cache`.
     pub venvs_cache: CacheOptions,
+    /// `agent.store`.
+    pub store: StoreOptions,
     /// Switches that skip work.
     pub skip: SkipEnvironment,
     /// Interpreters for [`SkipEnvironment::AsItIs`], the first that runs counts.
@@ -190,6 +206,7 @@ impl Default for PythonOptions {
             cuda_version: "0".to_owned(),
             torch: TorchOptions::default(),
             venvs_cache: CacheOptions::default(),
+            store: StoreOptions::default(),
             skip: SkipEnvironment::No,
             existing: Vec::new(),
             force_task_init: false,
@@ -202,10 +219,28 @@ impl Default for CacheOptions {
     fn default() -> Self {
         Self {
             path: PathBuf::from("~/.clearml/venvs-cache"),
-            max_entries: 10,
-            free_space_threshold_gb: 2.0,
             lock_timeout: 30.0,
         }
+    }
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("~/.clearml/store"),
+            max_entries: 20,
+            max_size_gb: 0.0,
+            free_space_threshold_gb: 2.0,
+            lock_timeout: 30.0,
+            index_settings: Vec::new(),
+        }
+    }
+}
+
+impl StoreOptions {
+    /// False where the store is switched off.
+    pub fn is_enabled(&self) -> bool {
+        !self.path.as_os_str().is_empty()
     }
 }
 

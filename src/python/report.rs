@@ -11,6 +11,7 @@ use super::install::Installed;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Report {
     packages: Vec<String>,
+    frozen: Vec<String>,
     /// The packages of pip alone, where conda has installed others.
     of_pip: Option<Vec<String>>,
     conda: Option<CondaReport>,
@@ -20,6 +21,7 @@ impl Report {
     pub(super) fn new(freeze: Vec<String>, installed: &Installed, pip: Option<String>) -> Self {
         let mut packages = Vec::new();
         let mut locals = Vec::new();
+        let frozen = freeze.clone();
         for line in freeze {
             if line.contains("clearml-agent") {
                 continue;
@@ -47,6 +49,7 @@ impl Report {
         }
         Self {
             packages,
+            frozen,
             of_pip: None,
             conda: None,
         }
@@ -56,6 +59,7 @@ impl Report {
     pub(super) fn with_conda(self, conda: CondaReport) -> Self {
         Self {
             packages: CondaEnvironment::together(&conda, &self.packages),
+            frozen: self.frozen,
             of_pip: Some(self.packages),
             conda: Some(conda),
         }
@@ -69,6 +73,16 @@ impl Report {
     /// False where the list is only shown, and the task keeps the one that it has (E-198).
     pub fn is_written_to_the_task(&self) -> bool {
         self.conda.as_ref().is_none_or(|conda| !conda.is_kept_back)
+    }
+
+    /// The packages that conda has not installed.
+    pub(super) fn of_pip(&self) -> &[String] {
+        self.of_pip.as_ref().unwrap_or(&self.packages)
+    }
+
+    /// The lines of `freeze` as they are.
+    pub(super) fn frozen(&self) -> &[String] {
+        &self.frozen
     }
 
     /// One line for each package, in the order of `freeze`.
@@ -190,6 +204,7 @@ mod tests {
                 )
             });
             let installed = Installed {
+                is_changed: true,
                 has_source: true,
                 requested: plan.requested,
                 downloads: downloads.collect(),

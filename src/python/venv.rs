@@ -32,6 +32,8 @@ pub(super) enum Seed {
     Installed,
     /// It has none; these wheels hold what `ensurepip` would install.
     Wheels(Vec<PathBuf>),
+    /// It has the wanted one.
+    Ready,
 }
 
 /// Makes the environment in `folder`, which does not exist.

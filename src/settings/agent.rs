@@ -75,6 +75,8 @@ pub struct AgentSettings {
     pub venvs_dir: PathBuf,
     /// Finished environments for reuse.
     pub venvs_cache: VenvsCache,
+    /// The store of environments.
+    pub store: EnvironmentStore,
     /// Clones of repositories for reuse.
     pub vcs_cache: VcsCache,
     /// Downloaded packages for reuse.
@@ -243,15 +245,24 @@ pub struct PackageManagerSettings {
 /// A folder that can be switched off.
 pub type FolderCache = Option<PathBuf>;
 
-/// `agent.venvs_cache`.
+/// `agent.store`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct VenvsCache {
-    /// The folder; `None` switches the cache off.
+pub struct EnvironmentStore {
+    /// The folder; `None` switches the store off.
     pub path: FolderCache,
     /// Environments to keep.
     pub max_entries: usize,
+    /// Gigabytes that they may take; zero or less for no limit.
+    pub max_size_gb: f64,
     /// Gigabytes that must be free to keep one more; zero or less asks for none.
     pub free_space_threshold_gb: f64,
+}
+
+/// `agent.venvs_cache`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VenvsCache {
+    /// The folder; `None` switches cache and store off.
+    pub path: FolderCache,
     /// How long to wait for the cache.
     pub lock_timeout: Option<Duration>,
 }
@@ -354,6 +365,7 @@ impl Settings {
             package_manager: self.package_manager()?,
             venvs_dir: self.folder("agent.venvs_dir", "~/.clearml/venvs-builds"),
             venvs_cache: self.venvs_cache()?,
+            store: self.environment_store()?,
             vcs_cache: VcsCache {
                 enabled: self.boolean("agent.vcs_cache.enabled").unwrap_or(true),
                 path: self.folder("agent.vcs_cache.path", "~/.clearml/vcs-cache"),
@@ -471,14 +483,27 @@ impl Settings {
             .map(|path| self.expand(path));
         Ok(VenvsCache {
             path: named.or_else(|| self.path("agent.venvs_cache.path")),
-            max_entries: self
-                .integer("agent.venvs_cache.max_entries")?
-                .and_then(|entries| usize::try_from(entries).ok())
-                .unwrap_or(10),
-            free_space_threshold_gb: self
-                .number("agent.venvs_cache.free_space_threshold_gb")?
-                .unwrap_or(0.0),
             lock_timeout: self.seconds("agent.venvs_cache.lock_timeout")?,
+        })
+    }
+
+    fn environment_store(&self) -> Result<EnvironmentStore, SettingsError> {
+        let path = match self.value("agent.store.path") {
+            None => Some(self.expand("~/.clearml/store")),
+            Some(_) => self.path("agent.store.path"),
+        };
+        let threshold = match self.number("agent.store.free_space_threshold_gb")? {
+            None => self.number("agent.venvs_cache.free_space_threshold_gb")?,
+            threshold => threshold,
+        };
+        Ok(EnvironmentStore {
+            path,
+            max_entries: self
+                .integer("agent.store.max_entries")?
+                .and_then(|entries| usize::try_from(entries).ok())
+                .unwrap_or(20),
+            max_size_gb: self.number("agent.store.max_size_gb")?.unwrap_or(0.0),
+            free_space_threshold_gb: threshold.unwrap_or(0.0),
         })
     }
 

@@ -54,7 +54,8 @@ fn nothing_said_gives_the_documented_defaults() {
         agent.venvs_cache.path,
         Some(PathBuf::from("/home/user/.clearml/venvs-cache"))
     );
-    assert_eq!(agent.venvs_cache.max_entries, 10);
+    assert_eq!(agent.store.max_entries, 20);
+    assert_eq!(agent.store.path, Some("/home/user/.clearml/store".into()));
     assert!(agent.vcs_cache.enabled && !agent.vcs_cache.clone_on_pull_fail);
     assert_eq!(agent.cuda.cuda, None);
     assert_eq!(agent.monitoring.default_gpu_utilization, Some(100.0));

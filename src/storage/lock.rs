@@ -30,12 +30,34 @@ impl FileLock {
     ///
     /// The file itself stays: removing it would let two holders in.
     pub async fn acquire(path: &Path, kind: LockKind, limit: Duration) -> io::Result<Option<Self>> {
+        Self::open(path)?.wait(kind, limit).await
+    }
+
+    /// Takes the lock if nobody keeps it from us now, without waiting.
+    pub fn try_acquire(path: &Path, kind: LockKind) -> io::Result<Option<Self>> {
+        let lock = Self::open(path)?;
+        Ok(lock.try_now(kind)?.then_some(lock))
+    }
+
+    fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(path)?;
-        Self { file }.wait(kind, limit).await
+        Ok(Self { file })
+    }
+
+    fn try_now(&self, kind: LockKind) -> io::Result<bool> {
+        let tried = match kind {
+            LockKind::Shared => self.file.try_lock_shared(),
+            LockKind::Exclusive => self.file.try_lock(),
+        };
+        match tried {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// Gives the lock up and waits for it as another kind; somebody else may have had it in between.
@@ -47,16 +69,13 @@ impl FileLock {
     async fn wait(self, kind: LockKind, limit: Duration) -> io::Result<Option<Self>> {
         let end = Instant::now() + limit;
         loop {
-            let tried = match kind {
-                LockKind::Shared => self.file.try_lock_shared(),
-                LockKind::Exclusive => self.file.try_lock(),
-            };
-            match tried {
-                Ok(()) => return Ok(Some(self)),
-                Err(TryLockError::WouldBlock) if Instant::now() < end => sleep(PAUSE).await,
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error),
+            if self.try_now(kind)? {
+                return Ok(Some(self));
             }
+            if Instant::now() >= end {
+                return Ok(None);
+            }
+            sleep(PAUSE).await;
         }
     }
 }
@@ -88,8 +107,18 @@ mod tests {
             .expect("tried")
             .expect("free");
         assert!(!is_free(&path, LockKind::Shared).await);
+        assert!(
+            FileLock::try_acquire(&path, LockKind::Shared)
+                .expect("tried")
+                .is_none()
+        );
         drop(exclusive);
         assert!(is_free(&path, LockKind::Exclusive).await);
+        assert!(
+            FileLock::try_acquire(&path, LockKind::Exclusive)
+                .expect("tried")
+                .is_some()
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -204,7 +204,7 @@ impl Preparation {
                 kind: environment.kind.word(),
                 path: environment.folder.display().to_string(),
                 cache_key: environment.cache_key.clone(),
-                store_key: None,
+                store_key: environment.store_key.clone(),
                 hit: environment.is_cached,
             },
             container: None,

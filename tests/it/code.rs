@@ -361,7 +361,7 @@ fn requirements_are_installed_reported_and_cached() {
     context.call("tasks.enqueue", json!({ "task": task, "queue": queue }));
     let console = run_enqueued(&context, &task, &packages.variables());
     assert_eq!(printed(&console), "answer 42\n");
-    let cache = context.home().join(".clearml/venvs-cache");
+    let cache = context.home().join(".clearml/store/entries");
     let hit = format!("::: Using Cached environment {}/", cache.display());
     assert!(console.contains(&hit), "{console}");
     assert_eq!(context.field(&task, "script")["requirements"], reported);

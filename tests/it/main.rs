@@ -14,6 +14,7 @@
 
 mod background;
 mod bad_packages;
+mod cache;
 mod cli;
 mod code;
 mod conda;
@@ -42,6 +43,7 @@ mod sdk;
 mod service;
 mod side_by_side;
 mod stop;
+mod store;
 mod support;
 mod torch;
 mod trouble;

@@ -48,10 +48,7 @@ for second in range(600):
 #[test]
 fn the_clearml_package_reports_beside_the_agent() {
     let context = TestContext::new();
-    let cache = format!(
-        "agent.venvs_cache.path: \"{}\"\n",
-        environment_cache().display()
-    );
+    let cache = format!("agent.store.path: \"{}\"\n", environment_cache().display());
     let configuration = context.server.configuration() + &cache;
     fs::write(context.home().join("clearml.conf"), configuration).unwrap();
     let training = context.create(Script::python(TRAINING, REQUIREMENTS));

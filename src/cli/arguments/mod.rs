@@ -1,6 +1,7 @@
 //! The types that the command line becomes; their doc comments are the help, the completions and the man pages.
 
 mod build;
+mod cache;
 mod config;
 mod daemon;
 mod execute;
@@ -12,6 +13,7 @@ mod shared;
 mod supervise;
 
 pub use build::Build;
+pub use cache::{Cache, CacheCommand};
 pub use config::Config;
 pub use daemon::Daemon;
 pub use execute::Execute;
@@ -69,6 +71,8 @@ pub enum Command {
     Init(Init),
     /// For scripts of the official agent: there is no bootstrap package to install
     InstallBootstrap(InstallBootstrap),
+    /// Look at the environments that are kept for later tasks, and remove some
+    Cache(Cache),
     /// Write shell completions or man pages
     #[command(hide = true)]
     Generate(Generate),

@@ -1,9 +1,8 @@
-//! Environments kept from task to task in `agent.venvs_cache.path` (E-239..E-250).
+//! Environments that an official agent has left in `agent.venvs_cache.path`: they are used, none is added (E-239..E-245).
 
 mod copy;
 mod key;
-mod relocate;
-mod store;
+mod official;
 
 pub(super) use key::{CacheKey, KeyInputs};
-pub(super) use store::{Cache, CheckIn};
+pub(super) use official::Cache;

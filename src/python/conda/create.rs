@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use chrono::Local;
 
-use super::super::cache::{Cache, CacheKey, KeyInputs};
-use super::super::environment::{CachePlace, Environment, Origin, remove, restore};
+use super::super::environment::{Environment, Origin, remove};
 use super::super::error::{FailedCommand, PythonError};
 use super::super::interpreter::{Interpreter, probe};
+use super::super::kept::CachePlace;
 use super::super::options::PythonRequest;
 use super::super::requirements::TaskRequirements;
 use super::super::tool::ToolContext;
@@ -101,8 +101,15 @@ impl CondaEnvironment {
             }
             options::Origin::New => {
                 let environment = Self::new(conda, folder.clone());
-                cache = place(request, &requirements, &version, context);
-                if environment.restored(cache.as_ref(), context).await? {
+                cache = CachePlace::of_conda(
+                    request,
+                    options,
+                    &version,
+                    &requirements,
+                    &folder,
+                    context.output,
+                );
+                if environment.restored(cache.as_mut(), context).await? {
                     origin = Origin::Cached;
                 } else {
                     environment.make(context, &version).await?;
@@ -141,14 +148,17 @@ impl CondaEnvironment {
     /// Takes the environment from the cache. Its files name the folder in which it was made, so it is used there alone.
     async fn restored(
         &self,
-        cache: Option<&CachePlace>,
+        cache: Option<&mut CachePlace>,
         context: ToolContext<'_>,
     ) -> Result<bool, PythonError> {
         let Some(place) = cache else {
             return Ok(false);
         };
         let folder = self.prefix();
-        if !restore(place, folder, context.output, context.cancel).await? {
+        if !place
+            .restore(folder, context.output, context.cancel)
+            .await?
+        {
             return Ok(false);
         }
         let script = fs::read(folder.join("bin/pip")).unwrap_or_default();
@@ -213,29 +223,6 @@ impl Conda {
         ));
         Ok(other)
     }
-}
-
-/// Where the environment may be kept, by the key of E-240; none without a cache (E-239).
-fn place(
-    request: &PythonRequest,
-    requirements: &TaskRequirements,
-    version: &str,
-    context: ToolContext<'_>,
-) -> Option<CachePlace> {
-    let options = context.options;
-    if !options.venvs_cache.is_enabled() {
-        context.output.line(super::super::environment::NO_CACHE);
-        return None;
-    }
-    let inputs = KeyInputs {
-        docker_cmd: request.docker_cmd.clone(),
-        cuda_version: options.cuda_version.clone(),
-        interpreter: version.to_owned(),
-        is_conda: true,
-    };
-    let key = CacheKey::new(&inputs, requirements);
-    let cache = Cache::new(&options.venvs_cache);
-    Some(CachePlace { cache, inputs, key })
 }
 
 /// Whether this program of an environment starts the interpreter of the folder that it stands in.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::super::environment::create_environment;
-use super::super::options::{CacheOptions, SkipEnvironment};
+use super::super::options::{CacheOptions, SkipEnvironment, StoreOptions};
 use super::super::report::Report;
 use super::super::requirements::TaskRequirements;
 use super::super::tool::ToolContext;
@@ -64,8 +64,12 @@ impl Task {
             pip_version: vec![">=9".into()],
             venvs_cache: CacheOptions {
                 path: path.join("cache"),
-                free_space_threshold_gb: 0.0,
                 ..CacheOptions::default()
+            },
+            store: StoreOptions {
+                path: path.join("store"),
+                free_space_threshold_gb: 0.0,
+                ..StoreOptions::default()
             },
             extra_install_flags: vec![
                 "--no-index".into(),
@@ -233,6 +237,46 @@ async fn a_second_run_takes_the_environment_from_the_cache() {
     // A clone of the finished task has the frozen list.
     task.request.requirements = TaskRequirements::from_value(&json!({"pip": ["tinypackage==1.2"]}));
     assert!(task.create().await.is_cached());
+}
+
+/// E-134: what every task begins with is made once, also where the packages are others; nothing of a task is in it.
+#[tokio::test]
+async fn a_base_environment_is_made_once() {
+    let mut task = Task::new(&json!({"pip": "tinypackage==1.2"}));
+    task.add_wheel("tinypackage", "1.2");
+    task.run().await;
+    let printed = task.printed();
+    assert!(
+        !printed.contains("::: Using base environment "),
+        "{printed}"
+    );
+    task.request.requirements = TaskRequirements::default();
+    // Whoever asked an index now would fail.
+    let wheels = task.folder.path().join("wheels");
+    fs::remove_dir_all(wheels).expect("removed");
+    let (environment, _) = task.run().await;
+    let printed = task.printed().split_off(printed.len());
+    assert!(printed.contains("::: Using base environment "), "{printed}");
+    assert!(run_python(&environment, "import tinypackage").contains("ModuleNotFoundError"));
+    let pip = run_python(&environment, "import pip; print(pip.__file__)");
+    assert!(Path::new(&pip).starts_with(environment.folder()), "{pip}");
+}
+
+/// E-250: a store that cannot be used is one line, and the task runs without it.
+#[tokio::test]
+async fn a_store_that_cannot_be_used_fails_no_task() {
+    let mut task = Task::new(&json!({"pip": "tinypackage==1.2"}));
+    task.add_wheel("tinypackage", "1.2");
+    task.options.store.path = task.folder.path().join("file");
+    fs::write(&task.options.store.path, "no folder").expect("file");
+    let (_, frozen) = task.run().await;
+    assert_eq!(frozen.expect("frozen").packages(), ["tinypackage==1.2"]);
+    let printed = task.printed();
+    let expected = format!(
+        "WARNING: Failed accessing venvs cache at {}: ",
+        task.options.store.path.display()
+    );
+    assert!(printed.contains(&expected), "{printed}");
 }
 
 /// E-119, E-120: an environment of an earlier task, or the ruin of one, does not reach the next.

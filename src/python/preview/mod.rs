@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use super::cache::{Cache, CacheKey, KeyInputs};
 use super::conda::wanted_python;
 use super::error::PythonError;
 use super::existing;
 use super::interpreter::{self, Choice, Interpreter};
+use super::kept::Known;
 use super::options::{PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
 use super::requirements::TaskRequirements;
 use super::tool::ToolContext;
@@ -33,7 +33,9 @@ pub struct EnvironmentPreview {
     pub folder: PathBuf,
     /// Name of its entry in the cache (E-240); none where there would be none.
     pub cache_key: Option<String>,
-    /// It would be taken from the cache.
+    /// Name of its entry in the store; none where there would be none.
+    pub store_key: Option<String>,
+    /// It would be taken from the store, or from the cache of the official agent.
     pub is_cached: bool,
     /// What a user should know.
     pub notices: Vec<String>,
@@ -145,6 +147,7 @@ impl EnvironmentPreview {
             kind,
             folder,
             cache_key: None,
+            store_key: None,
             is_cached: false,
             notices,
             requirements,
@@ -161,17 +164,10 @@ impl EnvironmentPreview {
         if self.kind != EnvironmentKind::Venv || !options.venvs_cache.is_enabled() {
             return;
         }
-        let inputs = KeyInputs {
-            docker_cmd: request.docker_cmd.clone(),
-            cuda_version: options.cuda_version.clone(),
-            interpreter: interpreter.name.clone(),
-            is_conda: false,
-        };
-        let Some(key) = CacheKey::new(&inputs, &self.requirements) else {
-            return;
-        };
-        self.is_cached = Cache::new(&options.venvs_cache).has(&key);
-        self.cache_key = Some(key.to_string());
+        let known = Known::of(request, options, interpreter, &self.requirements);
+        self.cache_key = known.cache_key;
+        self.store_key = known.store_key;
+        self.is_cached = known.is_there;
     }
 
     /// The interpreter that would run the task (E-124); none where the task needs none.

@@ -93,14 +93,22 @@ pub(super) const PYTHON: Group = group! { "Python and packages":
     "agent.package_manager.post_optional_packages": List eg "[]";
     /// Folder of the tasks' environments. The second agent of a machine uses this name with `.1`, and so on.
     "agent.venvs_dir": Path;
-    /// Folder of finished environments, kept for tasks with the same packages. Empty: none are kept.
+    /// Folder of environments that an official agent has kept: they are used. Empty: no environments are kept, in `agent.store.path` neither.
     "agent.venvs_cache.path": Path [VENV_CACHE_PATH];
-    /// How many are kept.
-    "agent.venvs_cache.max_entries": Integer;
-    /// Gigabytes that stay free; 0 does not look.
+    /// How many the official agent keeps.
+    "agent.venvs_cache.max_entries": Integer => Ignored;
+    /// Gigabytes that stay free; 0 does not look. Counts where `agent.store.free_space_threshold_gb` is not set.
     "agent.venvs_cache.free_space_threshold_gb": Number;
-    /// Seconds to wait while another agent uses the cache.
+    /// Seconds to wait while another agent uses cache or store.
     "agent.venvs_cache.lock_timeout": Number eg "30.0";
+    /// Folder of finished environments, kept for tasks with the same packages. Empty: none are kept.
+    "agent.store.path": Path = "\"~/.clearml/store\"";
+    /// How many are kept.
+    "agent.store.max_entries": Integer = "20";
+    /// Gigabytes that they may take; 0 for no limit.
+    "agent.store.max_size_gb": Number = "0";
+    /// Gigabytes that stay free; 0 does not look. By default those of `agent.venvs_cache`.
+    "agent.store.free_space_threshold_gb": Number eg "2.0";
     /// Keeps downloaded packages.
     "agent.pip_download_cache.enabled": Boolean;
     /// Folder of these packages.

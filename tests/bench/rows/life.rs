@@ -25,6 +25,7 @@ print('bench-last', time.time())
 macro_rules! rows {
     ($task:literal) => {
         &[
+            row(concat!($task, ": in progress -> first line printed"), "s"),
             row(concat!($task, ": launched -> first line printed"), "s"),
             row(
                 concat!($task, ": launched -> first line at the server"),
@@ -82,6 +83,7 @@ fn python(requirements: &str) -> Value {
 
 /// Times of one task, in seconds since the epoch.
 struct Life {
+    in_progress: f64,
     launched: f64,
     first_printed: f64,
     first_received: f64,
@@ -103,6 +105,7 @@ fn lives(world: &World, script: &Value) -> anyhow::Result<Vec<Vec<f64>>> {
     Ok(neighbours
         .map(|(this, next)| {
             vec![
+                this.first_printed - this.in_progress,
                 this.first_printed - this.launched,
                 this.first_received - this.launched,
                 this.settled - this.launched,
@@ -120,6 +123,9 @@ fn life(world: &World, task: &str) -> anyhow::Result<Life> {
         })
     })?;
     let requests = world.server.requests();
+    let in_progress = arrival(&requests, |request| {
+        is_about(request, task, "tasks.started")
+    });
     let launched = arrival(&requests, |request| {
         is_about(request, task, "tasks.started")
             && request.body["status_message"] == "launch by agent"
@@ -130,6 +136,7 @@ fn life(world: &World, task: &str) -> anyhow::Result<Life> {
         .map(|request| console(request, task))
         .collect();
     Ok(Life {
+        in_progress: seconds(in_progress.context("`tasks.started` was not received")?),
         launched: seconds(launched.context("`launch by agent` was not received")?),
         first_printed: printed_at(&console, FIRST)?,
         first_received: seconds(first_received.context("the first line was not received")?),

@@ -61,6 +61,11 @@ impl Agent {
         String::from_utf8_lossy(&fs::read(&self.output).unwrap()).into_owned()
     }
 
+    /// True where it runs no more.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits until it has printed this text.
     #[track_caller]
     pub(crate) fn wait_for_output(&self, text: &str) {

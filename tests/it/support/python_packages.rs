@@ -46,7 +46,7 @@ pub(crate) fn download_cache() -> PathBuf {
     cache().join("pip")
 }
 
-/// Where agents keep environments for later runs, for `agent.venvs_cache.path`: installing takes half a minute.
+/// Where agents keep environments for later runs, for `agent.store.path`: installing takes half a minute.
 pub(crate) fn environment_cache() -> PathBuf {
     cache().join("environments")
 }

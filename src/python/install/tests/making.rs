@@ -167,21 +167,3 @@ async fn a_list_of_comments_installs_nothing() {
     assert_eq!(frozen.expect("frozen").packages(), Vec::<String>::new());
     assert!(!task.printed().contains("cached-reqs"));
 }
-
-/// E-250: a cache that cannot be used is said, and the task goes on without.
-#[tokio::test]
-async fn a_cache_that_cannot_be_used_does_not_fail_the_task() {
-    let mut task = Task::new(&json!({"pip": "tinypackage"}));
-    task.add_wheel("tinypackage", "1.2");
-    let file = task.folder.path().join("a-file");
-    fs::write(&file, "").expect("file");
-    task.options.venvs_cache.path = file.clone();
-    let (_, frozen) = task.run().await;
-    assert_eq!(frozen.expect("frozen").packages(), ["tinypackage==1.2"]);
-    let warning = format!(
-        "WARNING: Failed accessing venvs cache at {}: ",
-        file.display()
-    );
-    let printed = task.printed();
-    assert_eq!(printed.matches(&warning).count(), 2, "{printed}");
-}

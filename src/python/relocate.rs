@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Rewrites the first lines of the scripts in `bin` and the `activate` files to the folder that they stand in now.
-pub(super) fn relocate(environment: &Path) -> io::Result<()> {
+pub(in crate::python) fn relocate(environment: &Path) -> io::Result<()> {
     let bin = environment.join("bin");
     let Some(old) = built_in(&bin) else {
         return Ok(());

@@ -1,0 +1,297 @@
+//! `clearml-agent cache`: what is in the store of environments, why a task finds its own or not, what goes.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::connect::{self, Patience, login_failed};
+use super::cuda;
+use super::execute::resolve;
+use super::options::{self, PreparationWishes};
+use super::{ExitStatus, Failed};
+use crate::cli::{Cache as Arguments, CacheCommand};
+use crate::python::{
+    self, Explained, Explanation, Listed, PruneLimits, PythonRequest, StoreOptions,
+};
+use crate::settings::{Detected, Settings};
+use crate::task::{Definition, RunOptions};
+use crate::ui::Printer;
+
+const MEBIBYTE: u64 = 1024 * 1024;
+const GIBIBYTE: f64 = 1024.0 * 1024.0 * 1024.0;
+const DAY: f64 = 24.0 * 60.0 * 60.0;
+
+/// Does one of the things that can be done with the store.
+pub(super) async fn cache(
+    settings: Settings,
+    arguments: Arguments,
+    printer: Printer,
+) -> Result<ExitStatus, Failed> {
+    match arguments.command {
+        CacheCommand::List { json } => list(&store(&settings)?, json, printer),
+        CacheCommand::Explain {
+            task,
+            cpu_only,
+            json,
+        } => Box::pin(explain(settings, &task, cpu_only, json, printer)).await,
+        CacheCommand::Prune {
+            all,
+            older_than,
+            max_size,
+            dry_run,
+        } => {
+            let limits = PruneLimits {
+                all,
+                unused_for: older_than.map(days).transpose()?,
+                max_bytes: max_size.map(gigabytes).transpose()?,
+            };
+            prune(&store(&settings)?, limits, dry_run, printer).await
+        }
+    }
+}
+
+fn store(settings: &Settings) -> Result<StoreOptions, Failed> {
+    let settings = settings.clone().with_folders(0);
+    let store = options::store(&settings, &settings.agent()?);
+    if store.is_enabled() {
+        return Ok(store);
+    }
+    Err(Failed::message(
+        "no environments are kept: `agent.store.path` or `agent.venvs_cache.path` is empty",
+        "set both to a folder",
+    ))
+}
+
+fn days(days: f64) -> Result<Duration, Failed> {
+    Duration::try_from_secs_f64(days * DAY)
+        .map_err(|_| Failed::message(format!("{days} is no number of days"), "for example 7"))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a limit in gigabytes, not negative"
+)]
+fn gigabytes(gigabytes: f64) -> Result<u64, Failed> {
+    if gigabytes.is_finite() && gigabytes >= 0.0 {
+        return Ok((gigabytes * GIBIBYTE) as u64);
+    }
+    Err(Failed::message(
+        format!("{gigabytes} is no number of gigabytes"),
+        "for example 20",
+    ))
+}
+
+fn list(store: &StoreOptions, json: bool, printer: Printer) -> Result<ExitStatus, Failed> {
+    let entries = python::list_store(&store.path)?;
+    if json {
+        let answer = json!({ "path": store.path, "entries": entries });
+        printer.line(serde_json::to_string_pretty(&answer)?);
+        return Ok(ExitStatus::SUCCESS);
+    }
+    let bytes = entries.iter().map(|entry| entry.bytes).sum();
+    printer.line(format!(
+        "{}: {} environments, {}",
+        store.path.display(),
+        entries.len(),
+        size(bytes)
+    ));
+    for entry in &entries {
+        printer.line(shown(entry));
+    }
+    Ok(ExitStatus::SUCCESS)
+}
+
+async fn prune(
+    store: &StoreOptions,
+    limits: PruneLimits,
+    dry_run: bool,
+    printer: Printer,
+) -> Result<ExitStatus, Failed> {
+    let pruned = python::prune_store(store, limits, dry_run).await?;
+    let verb = if dry_run { "would remove" } else { "removed" };
+    for entry in &pruned.removed {
+        printer.line(format!("{verb} {}", shown(entry)));
+    }
+    for entry in &pruned.in_use {
+        printer.line(format!("in use: {}", shown(entry)));
+    }
+    let bytes = pruned.removed.iter().map(|entry| entry.bytes).sum();
+    printer.line(format!(
+        "{verb} {} environments, {}",
+        pruned.removed.len(),
+        size(bytes)
+    ));
+    Ok(ExitStatus::SUCCESS)
+}
+
+async fn explain(
+    settings: Settings,
+    task: &str,
+    cpu_only: bool,
+    json: bool,
+    printer: Printer,
+) -> Result<ExitStatus, Failed> {
+    let session = connect::silent_session(&settings, Patience::Short)?;
+    let claims = session.claims().await;
+    claims.map_err(|error| login_failed(&error, &session))?;
+    let run = RunOptions {
+        cpu_only,
+        ..RunOptions::default()
+    };
+    let detected = Detected {
+        host_name: connect::host_name(),
+        python_version: python::default_version().await,
+        ..cuda::detected(&settings, run.cpu_only).await
+    };
+    let settings = options::for_devices(settings.completed(&detected).with_folders(0), &run);
+    let id = resolve(&session, task).await?;
+    let definition = Definition::try_from(session.tasks().by_id(&id).await?)?;
+    let wishes = PreparationWishes {
+        configuration: std::path::PathBuf::new(),
+        worker: None,
+        options: run,
+        task: None,
+    };
+    let preparation = options::preparation(&settings, wishes)?;
+    let code = definition.code.normalised(&preparation.source);
+    let request = PythonRequest {
+        binary: code.binary,
+        requirements: definition.requirements,
+        entry_point: code.entry_point,
+        docker_cmd: definition.docker_cmd,
+        has_repository: !code.repository.is_empty(),
+    };
+    let cancel = CancellationToken::new();
+    let explained = python::explain_store(&request, &preparation.python, &cancel).await?;
+    if json {
+        let mut answer = serde_json::to_value(&explained)?;
+        answer["task"] = json!(id);
+        printer.line(serde_json::to_string_pretty(&answer)?);
+        return Ok(ExitStatus::SUCCESS);
+    }
+    print_explained(&explained, id.as_str(), printer);
+    Ok(ExitStatus::SUCCESS)
+}
+
+fn print_explained(explained: &Explained, task: &str, printer: Printer) {
+    match explained {
+        Explained::NotKept(reason) => printer.line(format!("task {task}: {reason}")),
+        Explained::LookedUp {
+            environment,
+            official,
+            base,
+        } => {
+            if let (None, Some(entry)) = (&environment.entry, official) {
+                let entry = entry.display();
+                printer.line(format!(
+                    "task {task}: hit, in the official agent's cache: {entry}"
+                ));
+                return;
+            }
+            let found = if environment.entry.is_some() {
+                "hit"
+            } else {
+                "miss"
+            };
+            printer.line(format!("task {task}: {found}"));
+            print_explanation(environment, printer);
+            if environment.entry.is_none() {
+                let found = match &base.entry {
+                    Some(entry) => format!("hit: {}", entry.display()),
+                    None => "miss".to_owned(),
+                };
+                printer.line(format!("base environment: {found}"));
+            }
+        }
+    }
+}
+
+fn print_explanation(explanation: &Explanation, printer: Printer) {
+    match &explanation.key {
+        Some(key) => printer.line(format!("key: {key}")),
+        None => printer.line("key: none, the list of packages does not say what is installed"),
+    }
+    if let Some(entry) = &explanation.entry {
+        printer.line(format!("entry: {}", entry.display()));
+    }
+    let Some(nearest) = &explanation.nearest else {
+        for input in &explanation.inputs {
+            printer.line(format!("  {}: {}", input.name, input.value));
+        }
+        return;
+    };
+    printer.line(format!(
+        "nearest entry: {}, which differs (- entry, + task):",
+        nearest.entry.display()
+    ));
+    for difference in &nearest.differences {
+        for value in &difference.entry {
+            printer.line(format!("- {}: {value}", difference.name));
+        }
+        for value in &difference.wanted {
+            printer.line(format!("+ {}: {value}", difference.name));
+        }
+    }
+}
+
+/// One line for one entry.
+fn shown(entry: &Listed) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let unused = now
+        .unwrap_or_default()
+        .as_secs()
+        .saturating_sub(entry.last_used);
+    format!(
+        "{}  {}, {}, {} files, used {} ago: {}",
+        entry.path.display(),
+        entry.kind.name(),
+        size(entry.bytes),
+        entry.files,
+        age(unused),
+        entry.packages.join(" ")
+    )
+    .trim_end_matches([' ', ':'])
+    .to_owned()
+}
+
+fn size(bytes: u64) -> String {
+    let mebibytes = bytes / MEBIBYTE;
+    let tenths = bytes % MEBIBYTE * 10 / MEBIBYTE;
+    format!("{mebibytes}.{tenths} MiB")
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_ages_are_for_people() {
+        assert_eq!(size(1_572_864), "1.5 MiB");
+        for (seconds, text) in [
+            (5, "5 s"),
+            (600, "10 min"),
+            (10_800, "3 h"),
+            (864_000, "10 days"),
+        ] {
+            assert_eq!(age(seconds), text);
+        }
+    }
+
+    #[test]
+    fn limits_are_numbers_that_make_sense() {
+        assert_eq!(days(0.5).unwrap(), Duration::from_hours(12));
+        assert_eq!(gigabytes(2.0).unwrap(), 2 * 1024 * MEBIBYTE);
+        assert!(days(-1.0).is_err() && gigabytes(f64::NAN).is_err() && gigabytes(-1.0).is_err());
+    }
+}

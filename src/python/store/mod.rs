@@ -1,0 +1,43 @@
+//! The store: environments kept from task to task, shared by all agents of the machine (E-239..E-250).
+//!
+//! ```text
+//! <store>/lock                     held for a moment by who adds or removes entries
+//! <store>/entries/<id>/entry.json  keys, inputs and size
+//!                      files.json  every file of the tree
+//!                      lease       shared by who reads the entry, exclusive for who removes it
+//!                      times       when this agent itself has touched the shared files
+//!                      tree/       the environment
+//! <store>/temporary/<id>/          entries that are being made or removed; their lease is held meanwhile
+//! ```
+//!
+//! An entry comes into being and goes by one `rename`, so that nobody sees half of it.
+
+mod check_in;
+mod check_out;
+mod entry;
+mod explain;
+mod folders;
+mod index_settings;
+mod key;
+mod manifest;
+mod place;
+mod prune;
+mod record;
+mod refresh;
+mod times;
+
+pub(super) use check_in::{CheckIn, NewEntry};
+pub(super) use check_out::{CheckOut, remove_environment};
+pub use entry::EntryKind;
+pub use explain::{Difference, Explanation, Nearest};
+pub(super) use folders::Store;
+pub use index_settings::index_settings;
+pub use key::{Input, StoreInputs, StoreKey};
+pub(super) use key::{file_identity, platform};
+pub use prune::{PruneLimits, Pruned};
+
+pub use folders::{Listed, list};
+pub use prune::prune;
+
+#[cfg(test)]
+mod tests;
