@@ -79,6 +79,22 @@ const REPOSITORY: &[Deviation] = &[
     },
     Deviation {
         stream: Stream::Log,
+        recorded: &[
+            "INFO: acquiring lock [timeout=30.0s] for cache folder: $HOME/.clearml/venvs-cache",
+        ],
+        ours: &["INFO: acquiring lock [timeout=30.0s] for cache folder: $HOME/.clearml/store"],
+        reason: "environments are kept in a store of our own (E-239)",
+    },
+    Deviation {
+        stream: Stream::Console,
+        recorded: &[
+            "INFO: acquiring lock [timeout=30.0s] for cache folder: $HOME/.clearml/venvs-cache",
+        ],
+        ours: &["INFO: acquiring lock [timeout=30.0s] for cache folder: $HOME/.clearml/store"],
+        reason: "as above (E-239)",
+    },
+    Deviation {
+        stream: Stream::Log,
         recorded: &["<git>", ""],
         ours: &[],
         reason: "no git program checks out, so none gives advice about its commands",
