@@ -218,7 +218,7 @@ const ABORT: &[Deviation] = &[
     },
 ];
 
-/// D-205 to D-249, D-294, E-018, E-197: idle, a task from a repository with a change and a requirement, SIGTERM.
+/// D-205 to D-249, D-294, E-007, E-018, E-197: idle, a task from a repository with a change and a requirement, SIGTERM.
 #[test]
 fn a_task_from_a_repository_is_run_as_the_official_agent_does() {
     let context = wizard_context();
