@@ -5,17 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{self, Patience, login_failed};
-use super::cuda;
-use super::execute::resolve;
-use super::options::{self, PreparationWishes};
+use super::execute::not_taken;
+use super::options;
+use super::plan::look_up;
 use super::{ExitStatus, Failed};
 use crate::cli::{Cache as Arguments, CacheCommand};
-use crate::python::{
-    self, Explained, Explanation, Listed, PruneLimits, PythonRequest, StoreOptions,
-};
-use crate::settings::{Detected, Settings};
-use crate::task::{Definition, RunOptions};
+use crate::python::{self, Explained, Explanation, Listed, PruneLimits, StoreOptions};
+use crate::settings::Settings;
+use crate::task::RunOptions;
 use crate::ui::Printer;
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -133,42 +130,20 @@ async fn explain(
     json: bool,
     printer: Printer,
 ) -> Result<ExitStatus, Failed> {
-    let session = connect::silent_session(&settings, Patience::Short)?;
-    let claims = session.claims().await;
-    claims.map_err(|error| login_failed(&error, &session))?;
     let run = RunOptions {
         cpu_only,
         ..RunOptions::default()
     };
-    let detected = Detected {
-        host_name: connect::host_name(),
-        python_version: python::default_version().await,
-        ..cuda::detected(&settings, run.cpu_only).await
-    };
-    let settings = options::for_devices(settings.completed(&detected).with_folders(0), &run);
-    let id = resolve(&session, task).await?;
-    let definition = Definition::try_from(session.tasks().by_id(&id).await?)?;
-    let wishes = PreparationWishes {
-        configuration: std::path::PathBuf::new(),
-        worker: None,
-        options: run,
-        task: None,
-    };
-    let preparation = options::preparation(&settings, wishes)?;
-    let code = definition.code.normalised(&preparation.source);
-    let request = PythonRequest {
-        binary: code.binary,
-        requirements: definition.requirements,
-        entry_point: code.entry_point,
-        docker_cmd: definition.docker_cmd,
-        has_repository: !code.repository.is_empty(),
-    };
+    let printer = if json { printer.beside_data() } else { printer };
+    let looked = look_up(settings, task, run, printer).await?;
+    let (id, preparation) = (looked.id, looked.preparation);
+    let (request, options) = preparation.environment_of(looked.task).map_err(not_taken)?;
     let cancel = CancellationToken::new();
-    let explained = python::explain_store(&request, &preparation.python, &cancel).await?;
+    let explained = python::explain_store(&request, &options, &cancel).await?;
     if json {
         let mut answer = serde_json::to_value(&explained)?;
         answer["task"] = json!(id);
-        printer.line(serde_json::to_string_pretty(&answer)?);
+        printer.data(serde_json::to_string_pretty(&answer)?);
         return Ok(ExitStatus::SUCCESS);
     }
     print_explained(&explained, id.as_str(), printer);

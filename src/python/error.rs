@@ -55,6 +55,14 @@ pub enum PythonError {
         /// What was tried, in order.
         tried: Vec<String>,
     },
+    /// The interpreter of an environment that is to be used as it is does not run.
+    #[error("`{path}`, named by {named_by}, is no Python that runs")]
+    NoExistingInterpreter {
+        /// As it was named.
+        path: String,
+        /// The key.
+        named_by: &'static str,
+    },
     /// Neither virtualenv nor venv made an environment (E-121).
     #[error("could not create a virtual environment\n{0}")]
     NotCreated(FailedCommand),
@@ -135,6 +143,9 @@ impl PythonError {
         let hint = match self {
             Self::NoInterpreter { .. } => {
                 "install Python 3, or name an interpreter in `agent.python_binary`".to_owned()
+            }
+            Self::NoExistingInterpreter { named_by, .. } => {
+                format!("name the interpreter itself in `{named_by}`, such as /opt/venv/bin/python")
             }
             Self::NotCreated(_) => {
                 "the interpreter needs its `venv` module (Debian: `apt install python3-venv`) or the package `virtualenv`".to_owned()

@@ -38,9 +38,9 @@ pub(super) async fn find(
             break;
         }
         if named.is_required {
-            return Err(PythonError::NoInterpreter {
-                key: named.path.clone(),
-                tried: vec![named.path.clone()],
+            return Err(PythonError::NoExistingInterpreter {
+                path: named.path.clone(),
+                named_by: named.named_by,
             });
         }
     }

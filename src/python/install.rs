@@ -12,6 +12,7 @@ use super::environment::{Environment, Origin, Project};
 use super::error::{FailedCommand, PythonError};
 use super::index_url::IndexUrl;
 use super::installed;
+use super::installer_folder::InstallerFolder;
 use super::lines::RequirementLines;
 use super::options::{PackageManager, PythonOptions, PythonRequest};
 use super::pip::{Pip, list_file, wants_legacy_resolver};
@@ -153,6 +154,11 @@ impl Environment {
         let mut pip = Pip::new(self.python(), options, output, cancel);
         pip.folder = Some(folder.clone());
         let list_folder = folder;
+        let temporary = InstallerFolder::create().map_err(PythonError::files(
+            "make a folder in",
+            &std::env::temp_dir(),
+        ))?;
+        pip.temporary = Some(temporary.path().to_owned());
         let (added, notices) = added_packages(request, options);
         for notice in notices {
             output.line(notice);

@@ -17,6 +17,7 @@ mod fuzz;
 mod index_url;
 mod install;
 mod installed;
+mod installer_folder;
 mod interpreter;
 mod kept;
 mod launch;

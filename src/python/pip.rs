@@ -34,6 +34,8 @@ pub(super) struct Pip<'a> {
     pub(super) list_options: Vec<String>,
     /// Beside those of the options.
     pub(super) link_variables: Vec<(OsString, OsString)>,
+    /// Where it keeps its temporary files; the agent's own place where none is set.
+    pub(super) temporary: Option<PathBuf>,
     /// Does the work in pip's place (E-224).
     pub(super) uv: Option<Uv>,
     /// The environment of conda whose pip it is (E-204).
@@ -92,6 +94,7 @@ impl<'a> Pip<'a> {
             indexes: options.extra_index_url.clone(),
             list_options: Vec::new(),
             link_variables: Vec::new(),
+            temporary: None,
             uv: None,
             conda: None,
         }
@@ -111,7 +114,10 @@ impl<'a> Pip<'a> {
         for (name, value) in &self.link_variables {
             command = command.env(name, value);
         }
-        command
+        match &self.temporary {
+            Some(folder) => command.env("TMPDIR", folder),
+            None => command,
+        }
     }
 
     fn plain_command(&self, words: &[&str]) -> Command {

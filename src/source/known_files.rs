@@ -1,6 +1,7 @@
 //! The files of a checkout that has not been made: read from the mirror, the task's changes applied in memory.
 
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
 
 use git2::{Index, Oid, Repository};
 
@@ -51,15 +52,35 @@ impl KnownFiles {
 
     /// Text of the file at `path`, from the root of the checkout.
     pub fn text(&self, path: &Path) -> Option<String> {
-        let entry = self.index.get_path(path, 0)?;
+        let entry = self.index.get_path(inside(path)?, 0)?;
         let blob = self.repository.find_blob(entry.id).ok()?;
         Some(String::from_utf8_lossy(blob.content()).into_owned())
     }
 
     /// True for a file.
     pub fn is_file(&self, path: &Path) -> bool {
-        self.index.get_path(path, 0).is_some()
+        inside(path).is_some_and(|path| self.index.get_path(path, 0).is_some())
     }
+
+    /// True for a folder that has a file, and for the root.
+    pub(super) fn is_folder(&self, path: &Path) -> bool {
+        let Some(path) = inside(path) else {
+            return false;
+        };
+        let folder = path.as_os_str().as_bytes();
+        let is_in = |file: &[u8]| {
+            file.strip_prefix(folder)
+                .is_some_and(|rest| folder.is_empty() || rest.starts_with(b"/"))
+        };
+        self.index.iter().any(|entry| is_in(&entry.path))
+    }
+}
+
+/// The path, if it can be one of a checkout: libgit2 takes no other.
+fn inside(path: &Path) -> Option<&Path> {
+    let is_name = |part| matches!(part, Component::Normal(_));
+    let is_text = !path.as_os_str().as_bytes().contains(&0);
+    (is_text && path.components().all(is_name)).then_some(path)
 }
 
 impl std::fmt::Debug for KnownFiles {

@@ -129,7 +129,7 @@ impl Preparation<'_> {
     }
 
     async fn check_out(&self, repository_folder: &Path) -> Result<Checkout, SourceError> {
-        self.reject_options()?;
+        reject_options(self.request)?;
         let remote = self
             .options
             .rules
@@ -182,23 +182,6 @@ impl Preparation<'_> {
         self.output
             .line(format!("root: {}", checkout.root.display()));
         Ok(checkout)
-    }
-
-    /// E-036
-    fn reject_options(&self) -> Result<(), SourceError> {
-        let fields = [
-            ("repository", &self.request.repository),
-            ("version_num", &self.request.version_num),
-            ("tag", &self.request.tag),
-            ("branch", &self.request.branch),
-        ];
-        match fields.into_iter().find(|(_, value)| value.starts_with('-')) {
-            Some((field, value)) => Err(SourceError::OptionLike {
-                field,
-                value: value.clone(),
-            }),
-            None => Ok(()),
-        }
     }
 
     async fn with_repository(&self, checkout: Checkout) -> Result<Code, SourceError> {
@@ -324,8 +307,25 @@ fn warn_of_fields(request: &CodeRequest, output: &Output) {
     }
 }
 
-/// E-093, E-094: the working folder, which lies in the checkout.
-fn folder_inside(root: &Path, working_dir: &str) -> Result<PathBuf, SourceError> {
+/// E-036
+pub(super) fn reject_options(request: &CodeRequest) -> Result<(), SourceError> {
+    let fields = [
+        ("repository", &request.repository),
+        ("version_num", &request.version_num),
+        ("tag", &request.tag),
+        ("branch", &request.branch),
+    ];
+    match fields.into_iter().find(|(_, value)| value.starts_with('-')) {
+        Some((field, value)) => Err(SourceError::OptionLike {
+            field,
+            value: value.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The working folder from the root of the checkout, none for the root itself; it never leads out.
+pub(super) fn relative_folder(working_dir: &str) -> Result<Option<String>, SourceError> {
     let relative = lexical(working_dir);
     let is_outside = relative.starts_with('/') || relative == ".." || relative.starts_with("../");
     if is_outside {
@@ -334,10 +334,14 @@ fn folder_inside(root: &Path, working_dir: &str) -> Result<PathBuf, SourceError>
             value: working_dir.to_owned(),
         });
     }
-    let folder = if relative == "." {
-        root.to_owned()
-    } else {
-        root.join(relative)
+    Ok(Some(relative).filter(|relative| relative != "."))
+}
+
+/// E-093, E-094: the working folder, which lies in the checkout.
+fn folder_inside(root: &Path, working_dir: &str) -> Result<PathBuf, SourceError> {
+    let folder = match relative_folder(working_dir)? {
+        Some(relative) => root.join(relative),
+        None => root.to_owned(),
     };
     if folder.is_dir() {
         Ok(folder)

@@ -7,9 +7,10 @@ use super::entry_point::{Interpreter, lexical};
 use super::known_files::KnownFiles;
 use super::literal::{self, Run};
 use super::mirror;
+use super::prepare::{reject_options, relative_folder};
 use super::request::{CodeRequest, SourceOptions};
 use super::rewrite::Remote;
-use super::{Delivery, GitUrl};
+use super::{Delivery, GitUrl, SourceError};
 
 /// The code of a task as it would be.
 #[derive(Debug)]
@@ -103,8 +104,12 @@ impl ScriptKind {
 impl CodePreview {
     /// The code of `request`, whose fields are normalised, as it would be below `environment_folder`.
     ///
-    /// Blocks for as long as the mirror takes to be read.
-    pub fn of(request: &CodeRequest, options: &SourceOptions, environment_folder: &Path) -> Self {
+    /// Fails where a run would refuse the task for what its fields say. Blocks for as long as the mirror takes to be read.
+    pub fn of(
+        request: &CodeRequest,
+        options: &SourceOptions,
+        environment_folder: &Path,
+    ) -> Result<Self, SourceError> {
         let mut preview = Self {
             repository: None,
             root: environment_folder.join("code"),
@@ -119,9 +124,10 @@ impl CodePreview {
         if let Some(folder) = &options.force_code_dir {
             preview.root.clone_from(folder);
             preview.script_folder.clone_from(folder);
-            return preview;
+            return Ok(preview);
         }
         if !request.repository.is_empty() {
+            reject_options(request)?;
             preview.add_repository(request, options, environment_folder);
         }
         let run = match DiffField::of(&request.diff) {
@@ -129,7 +135,7 @@ impl CodePreview {
             DiffField::Diff(_) | DiffField::Empty => None,
         };
         preview.script_folder = if preview.repository.is_some() {
-            preview.root.join(lexical(&preview.working_dir))
+            preview.folder_of_script()?
         } else {
             preview.root.clone()
         };
@@ -141,7 +147,21 @@ impl CodePreview {
             }
             _ => {}
         }
-        preview
+        Ok(preview)
+    }
+
+    /// E-093, E-094
+    fn folder_of_script(&self) -> Result<PathBuf, SourceError> {
+        let relative = relative_folder(&self.working_dir)?;
+        let Some(relative) = relative else {
+            return Ok(self.root.clone());
+        };
+        let is_missing = self.files.as_ref();
+        if is_missing.is_some_and(|files| !files.is_folder(Path::new(&relative))) {
+            let folder = self.working_dir.clone();
+            return Err(SourceError::WorkingDirectoryMissing(folder));
+        }
+        Ok(self.root.join(relative))
     }
 
     fn add_repository(
@@ -160,7 +180,7 @@ impl CodePreview {
         let files = KnownFiles::in_mirror(&mirror, request);
         match &files {
             None => self.notices.push(
-                "the repository is not on this machine yet: its files are not known".to_owned(),
+                "what is wanted of the repository is not on this machine yet: its files are not known".to_owned(),
             ),
             Some(Ok(_)) if !is_cached => self
                 .notices

@@ -16,14 +16,15 @@ const ADDED: [&str; 2] = [
 /// Adds the two lines to the script that `code` starts, and says so; a module (`-m`) is left alone.
 pub(super) fn patch(code: &Code, output: &Output) {
     if let Some(path) = script(code) {
-        add_task_init(&path, output);
+        add_task_init(&code.root, &path, output);
     }
 }
 
-/// Adds the two lines to this script, and says so: for what becomes a script after the code was fetched, a notebook.
-pub fn add_task_init(path: &Path, output: &Output) {
+/// Adds the two lines to this script below `root`, and says so: for what becomes a script after the code was fetched, a
+/// notebook.
+pub fn add_task_init(root: &Path, path: &Path, output: &Output) {
     let shown = path.display();
-    output.line(match patch_file(path) {
+    output.line(match patch_file(root, path) {
         Ok(true) => format!("Force clearml Task.init patch adding to entry point script: {shown}"),
         Ok(false) => format!("File {shown} already patched with Task.init()"),
         Err(error) => format!("Failed patching entry point file {shown}: {error}"),
@@ -47,10 +48,16 @@ fn script(code: &Code) -> Option<PathBuf> {
 }
 
 /// False where the lines are there already.
-fn patch_file(path: &Path) -> std::io::Result<bool> {
-    let text = fs::read_to_string(path)?;
+///
+/// Nothing outside of `root` is written, wherever a link of the repository or an entry point leads.
+fn patch_file(root: &Path, path: &Path) -> std::io::Result<bool> {
+    let place = fs::canonicalize(path)?;
+    if !place.starts_with(fs::canonicalize(root)?) {
+        return Err(std::io::Error::other("it is outside of the task's code"));
+    }
+    let text = fs::read_to_string(&place)?;
     match patched(&text) {
-        Some(patched) => fs::write(path, patched).map(|()| true),
+        Some(patched) => fs::write(&place, patched).map(|()| true),
         None => Ok(false),
     }
 }
@@ -96,5 +103,22 @@ mod tests {
         }
         let unended = patched("from __future__ import a").expect("patched");
         assert_eq!(unended, format!("from __future__ import a\n{added}"));
+    }
+
+    /// E-101: neither a link of the repository nor a path leads to a file outside.
+    #[test]
+    fn nothing_outside_of_the_code_is_written() {
+        let world = tempfile::tempdir().expect("folder");
+        let root = world.path().join("code");
+        fs::create_dir(&root).expect("folder");
+        let outside = world.path().join("outside.py");
+        fs::write(&outside, "print(1)\n").expect("file");
+        std::os::unix::fs::symlink(&outside, root.join("link.py")).expect("link");
+        for path in ["link.py", "../outside.py"] {
+            assert!(patch_file(&root, &root.join(path)).is_err(), "{path}");
+        }
+        assert_eq!(fs::read_to_string(&outside).expect("text"), "print(1)\n");
+        fs::write(root.join("main.py"), "print(1)\n").expect("file");
+        assert!(patch_file(&root, &root.join("main.py")).expect("patched"));
     }
 }

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::definition::Definition;
 use super::links;
-use super::prepare::{Preparation, PrepareError, Start, Surroundings};
+use super::prepare::{Preparation, PrepareError, Start, Surroundings, without_code};
 use crate::api::{Task, TaskId};
 use crate::python::{self, CodeFiles, CodeLocation, EnvironmentPreview, RequirementsPreview};
 use crate::source::{Code, CodePreview, CodeRequest};
@@ -98,7 +98,7 @@ pub struct RequirementsPlan {
 /// Where packages are installed (E 5, 10).
 #[derive(Clone, Debug, Serialize)]
 pub struct EnvironmentPlan {
-    /// `venv`, `uv`, `poetry`, `conda`, `existing`, `standalone`, `none`
+    /// `venv`, `uv`, `poetry`, `conda`, `existing`, `standalone`, `as_it_is`, `none`
     pub kind: &'static str,
     /// Its folder.
     pub path: String,
@@ -132,7 +132,8 @@ impl Preparation {
         let python_request = Self::python_request(&definition, &request);
         let (options, notice) = self.python_options(&python_request, &definition);
         let environment = EnvironmentPreview::of(&python_request, &options, cancel).await?;
-        let code = CodePreview::of(&request, &self.source, environment.folder());
+        let code = CodePreview::of(&request, &self.source, environment.folder())
+            .map_err(|error| without_code(&error, &request, &definition.docker_cmd))?;
         let read = |path: &std::path::Path| code.files.as_ref()?.text(path);
         let files = CodeFiles {
             location: CodeLocation {
@@ -186,6 +187,7 @@ impl Preparation {
             .into_iter()
             .flatten()
             .cloned()
+            .chain(self.what_else(&definition))
             .chain(notice)
             .chain(warning)
             .chain(launch.notices)
@@ -212,6 +214,21 @@ impl Preparation {
             command,
             notices,
         })
+    }
+}
+
+impl Preparation {
+    /// What changes the run and is in no other part of the plan.
+    fn what_else(&self, definition: &Definition) -> impl Iterator<Item = String> {
+        let image = definition.docker_cmd.split_whitespace().next();
+        let image = image.map(|image| {
+            format!("the task names the container `{image}`: it counts with `--docker` alone")
+        });
+        let script = self.custom_build_script.as_ref();
+        let script = script.filter(|_| !self.source.is_standalone).map(|script| {
+            format!("`{script}` makes the environment (agent.custom_build_script); what is said of it here holds where the script gives no answer")
+        });
+        image.into_iter().chain(script)
     }
 }
 

@@ -277,6 +277,18 @@ impl Preparation {
         .map(Some)
     }
 
+    /// What the environment of `task` is made of, with the task's own wishes.
+    pub fn environment_of(
+        &self,
+        task: Task,
+    ) -> Result<(PythonRequest, PythonOptions), PrepareError> {
+        let definition = Definition::try_from(task)?;
+        let request = definition.code.normalised(&self.source);
+        let python = Self::python_request(&definition, &request);
+        let (options, _) = self.python_options(&python, &definition);
+        Ok((python, options))
+    }
+
     /// What the environment is made for.
     pub(super) fn python_request(definition: &Definition, request: &CodeRequest) -> PythonRequest {
         PythonRequest {
@@ -486,7 +498,7 @@ impl Preparation {
         if finished.is_success() {
             if self.source.force_task_init {
                 let script = code.script_folder.join(notebook).with_extension("py");
-                source::add_task_init(&script, output);
+                source::add_task_init(&code.root, &script, output);
             }
             return Ok(());
         }
@@ -595,7 +607,11 @@ pub async fn fetch_task(server: &TaskServer) -> Result<Task, PrepareError> {
     })
 }
 
-fn without_code(error: &SourceError, request: &CodeRequest, docker_cmd: &str) -> PrepareError {
+pub(super) fn without_code(
+    error: &SourceError,
+    request: &CodeRequest,
+    docker_cmd: &str,
+) -> PrepareError {
     let message = error.console_text(request, docker_cmd);
     match error {
         SourceError::Cancelled => PrepareError::Cancelled,

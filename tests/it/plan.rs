@@ -464,3 +464,43 @@ fn recorded_scripts_are_planned() {
         }
     }
 }
+
+/// A task that a run refuses for what its fields say is refused by its plan, in the same words.
+#[test]
+fn what_a_run_refuses_a_plan_refuses() {
+    let context = TestContext::new();
+    let files = [("main.py", "print('ran')\n"), ("pkg/a.py", "")];
+    let repository = Repository::create(&context.folder().join("code"), &files);
+    let of = |commit: &str| {
+        Script::python("", "")
+            .with("repository", repository.url())
+            .with("version_num", commit)
+    };
+    let first = context.create(of(repository.commit()));
+    assert_eq!(context.run(&["execute", "--id", &first]).code, 0);
+    let broken = [
+        of(repository.commit()).with("working_dir", "../.."),
+        of(repository.commit()).with("working_dir", "/tmp"),
+        of(repository.commit()).with("working_dir", "nowhere"),
+        of("--upload-pack=evil"),
+    ];
+    for script in broken {
+        let task = context.create(script.clone());
+        let planned = context.run(&["execute", "--id", &task, "--plan"]);
+        let ran = context.run(&["execute", "--id", &task]);
+        assert_eq!((planned.code, ran.code), (1, 1), "{script:?}");
+        let error = |text: &str| {
+            let at = text.find("clearml_agent: ERROR: ").expect("an error");
+            text[at..].lines().next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(error(&planned.stdout), error(&ran.stdout));
+    }
+    // These are not there, whatever the path.
+    for script in [
+        of(repository.commit()).with("entry_point", "../../main.py"),
+        of(repository.commit()).with("requirements", json!({ "pip": "-r ../../list.txt\nsix" })),
+    ] {
+        let task = context.create(script);
+        plan(&context, &task);
+    }
+}

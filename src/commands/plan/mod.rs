@@ -8,11 +8,12 @@ use super::connect::{self, Patience};
 use super::execute::{cancelled_by_interrupt, not_taken, own_worker, resolve};
 use super::options::{self, PreparationWishes};
 use super::{ExitStatus, Failed, cuda};
+use crate::api::{Task, TaskId};
 use crate::cli::Execute as Arguments;
 use crate::python;
 use crate::secrets;
 use crate::settings::{Detected, Settings, is_secret_variable};
-use crate::task::{TaskServer, fetch_task};
+use crate::task::{Preparation, RunOptions, TaskServer, fetch_task};
 use crate::ui::Printer;
 
 /// Stands for a secret.
@@ -25,37 +26,17 @@ pub(super) async fn plan(
     debug: bool,
     printer: Printer,
 ) -> Result<ExitStatus, Failed> {
-    // Looks only: the files of the configuration are not made.
-    let (session, settings) = connect::begin(settings, Patience::Short, true, printer).await?;
-    let variables = settings.environment_section();
-    let settings = settings.with_variables(variables);
     let run = options::run_options(
         &settings,
         &arguments.tasks,
         arguments.standalone_mode,
         debug,
     );
-    let detected = Detected {
-        host_name: connect::host_name(),
-        python_version: python::default_version().await,
-        ..cuda::detected(&settings, run.cpu_only).await
-    };
-    let settings = options::for_devices(settings.completed(&detected).with_folders(0), &run);
-    let devices = options::devices(&settings, &run).devices;
-    let worker = own_worker(&settings.agent()?, &devices)?;
-    let id = resolve(&session, &arguments.id).await?;
-    let server = TaskServer::new(session, id.clone(), worker);
-    let task = fetch_task(&server).await.map_err(not_taken)?;
-    let configuration = settings
-        .location()
-        .map_or_else(|| settings.home().join("clearml.conf"), Into::into);
-    let wishes = PreparationWishes {
-        configuration,
-        worker: None,
-        options: run,
-        task: None,
-    };
-    let preparation = options::preparation(&settings, wishes)?;
+    let Looked {
+        id,
+        task,
+        preparation,
+    } = look_up(settings, &arguments.id, run, printer).await?;
     let interrupted = cancelled_by_interrupt()?;
     let plan = preparation.plan(&id, task, &interrupted).await;
     let mut plan = serde_json::to_value(plan.map_err(not_taken)?)?;
@@ -67,6 +48,51 @@ pub(super) async fn plan(
         printer.line(text::text(&plan).trim_end());
     }
     Ok(ExitStatus::SUCCESS)
+}
+
+/// A task, and how a run of it would begin.
+pub(super) struct Looked {
+    pub(super) id: TaskId,
+    pub(super) task: Task,
+    pub(super) preparation: Preparation,
+}
+
+/// Asks the server for the task, and tells it nothing.
+pub(super) async fn look_up(
+    settings: Settings,
+    task: &str,
+    run: RunOptions,
+    printer: Printer,
+) -> Result<Looked, Failed> {
+    // Looks only: the files of the configuration are not made.
+    let (session, settings) = connect::begin(settings, Patience::Short, true, printer).await?;
+    let variables = settings.environment_section();
+    let settings = settings.with_variables(variables);
+    let detected = Detected {
+        host_name: connect::host_name(),
+        python_version: python::default_version().await,
+        ..cuda::detected(&settings, run.cpu_only).await
+    };
+    let settings = options::for_devices(settings.completed(&detected).with_folders(0), &run);
+    let devices = options::devices(&settings, &run).devices;
+    let worker = own_worker(&settings.agent()?, &devices)?;
+    let id = resolve(&session, task).await?;
+    let server = TaskServer::new(session, id.clone(), worker);
+    let task = fetch_task(&server).await.map_err(not_taken)?;
+    let configuration = settings
+        .location()
+        .map_or_else(|| settings.home().join("clearml.conf"), Into::into);
+    let wishes = PreparationWishes {
+        configuration,
+        worker: None,
+        options: run,
+        task: None,
+    };
+    Ok(Looked {
+        id,
+        task,
+        preparation: options::preparation(&settings, wishes)?,
+    })
 }
 
 /// Values of variables that tell by their name that they are secret.

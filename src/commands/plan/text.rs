@@ -99,10 +99,11 @@ impl Rows {
                 self.more(&format!("{name} key {key}"));
             }
         }
-        self.more(if environment["hit"] == true {
-            "taken from the cache"
-        } else {
-            "made anew"
+        self.more(match kind {
+            "as_it_is" | "standalone" | "none" => "nothing is installed",
+            "existing" => "packages are installed into it",
+            _ if environment["hit"] == true => "taken from the store or the cache",
+            _ => "made for this task, from a kept one with nothing but pip where there is one",
         });
     }
 

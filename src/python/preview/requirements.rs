@@ -99,6 +99,7 @@ impl EnvironmentPreview {
         };
         let Some((interpreter, _)) = self.interpreter.as_ref().filter(|_| self.kind.installs())
         else {
+            preview.source = "none";
             return Ok(preview);
         };
         let nowhere =

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::key::Input;
 
 /// Variables of pip that change what is installed.
-const VARIABLES: [&str; 12] = [
+const VARIABLES: [&str; 13] = [
     "PIP_CONSTRAINT",
     "PIP_EXTRA_INDEX_URL",
     "PIP_FIND_LINKS",
@@ -20,6 +20,7 @@ const VARIABLES: [&str; 12] = [
     "PIP_ONLY_BINARY",
     "PIP_PRE",
     "PIP_PREFER_BINARY",
+    "PIP_REQUIREMENT",
     "PIP_UPLOADED_PRIOR_TO",
 ];
 
@@ -27,7 +28,7 @@ const VARIABLES: [&str; 12] = [
 pub fn index_settings(variable: impl Fn(&str) -> Option<String>) -> Vec<Input> {
     let variables = VARIABLES
         .iter()
-        .filter_map(|name| Some(Input::new(*name, variable(name)?)));
+        .filter_map(|name| Some(Input::new(*name, with_content(name, variable(name)?))));
     let named = variable("PIP_CONFIG_FILE").map(PathBuf::from);
     let home = variable("HOME").map(PathBuf::from);
     let configuration = variable("XDG_CONFIG_HOME").map(PathBuf::from);
@@ -44,6 +45,18 @@ pub fn index_settings(variable: impl Fn(&str) -> Option<String>) -> Vec<Input> {
         Some(Input::new(name, content(&path)?))
     });
     variables.chain(files).collect()
+}
+
+/// Variables that name files stand for what is in these as well.
+fn with_content(name: &str, value: String) -> String {
+    if !["PIP_CONSTRAINT", "PIP_REQUIREMENT"].contains(&name) {
+        return value;
+    }
+    let contents = value
+        .split_whitespace()
+        .map(|file| content(Path::new(file)));
+    let contents: Vec<String> = contents.map(Option::unwrap_or_default).collect();
+    format!("{value} ({})", contents.join(", "))
 }
 
 /// A file stands for what is in it; there may be passwords.
@@ -67,6 +80,13 @@ mod tests {
             "PIP_CERT" => Some("x".into()),
             _ => None,
         });
+        let pins = home.path().join("pins.txt");
+        let pinned = |text: &str| {
+            fs::write(&pins, text).expect("file");
+            let named = pins.display().to_string();
+            index_settings(|name| (name == "PIP_CONSTRAINT").then(|| named.clone()))
+        };
+        assert_ne!(pinned("six==1.15.0"), pinned("six==1.16.0"));
         let text = format!("{settings:?}");
         assert!(text.contains("https://xxxxxx@h/simple"), "{text}");
         assert!(

@@ -72,10 +72,11 @@ impl StoreInputs {
     /// False where the lines do not determine what is installed: one names a file, or there are none where there should
     /// be some (E-241).
     pub fn determine_packages(&self) -> bool {
+        // The file may change, and the line stays.
         let names_file = |line: &String| {
-            ["-r ", "--requirement ", "-c ", "--constraint "]
-                .iter()
-                .any(|option| line.starts_with(option))
+            let option = line.split(|c: char| c == '=' || c.is_whitespace()).next();
+            let is_long = matches!(option, Some("--requirement" | "--constraint"));
+            is_long || line.starts_with("-r") || line.starts_with("-c")
         };
         let is_base = self.kind == EntryKind::Base;
         is_base || !self.packages.is_empty() && !self.packages.iter().any(names_file)
@@ -201,7 +202,14 @@ mod tests {
     #[test]
     fn a_list_that_names_files_determines_nothing() {
         assert!(inputs(&["a"]).determine_packages());
-        for lines in [&[][..], &["-r more.txt"], &["a", "--requirement x"]] {
+        for lines in [
+            &[][..],
+            &["-r more.txt"],
+            &["a", "--requirement x"],
+            &["a", "--constraint=x"],
+            &["-c\tx"],
+            &["-rmore.txt"],
+        ] {
             assert!(!inputs(lines).determine_packages(), "{lines:?}");
         }
     }
