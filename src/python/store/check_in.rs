@@ -33,6 +33,8 @@ pub(in crate::python) struct NewEntry {
     pub(in crate::python) environment: PathBuf,
     /// An entry that is older is replaced.
     pub(in crate::python) limit: Option<Duration>,
+    /// The entry from which this run has made the environment: its files were compared then.
+    pub(in crate::python) taken: Option<PathBuf>,
 }
 
 /// What became of a check-in.
@@ -122,7 +124,9 @@ impl Store {
         let mut notice = None;
         if let Some(mut known) = self.known(keys)? {
             let is_old = new.limit.is_some_and(|limit| known.age() > limit);
+            let is_compared = new.taken.as_ref() == Some(&known.folder);
             let change = match known.lease(LockKind::Shared)? {
+                _ if is_compared => None,
                 Some(_lease) if !is_old => known.compare(cancel)?,
                 _ => None,
             };
