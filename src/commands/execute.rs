@@ -115,13 +115,23 @@ impl Assignment {
         let output = Output::stdout()?;
         let interrupted = cancelled_by_interrupt()?;
         match preparation.run(&server, &output, &interrupted, || {}).await {
-            Ok(prepared) if prepared.is_child => Ok(match run_beside(&prepared.command).await {
-                Ok(code) => ExitStatus(code),
-                Err(error) => {
-                    printer.warning(&format!("could not start the program: {error}"));
-                    ExitStatus(255)
+            Ok(prepared) if prepared.is_child => {
+                let interval = options::watch(&self.agent).interval;
+                let abort_command = prepared
+                    .abort_command
+                    .map(|command| command.stand_by(server, interval, output));
+                let ended = run_beside(&prepared.command).await;
+                if let Some(abort_command) = abort_command {
+                    abort_command.end().await;
                 }
-            }),
+                Ok(match ended {
+                    Ok(code) => ExitStatus(code),
+                    Err(error) => {
+                        printer.warning(&format!("could not start the program: {error}"));
+                        ExitStatus(255)
+                    }
+                })
+            }
             Ok(prepared) => {
                 let Err(error) = replace_self(&mut prepared.command.to_std_with_streams());
                 let name = prepared

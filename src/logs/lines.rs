@@ -64,7 +64,7 @@ mod tests {
         fold_carriage_returns: false,
     };
 
-    /// D-223
+    /// D-223, E-270
     #[test]
     fn a_progress_bar_collapses_to_its_last_state() {
         assert_eq!(FOLD.text(b"a 1%\ra 2%\rdone\n"), "done\n");
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(KEEP.text(b"a 1%\ra 2%\rdone\n"), "a 1%\na 2%\ndone\n");
     }
 
-    /// D-223
+    /// D-223, E-270
     #[test]
     fn backspaces_go_and_bad_bytes_are_replaced() {
         assert_eq!(FOLD.text(b"ab\x08c\xff\x1b[1m\n"), "abc\u{fffd}\u{1b}[1m\n");

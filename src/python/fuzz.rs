@@ -2,6 +2,8 @@
 //!
 //! The lines of the recorded cases are changed at random, from a fixed seed. `FUZZ_CASES` sets how many lists are tried, and
 //! `FUZZ_SEED` another seed (docs/contributing.md).
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 #![cfg(test)]
 

@@ -14,7 +14,7 @@ use super::index_url::IndexUrl;
 use super::installed;
 use super::lines::RequirementLines;
 use super::options::{PackageManager, PythonOptions, PythonRequest};
-use super::pip::{Pip, temporary_file, wants_legacy_resolver};
+use super::pip::{Pip, list_file, wants_legacy_resolver};
 use super::plan::{InstallPlan, MainLine, PlanContext, Requested, SeparateKind, is_existing};
 use super::requirement::Requirement;
 use super::requirements::RequirementList;
@@ -438,7 +438,7 @@ impl Session<'_> {
             return Ok(());
         }
         self.installed.is_changed = true;
-        let file = temporary_file("cached-reqs", ".txt", &(lines.join("\n") + "\n"))?;
+        let file = list_file(&(lines.join("\n") + "\n"))?;
         let path = file.path().display().to_string();
         let arguments = ["-r", path.as_str()];
         match self.pip.install(&arguments, &arguments).await? {

@@ -21,6 +21,7 @@ mod interpreter;
 mod kept;
 mod launch;
 mod lines;
+mod list_file;
 mod machine;
 mod marker;
 mod options;

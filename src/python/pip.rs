@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::conda::Activation;
 use super::error::{FailedCommand, PythonError};
 use super::index_url::IndexUrl;
+use super::list_file::ListFile;
 use super::options::PythonOptions;
 use super::requirements::TaskRequirements;
 use super::tool::{self, ToolContext};
@@ -268,10 +269,7 @@ impl<'a> Pip<'a> {
         )))
     }
 
-    pub(super) fn private_file(
-        &self,
-        packages: &[&str],
-    ) -> Result<Option<NamedTempFile>, PythonError> {
+    pub(super) fn private_file(&self, packages: &[&str]) -> Result<Option<ListFile>, PythonError> {
         let indexes = self.indexes.iter().filter(|index| index.is_private());
         let lines: Vec<String> = indexes
             .map(|index| format!("--extra-index-url {}", index.expose()))
@@ -280,7 +278,7 @@ impl<'a> Pip<'a> {
         if lines.is_empty() {
             return Ok(None);
         }
-        temporary_file("cached-indexes", ".txt", &lines.join("\n")).map(Some)
+        list_file(&lines.join("\n")).map(Some)
     }
 
     /// Lines of `freeze`, with the installers themselves where `all` is set; none where the call failed.
@@ -311,7 +309,12 @@ fn package_lines(freeze: &str) -> Vec<String> {
         .collect()
 }
 
-/// A requirements file for one call, readable by this user alone and removed with the value (E-159).
+/// A list for one call, which no other user can read (E-159).
+pub(super) fn list_file(text: &str) -> Result<ListFile, PythonError> {
+    ListFile::new(text).map_err(PythonError::files("make a list in", Path::new("memory")))
+}
+
+/// A file for one call, readable by this user alone and removed with the value (E-159).
 pub(super) fn temporary_file(
     prefix: &str,
     suffix: &str,

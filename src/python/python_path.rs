@@ -92,7 +92,7 @@ mod tests {
         }
     }
 
-    /// E-105, E-108
+    /// E-105, E-108, E-109
     #[test]
     fn the_script_comes_before_the_interpreters_folders() {
         let parts = PathParts {

@@ -255,11 +255,11 @@ variables! {
     /// Leaves the pip version out of a container's configuration in standalone mode.
     STANDALONE_CONFIG_BC = "CLEARML_AGENT_STANDALONE_CONFIG_BC", Boolean, Read => Later;
     /// Command that runs when the task is aborted; removed before the task starts.
-    ABORT_CALLBACK_CMD = "CLEARML_AGENT_ABORT_CALLBACK_CMD", Text, Read Removed => Later;
+    ABORT_CALLBACK_CMD = "CLEARML_AGENT_ABORT_CALLBACK_CMD", Text, Read Removed;
     /// Copy of that command.
-    ABORT_CALLBACK_CMD_REGISTERED = "CLEARML_AGENT_ABORT_CALLBACK_CMD_REGISTERED", Text, Set => Later;
+    ABORT_CALLBACK_CMD_REGISTERED = "CLEARML_AGENT_ABORT_CALLBACK_CMD_REGISTERED", Text, Set;
     /// Its time limit in seconds, 180 unless set.
-    ABORT_CALLBACK_TIMEOUT = "CLEARML_AGENT_ABORT_CALLBACK_TIMEOUT", Integer = "180", Read => Later;
+    ABORT_CALLBACK_TIMEOUT = "CLEARML_AGENT_ABORT_CALLBACK_TIMEOUT", Integer = "180", Read;
     /// What is installed as the agent in containers.
     FORCE_AGENT_REPO = "FORCE_CLEARML_AGENT_REPO" | "CLEARML_AGENT_DOCKER_AGENT_REPO", Text, Read => Later;
     /// Local file that is installed as the agent in containers.

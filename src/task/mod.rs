@@ -1,5 +1,6 @@
 //! One task from its fields to its final status.
 
+mod abort_command;
 mod definition;
 mod devices;
 mod journal;
@@ -18,6 +19,7 @@ mod stop;
 mod supervise;
 mod watch;
 
+pub use abort_command::{AbortCommand, StandBy};
 pub use definition::{Definition, DefinitionError};
 pub use devices::{DeviceSelection, Devices, VariableChange};
 pub use journal::{Entry, Journal, JournalError, Phase, RunFolder, Watcher};

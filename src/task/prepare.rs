@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
+use super::abort_command::AbortCommand;
 use super::definition::Definition;
 use super::links;
 use super::server::TaskServer;
@@ -93,6 +94,8 @@ pub struct Prepared {
     pub command: Command,
     /// It is started beside this process in every shape (E-212, E-266).
     pub is_child: bool,
+    /// Runs when the task is stopped; registered with the server already (E-268).
+    pub abort_command: Option<AbortCommand>,
 }
 
 /// Why there is no program to start.
@@ -399,10 +402,16 @@ impl Preparation {
         server
             .started_because("worker starting task execution")
             .await?;
+        let abort_command = AbortCommand::of(&self.variables, code.script_folder.clone());
+        if let Some(abort_command) = &abort_command {
+            command = abort_command.variables(command);
+            abort_command.register(server, output).await;
+        }
         output.line("Environment setup completed successfully\n\nStarting Task Execution:\n");
         Ok(Prepared {
             command,
-            is_child: environment.runs_as_child(),
+            is_child: environment.runs_as_child() || abort_command.is_some(),
+            abort_command,
         })
     }
 

@@ -100,17 +100,26 @@ impl TaskServer {
         self.session.tasks().started(&change).await.map(drop)
     }
 
-    /// Records on which host the task runs, beside what its runtime says already (D-206).
+    /// Records on which host the task runs (D-206).
     pub async fn record_host(&self, host: &str) -> Result<(), ApiError> {
-        let Some(mut runtime) = self.session.tasks().runtime(&self.task).await? else {
+        self.add_to_runtime([(HOST_KEY, Value::from(host))]).await
+    }
+
+    /// Adds to what the task's runtime says already.
+    pub(super) async fn add_to_runtime(
+        &self,
+        members: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Result<(), ApiError> {
+        let tasks = self.session.tasks();
+        let Some(mut runtime) = tasks.runtime(&self.task).await? else {
             return Ok(());
         };
-        runtime.insert(HOST_KEY.to_owned(), Value::from(host));
-        self.session
-            .tasks()
-            .edit_runtime(&self.task, &runtime)
-            .await
-            .map(drop)
+        runtime.extend(
+            members
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value)),
+        );
+        tasks.edit_runtime(&self.task, &runtime).await.map(drop)
     }
 
     /// The task with everything that running it needs.

@@ -394,7 +394,14 @@ impl Supervision {
         };
         let identity = program.identity();
         self.enter(Phase::Running { program: identity });
+        let abort_command = prepared.abort_command.clone().map(|command| {
+            let (server, output) = (self.server.clone(), streams.output.clone());
+            command.stand_by(server, self.watch.interval, output)
+        });
         let code = program.wait(stop.token()).await;
+        if let Some(abort_command) = abort_command {
+            abort_command.end().await;
+        }
         streams
             .echo
             .say(format!("\nLeaving process id {}", identity.pid));

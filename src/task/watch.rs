@@ -215,6 +215,11 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
+/// True where the task was stopped from outside and is still there, so that somebody may react.
+pub(super) fn is_stopped(task: Option<&Task>) -> bool {
+    matches!(judge(task), Verdict::Stop(reason) if reason != StopReason::NotFound)
+}
+
 /// The table of D 5.4.
 fn judge(task: Option<&Task>) -> Verdict {
     let Some(task) = task else {

@@ -188,7 +188,7 @@ fn a_full_environment_is_reported_and_restored() {
     assert_eq!(
         reported,
         json!({
-            "org_pip": "tinydep==1.0\n", "org_conda": "",
+            "org_pip": "tinydep==1.0\n",
             "conda": ["pip==23.0", version],
             "conda_env_json": "{\"dependencies\":[\"python=3.11.4=h1\"]}",
             "pip": ["# Conda Packages", "", "pip==23.0", version, "", "# pip Packages", "", "tinydep==1.0"],

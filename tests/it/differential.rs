@@ -79,6 +79,22 @@ const REPOSITORY: &[Deviation] = &[
     },
     Deviation {
         stream: Stream::Log,
+        recorded: &[
+            "INFO: acquiring lock [timeout=30.0s] for cache folder: $HOME/.clearml/venvs-cache",
+        ],
+        ours: &["INFO: acquiring lock [timeout=30.0s] for cache folder: $HOME/.clearml/store"],
+        reason: "environments are kept in a store of our own (E-239)",
+    },
+    Deviation {
+        stream: Stream::Console,
+        recorded: &[
+            "INFO: acquiring lock [timeout=30.0s] for cache folder: $HOME/.clearml/venvs-cache",
+        ],
+        ours: &["INFO: acquiring lock [timeout=30.0s] for cache folder: $HOME/.clearml/store"],
+        reason: "as above (E-239)",
+    },
+    Deviation {
+        stream: Stream::Log,
         recorded: &["<git>", ""],
         ours: &[],
         reason: "no git program checks out, so none gives advice about its commands",
@@ -202,7 +218,7 @@ const ABORT: &[Deviation] = &[
     },
 ];
 
-/// D-205 to D-249, D-294, E-018, E-197: idle, a task from a repository with a change and a requirement, SIGTERM.
+/// D-205 to D-249, D-294, E-007, E-018, E-197: idle, a task from a repository with a change and a requirement, SIGTERM.
 #[test]
 fn a_task_from_a_repository_is_run_as_the_official_agent_does() {
     let context = wizard_context();

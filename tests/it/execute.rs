@@ -8,7 +8,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::support::{Agent, Script, TestContext, wait_until};
+use super::support::{Agent, Fault, FaultProxy, Repository, Script, TestContext, wait_until};
 
 /// A program with a child, which waits for its end; the line `ready` says that both run.
 const LONG_PROGRAM: &str = "sleep 600 & echo child $!; echo ready; wait";
@@ -45,7 +45,7 @@ fn assert_gone(pid: i32) {
     assert!(gone, "{pid} lives");
 }
 
-/// E-002, E-018, E-252, E-274, E-275 and the order of E 1.4
+/// E-002, E-018, E-022, E-252, E-269, E-274, E-275 and the order of E 1.4
 #[test]
 fn the_plain_shape_uploads_the_program_alone() {
     let context = TestContext::new();
@@ -724,4 +724,93 @@ fn a_node_behind_the_first_sets_no_status() {
         assert_eq!(context.count(endpoint), 0, "{endpoint}");
     }
     assert_eq!(context.status(&task), "in_progress");
+}
+
+/// E-271: the end of a program shows at once, however seldom the server is asked.
+#[test]
+fn the_end_of_a_program_is_not_waited_for() {
+    let context = TestContext::new();
+    let task = context.create(Script::shell("echo short"));
+    let hour = [("CLEARML_AGENT_QUEUE_POLL_FREQ_SEC", "3600")];
+    let finished = context.run_with(&["execute", "--id", &task], &hour);
+    assert_eq!(finished.code, 0, "{}", finished.stdout);
+    assert_eq!(context.status(&task), "completed");
+}
+
+/// E-262: what containers are told to install is not the program's business.
+#[test]
+fn variables_for_containers_are_removed() {
+    let context = TestContext::new();
+    let task = context.create(Script::shell("env | grep -c APT_INSTALL; echo looked"));
+    let variables = [
+        ("CLEARML_APT_INSTALL", "gcc"),
+        ("TRAINS_APT_INSTALL", "gcc"),
+    ];
+    let finished = context.run_with(&["execute", "--id", &task], &variables);
+    assert!(
+        finished.stdout.contains("\n0\nlooked\n"),
+        "{}",
+        finished.stdout
+    );
+}
+
+/// E-280: a status that the program has set itself stays, and only its code counts.
+#[test]
+fn a_status_that_the_program_has_set_stays() {
+    let context = TestContext::new();
+    let gate = context.gate("gate");
+    let task = context.create(Script::shell(&format!(
+        "echo ready; {}; exit 7",
+        gate.wait()
+    )));
+    let mut execute = context.start(&["execute", "--id", &task]);
+    context.wait_for_console(&task, "ready\n");
+    context.call(
+        "tasks.completed",
+        json!({ "task": task, "status_reason": "by the program" }),
+    );
+    gate.open();
+    assert_eq!(execute.wait(), 7, "{}", execute.output());
+    assert_eq!(context.status(&task), "completed");
+    assert_eq!(context.reason(&task), "by the program");
+}
+
+/// E-023: what is only written down about a task may fail; what says that it runs may not.
+#[test]
+fn calls_that_only_tell_may_fail() {
+    let context = TestContext::new();
+    let proxy = FaultProxy::start(&context.server.url());
+    let settings = context.server.configuration();
+    let settings = settings.replace(&context.server.url(), &proxy.url());
+    std::fs::write(context.home().join("clearml.conf"), settings).unwrap();
+    let repository = Repository::create(
+        &context.folder().join("code"),
+        &[("main.py", "print('ran')\n")],
+    );
+    let script = || {
+        Script::python("", "")
+            .with("repository", repository.url())
+            .with("branch", "main")
+    };
+    let tells = [
+        "tasks.set_requirements",
+        "tasks.edit",
+        "tasks.ping",
+        "workers.status_report",
+    ];
+    proxy.set(move |call| tells.contains(&call).then_some(Fault::ServerError));
+    let task = context.create(script());
+    let finished = context.run(&["execute", "--id", &task]);
+    assert_eq!(finished.code, 0, "{}", finished.stdout);
+    let said = "\nCould not set task requirements: ";
+    assert!(finished.stdout.contains(said), "{}", finished.stdout);
+    assert_eq!(context.status(&task), "completed");
+    let faults = proxy.faults();
+    assert!(faults.iter().any(|call| call == "tasks.edit"), "{faults:?}");
+
+    proxy.set(|call| (call == "tasks.started").then_some(Fault::ServerError));
+    let task = context.create(script());
+    let finished = context.run(&["execute", "--id", &task]);
+    assert_eq!(finished.code, 1, "{}", finished.stdout);
+    assert!(!finished.stdout.contains("\nran\n"), "{}", finished.stdout);
 }

@@ -29,7 +29,7 @@ fn log_level_and_optimisation_pass_through_the_daemon() {
     assert_eq!(daemon.terminate(), 254);
 }
 
-/// D-017, D-074: the option and the variable are one.
+/// D-017, D-074, E-026: the option and the variable are one.
 #[test]
 fn without_gpus_the_task_sees_none() {
     for (words, variables) in [

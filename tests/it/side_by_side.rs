@@ -215,7 +215,7 @@ fn of(repository: &Repository, commit: &str, requirements: &str) -> Script {
         .with("version_num", commit)
 }
 
-/// E-060, E-067, E-075, E-105, E-253, E-254, E-255, E-256, E-257, E-258, E-261, E-264, F-074: the changes are applied, the variables are the same.
+/// E-060, E-067, E-075, E-105, E-253, E-254, E-255, E-256, E-257, E-258, E-261, E-264, E-290, F-074: the changes are applied, the variables are the same.
 #[test]
 fn a_repository_with_uncommitted_changes() {
     let pair = Pair::new();

@@ -497,3 +497,56 @@ fn sigusr1_hands_the_task_over_to_the_next_daemon() {
     assert_eq!(running.daemon.terminate(), 254);
     running.assert_nothing_left();
 }
+
+/// D-080, D-252, E-268: a command of the site has its time before the program is ended.
+#[test]
+fn a_command_of_the_site_runs_before_the_program_is_ended() {
+    let context = TestContext::new();
+    let script = "echo \"own [$CLEARML_AGENT_ABORT_CALLBACK_CMD], registered [$CLEARML_AGENT_ABORT_CALLBACK_CMD_REGISTERED]\"; sleep 600";
+    let task = context.enqueue(Script::shell(script));
+    let command = "echo saving $((40 + 2))";
+    let variables = [
+        ("CLEARML_AGENT_ABORT_CALLBACK_CMD", command),
+        ("CLEARML_AGENT_ABORT_CALLBACK_TIMEOUT", "60"),
+    ];
+    let mut daemon = context.daemon_with(&variables);
+    context.wait_for_console(&task, &format!("own [], registered [{command}]\n"));
+    let runtime = context.field(&task, "runtime");
+    assert_eq!(runtime["_abort_callback_timeout"], "60");
+    let reported = wait_until(|| context.field(&task, "last_worker") == "host:0");
+    assert!(reported);
+    context.call("tasks.stop", json!({ "task": task }));
+    context.wait_for_status(&task, "stopped");
+    context.wait_for_no_runs();
+    let console = context.console(&task);
+    for part in [
+        "INFO: registering bash callback, timout 60s: [echo saving $((40 + 2))]\n",
+        "### Task abort callback timeout set, waiting for max 70 sec ###\n",
+        "### Task abort callback completed in ",
+        "Process aborted by user",
+    ] {
+        assert!(console.contains(part), "{part} in {console}");
+    }
+    assert_eq!(console.matches("saving 42\n").count(), 1, "{console}");
+    assert_eq!(
+        context.field(&task, "runtime")["_abort_callback_completed"],
+        1
+    );
+    assert_eq!(daemon.terminate(), 254);
+}
+
+/// E-266, E-268: also where the agent would have become the program itself.
+#[test]
+fn a_command_of_the_site_runs_below_somebody_elses_agent() {
+    let context = TestContext::new();
+    let task = context.create(Script::shell("echo running; sleep 600"));
+    let mut command = context.command(&["execute", "--id", &task, "--disable-monitoring"]);
+    command.env("CLEARML_AGENT_ABORT_CALLBACK_CMD", "echo saving");
+    let mut agent = context.start_command(command);
+    agent.wait_for_output("\nrunning\n");
+    context.call("tasks.stop", json!({ "task": task, "force": true }));
+    agent.wait_for_output("\nsaving\n");
+    let completed = || context.field(&task, "runtime")["_abort_callback_completed"] == 1;
+    assert!(wait_until(completed));
+    assert_eq!(agent.terminate(), 256 - 15);
+}

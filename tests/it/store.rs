@@ -167,10 +167,7 @@ fn many_supervisors_share_one_store_and_one_mirror() {
     let mut daemon = context.daemon();
     context.wait_for_no_runs();
     daemon.terminate();
-    // The list that a killed agent has written for pip stays; nobody knows whether somebody still reads it.
-    let mut left_over = context.leftovers();
-    left_over.retain(|name| !name.starts_with("cached-reqs"));
-    assert_eq!(left_over, Vec::<String>::new());
+    assert_eq!(context.leftovers(), Vec::<String>::new());
     let finished = context.run(&["cache", "prune"]);
     assert_eq!(finished.code, 0, "{}", finished.stderr);
     let store = context.home().join(".clearml/store");

@@ -522,7 +522,7 @@ fn a_script_may_be_killed() {
     );
 }
 
-/// D-077: nobody takes a task from its queue that is bound to fail.
+/// D-077, E-269: nobody takes a task from its queue that is bound to fail.
 #[test]
 fn the_temporary_folders_must_be_writable() {
     let context = TestContext::new();

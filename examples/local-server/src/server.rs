@@ -211,7 +211,7 @@ impl LocalServer {
             let Addresses { api, web, files } = self.addresses;
             let kept = [api, web, files]
                 .into_iter()
-                .map(bind)
+                .map(bind_again)
                 .collect::<Result<_, _>>()?;
             *presence = Presence::Away(kept);
         }
@@ -267,6 +267,19 @@ fn bind(address: SocketAddr) -> Result<TcpSocket, StartError> {
     socket.set_reuseaddr(true).map_err(refused)?;
     socket.bind(address).map_err(refused)?;
     Ok(socket)
+}
+
+/// Takes an address that was this server's a moment ago. A connection of somebody else may have its port for as long as it
+/// lasts.
+fn bind_again(address: SocketAddr) -> Result<TcpSocket, StartError> {
+    const TRIES: u32 = 200;
+    for _ in 1..TRIES {
+        if let Ok(socket) = bind(address) {
+            return Ok(socket);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bind(address)
 }
 
 /// Serves the three addresses on an event loop of their own.

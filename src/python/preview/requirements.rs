@@ -21,7 +21,7 @@ use super::project::Project;
 use super::{EnvironmentKind, EnvironmentPreview};
 use crate::process::Output;
 
-/// Stands for the temporary file of a run (E-159).
+/// Stands for the list of a run (E-159).
 const MAIN_FILE: &str = "cached-reqs.txt";
 
 /// The packages of a task as they would be installed.

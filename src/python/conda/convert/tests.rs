@@ -1,4 +1,6 @@
 //! Lists of tasks, divided between conda and pip.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 #![cfg(test)]
 

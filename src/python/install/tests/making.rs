@@ -1,4 +1,6 @@
 //! How environments are made, what the agent adds to them, and what goes wrong before anything is installed.
+//!
+//! Compiled under `#[cfg(test)]` only.
 
 #![cfg(test)]
 
