@@ -34,6 +34,8 @@ pub struct Environment {
     pub(super) requirements: TaskRequirements,
     pub(super) origin: Origin,
     pub(super) cache: Option<CachePlace>,
+    /// The installer was told to install anything.
+    pub(super) is_changed: bool,
     /// Where uv manages the packages.
     pub(super) uv: Option<Uv>,
     /// uv installs in pip's place (E-224).
@@ -126,6 +128,7 @@ pub async fn create_environment(
         requirements,
         origin,
         cache: None,
+        is_changed: false,
         uv: None,
         uses_uv_pip: false,
         overlay: None,
@@ -176,6 +179,7 @@ pub async fn unbuilt_environment(
         requirements: TaskRequirements::default(),
         origin: Origin::Untouched,
         cache: None,
+        is_changed: false,
         uv: None,
         uses_uv_pip: false,
         overlay: None,
@@ -249,6 +253,7 @@ impl Environment {
             requirements,
             origin,
             cache,
+            is_changed: false,
             uv: None,
             uses_uv_pip: false,
             overlay: None,
@@ -321,6 +326,14 @@ impl Environment {
         if self.conda.is_some() || self.uv.is_some() {
             return Ok(None);
         }
+        let taken = self.cache.as_ref().and_then(|place| place.taken.as_ref());
+        let taken = taken.filter(|_| !self.is_changed && self.project.is_none());
+        let kept = taken.and_then(|taken| Some((taken, interpreter::variables()?)));
+        if let Some((taken, variables)) = &kept
+            && let Some(known) = store::known_sys_path(&taken.entry, &self.folder, variables)
+        {
+            return Ok(Some(known));
+        }
         let finished = Command::new(&self.python)
             .args(["-c", "import sys; print(':'.join(sys.path))"])
             .env_remove("PYTHONPATH")
@@ -328,7 +341,13 @@ impl Environment {
             .capture(cancel)
             .await;
         match finished {
-            Ok(finished) => Ok(finished.is_success().then(|| finished.text())),
+            Ok(finished) => {
+                let said = finished.is_success().then(|| finished.text());
+                if let (Some((taken, variables)), Some(said)) = (kept, &said) {
+                    store::keep_sys_path(&taken.entry, &self.folder, variables, said);
+                }
+                Ok(said)
+            }
             Err(ProcessError::Start { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -77,7 +77,7 @@ impl Environment {
         let is_known =
             self.conda.is_none() && !installed.is_changed && !options.system_site_packages;
         let place = self.cache.as_ref().filter(|_| is_known)?;
-        place.frozen.clone()
+        place.taken.as_ref()?.frozen.clone()
     }
 
     /// Keeps the environment for later tasks, where that is wanted (E-245).

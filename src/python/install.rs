@@ -134,6 +134,21 @@ impl Environment {
         output: &Output,
         cancel: &CancellationToken,
     ) -> Result<Installed, PythonError> {
+        let installed = self.install_wanted(request, code, options, links, output, cancel);
+        let installed = Box::pin(installed).await?;
+        self.is_changed |= installed.is_changed;
+        Ok(installed)
+    }
+
+    async fn install_wanted(
+        &mut self,
+        request: &PythonRequest,
+        code: CodeLocation<'_>,
+        options: &PythonOptions,
+        links: &Links,
+        output: &Output,
+        cancel: &CancellationToken,
+    ) -> Result<Installed, PythonError> {
         let folder = code.root.unwrap_or(code.script_folder).to_owned();
         let mut installed = Installed {
             has_source: !self.requirements.is_empty() || code.root.is_some(),

@@ -1,9 +1,14 @@
 //! Which Python a task gets, and why (E-110..E-117).
 
+mod answers;
+
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
+use self::answers::Question;
+pub(super) use self::answers::variables;
 use super::error::PythonError;
 use super::options::PythonOptions;
 use super::version::PythonVersion;
@@ -60,9 +65,39 @@ pub(super) async fn choose(
     cancel: &CancellationToken,
 ) -> Result<Choice, PythonError> {
     choose_with(binary, options, async |name: &str| {
-        probe(name, cancel).await
+        known_or_probed(name, options, cancel).await
     })
     .await
+}
+
+/// Where the store is, what interpreters have answered.
+const ANSWERS: &str = "interpreters.json";
+
+/// The same as [`probe`], without starting the interpreter where its last answer still holds.
+async fn known_or_probed(
+    name: &str,
+    options: &PythonOptions,
+    cancel: &CancellationToken,
+) -> Result<Option<Interpreter>, PythonError> {
+    let place = options.store.path.join(ANSWERS);
+    let is_enabled = options.store.is_enabled();
+    let question = if is_enabled { Question::of(name) } else { None };
+    let Some(question) = question else {
+        return probe(name, cancel).await;
+    };
+    let known = question.answer(&place);
+    if let Some(known) = known.and_then(|text| parse_probe(name, &text)) {
+        return Ok(Some(known));
+    }
+    let asked = SystemTime::now();
+    let Some(text) = ask(name, cancel).await? else {
+        return Ok(None);
+    };
+    let found = parse_probe(name, &text);
+    if found.is_some() {
+        question.keep(&place, &text, asked);
+    }
+    Ok(found)
 }
 
 async fn choose_with<P>(
@@ -239,10 +274,21 @@ except (ImportError, AttributeError, OSError, TypeError, ValueError):
 for path in sys.path:
     if path.endswith("-packages"):
         print("site=" + path)
+watched = [path for path in sys.path if path] + [os.__file__, os.path.join(sys.prefix, "pyvenv.cfg")]
+try:
+    import site
+    watched += site.getsitepackages() + [site.getusersitepackages()]
+except (ImportError, AttributeError):
+    pass
+for path in list(watched):
+    names = os.listdir(path) if os.path.isdir(path) else []
+    watched += [os.path.join(path, name) for name in names if name.endswith(".pth")]
 spec = find_spec("ensurepip")
 folder = os.path.join(os.path.dirname(spec.origin), "_bundled") if spec and spec.origin else ""
 for name in sorted(os.listdir(folder)) if folder and os.path.isdir(folder) else []:
     print(os.path.join(folder, name))
+for path in sorted(set(watched + [folder])):
+    print("watch=" + path)
 "#;
 
 /// Asks the interpreter `name` who it is; none where it does not run.
@@ -250,6 +296,12 @@ pub(super) async fn probe(
     name: &str,
     cancel: &CancellationToken,
 ) -> Result<Option<Interpreter>, PythonError> {
+    let text = ask(name, cancel).await?;
+    Ok(text.and_then(|text| parse_probe(name, &text)))
+}
+
+/// What it answers.
+async fn ask(name: &str, cancel: &CancellationToken) -> Result<Option<String>, PythonError> {
     let command = Command::new(name)
         .args(["-c", PROBE])
         .env_remove("PYTHONPATH")
@@ -260,7 +312,7 @@ pub(super) async fn probe(
         Err(ProcessError::Cancelled(_)) => return Err(PythonError::Cancelled),
         Ok(_) | Err(ProcessError::Start { .. }) => return Ok(None),
     };
-    Ok(parse_probe(name, &finished.text()))
+    Ok(Some(finished.text()))
 }
 
 fn parse_probe(name: &str, text: &str) -> Option<Interpreter> {
@@ -278,6 +330,7 @@ fn parse_probe(name: &str, text: &str) -> Option<Interpreter> {
         path: PathBuf::from(lines.next().filter(|path| !path.is_empty())?),
         has_virtualenv: lines.next() == Some("True"),
         bundled_wheels: lines
+            .filter(|line| line.starts_with('/'))
             .map(PathBuf::from)
             .filter(|path| path.extension().is_some_and(|extension| extension == "whl"))
             .collect(),

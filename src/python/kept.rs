@@ -33,7 +33,15 @@ pub(super) struct CachePlace {
     wanted: StoreInputs,
     /// None for conda, which makes its environments itself.
     base: Option<StoreInputs>,
-    /// What `freeze` says of the environment as it came from the store.
+    /// The environment as it came from the store.
+    pub(super) taken: Option<Taken>,
+}
+
+/// What is known of an environment that came from the store.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    pub(super) entry: PathBuf,
+    /// What `freeze` says of it, where that is known.
     pub(super) frozen: Option<Vec<String>>,
 }
 
@@ -285,7 +293,7 @@ impl CachePlace {
             official: Official::new(options, &inputs, requirements),
             wanted: store_inputs(request, options, interpreter, requirements),
             base: Some(base_inputs(options, interpreter, requirements)),
-            frozen: None,
+            taken: None,
         })
     }
 
@@ -310,7 +318,7 @@ impl CachePlace {
             official: Official::new(options, &inputs, requirements),
             wanted: conda_inputs(options, &inputs, requirements, folder),
             base: None,
-            frozen: None,
+            taken: None,
         })
     }
 
@@ -334,8 +342,8 @@ impl CachePlace {
         {
             output.line(store.lock_notice());
             let inputs = self.wanted.clone();
-            if let Some(frozen) = self.take(&inputs, None, folder, output, cancel).await? {
-                self.frozen = frozen;
+            self.taken = self.take(&inputs, None, folder, output, cancel).await?;
+            if self.taken.is_some() {
                 return Ok(true);
             }
         }
@@ -369,14 +377,11 @@ impl CachePlace {
             return Ok(false);
         };
         let limit = Some(BASE_LIMIT);
-        let Some(frozen) = self.take(&inputs, limit, folder, output, cancel).await? else {
-            return Ok(false);
-        };
-        self.frozen = frozen;
-        Ok(true)
+        self.taken = self.take(&inputs, limit, folder, output, cancel).await?;
+        Ok(self.taken.is_some())
     }
 
-    /// What `freeze` says of the environment that was taken, where that is known; none where there is no environment.
+    /// None where there is no such environment.
     async fn take(
         &self,
         inputs: &StoreInputs,
@@ -384,7 +389,7 @@ impl CachePlace {
         folder: &Path,
         output: &Output,
         cancel: &CancellationToken,
-    ) -> Result<Option<Option<Vec<String>>>, PythonError> {
+    ) -> Result<Option<Taken>, PythonError> {
         let Some(store) = &self.store else {
             return Ok(None);
         };
@@ -408,7 +413,8 @@ impl CachePlace {
                 } else {
                     works(&entry, folder, output).await?
                 };
-                Ok(works.then_some(description.frozen))
+                let frozen = description.frozen;
+                Ok(works.then_some(Taken { entry, frozen }))
             }
             Ok(CheckOut::Missing) => Ok(None),
             Ok(CheckOut::Changed(text)) => {
@@ -447,6 +453,7 @@ impl CachePlace {
             frozen: without_passwords(frozen),
             environment: folder.to_owned(),
             limit: None,
+            taken: self.taken.as_ref().map(|taken| taken.entry.clone()),
         };
         self.put(new, output, cancel).await
     }
@@ -468,6 +475,7 @@ impl CachePlace {
             frozen: frozen.and_then(without_passwords),
             environment: folder.to_owned(),
             limit: Some(BASE_LIMIT),
+            taken: None,
         };
         self.put(new, output, cancel).await
     }

@@ -100,6 +100,7 @@ pub(super) async fn unmade(
         requirements,
         origin,
         cache: None,
+        is_changed: false,
         uv: None,
         uses_uv_pip: false,
         overlay: None,

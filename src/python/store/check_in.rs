@@ -33,6 +33,8 @@ pub(in crate::python) struct NewEntry {
     pub(in crate::python) environment: PathBuf,
     /// An entry that is older is replaced.
     pub(in crate::python) limit: Option<Duration>,
+    /// The entry from which this run has made the environment: its files were compared then.
+    pub(in crate::python) taken: Option<PathBuf>,
 }
 
 /// What became of a check-in.
@@ -78,6 +80,7 @@ impl Store {
         };
         let stop = cancel.clone();
         let environment = new.environment.clone();
+        let kind = new.kind;
         let (folder, keys, bytes) = blocking(move || {
             let bytes = fill(&folder.0, &new, &keys, &stop)?;
             Ok((folder, keys, bytes))
@@ -88,7 +91,7 @@ impl Store {
         blocking(move || {
             // Somebody may have been faster.
             if this.known(&keys)?.is_none() {
-                if let Some(text) = this.make_room(bytes, &lock)? {
+                if let Some(text) = this.make_room(kind, bytes, &lock)? {
                     return Ok(CheckIn::NoRoom(text));
                 }
                 let entry = this.publish(&folder.0, &lock)?;
@@ -122,7 +125,9 @@ impl Store {
         let mut notice = None;
         if let Some(mut known) = self.known(keys)? {
             let is_old = new.limit.is_some_and(|limit| known.age() > limit);
+            let is_compared = new.taken.as_ref() == Some(&known.folder);
             let change = match known.lease(LockKind::Shared)? {
+                _ if is_compared => None,
                 Some(_lease) if !is_old => known.compare(cancel)?,
                 _ => None,
             };
@@ -134,7 +139,7 @@ impl Store {
             known.mark_damaged();
             self.remove(&known, lock)?;
         }
-        if let Some(text) = self.make_room(0, lock)? {
+        if let Some(text) = self.make_room(new.kind, 0, lock)? {
             return Ok(Begun::NoRoom(text));
         }
         let (folder, lease) = self.begin(lock)?;

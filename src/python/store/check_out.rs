@@ -214,8 +214,16 @@ fn origin_of(environment: &Path) -> Option<PathBuf> {
 pub(in crate::python) fn remove_environment(folder: &Path) -> io::Result<()> {
     let stretch = origin_of(folder).and_then(|entry| {
         // The folder says where to write: only where there is an entry is anything written.
-        Entry::read(&entry)?;
-        Stretch::begin(&entry).ok()
+        let entry = Entry::read(&entry)?;
+        // What the task has changed must not hide behind what is noted now.
+        match entry.compare(&CancellationToken::new()) {
+            Ok(None) => Stretch::begin(&entry.folder).ok(),
+            Ok(Some(_)) => {
+                entry.mark_damaged();
+                None
+            }
+            Err(_) => None,
+        }
     });
     match fs::symlink_metadata(folder) {
         Ok(file) if file.is_dir() => fs::remove_dir_all(folder)?,

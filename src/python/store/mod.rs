@@ -5,6 +5,7 @@
 //! <store>/entries/<id>/entry.json  keys, inputs and size
 //!                      files.json  every file of the tree
 //!                      lease       shared by who reads the entry, exclusive for who removes it
+//!                      sys-path.json  what the interpreter of its environments said of `sys.path`, where that is known
 //!                      times       when this agent itself has touched the shared files
 //!                      tree/       the environment
 //! <store>/temporary/<id>/          entries that are being made or removed; their lease is held meanwhile
@@ -24,6 +25,7 @@ mod place;
 mod prune;
 mod record;
 mod refresh;
+mod sys_path;
 mod times;
 
 pub(super) use check_in::{CheckIn, NewEntry};
@@ -35,6 +37,7 @@ pub use index_settings::index_settings;
 pub use key::{Input, StoreInputs, StoreKey};
 pub(super) use key::{file_identity, platform};
 pub use prune::{PruneLimits, Pruned};
+pub(super) use sys_path::{keep_sys_path, known_sys_path};
 
 pub use folders::{Listed, list};
 pub use prune::prune;

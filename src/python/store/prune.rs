@@ -50,10 +50,12 @@ pub async fn prune(
         }
         let mut pruned = Pruned::default();
         for entry in store.superfluous(limits)? {
+            // Before it goes: its file says when it was used.
+            let listed = Listed::from(entry.clone());
             if dry_run || store.remove(&entry, &lock)? {
-                pruned.removed.push(entry.into());
+                pruned.removed.push(listed);
             } else {
-                pruned.in_use.push(entry.into());
+                pruned.in_use.push(listed);
             }
         }
         Ok(pruned)
@@ -110,15 +112,16 @@ impl Store {
     }
 
     /// Removes the oldest entries until one more of `incoming` bytes fits; a text where there is no room even so. The store is locked.
-    pub(super) fn make_room(&self, incoming: u64, lock: &FileLock) -> io::Result<Option<String>> {
+    pub(super) fn make_room(
+        &self,
+        kind: EntryKind,
+        incoming: u64,
+        lock: &FileLock,
+    ) -> io::Result<Option<String>> {
         let mut entries = oldest_first(self.path())?;
         loop {
-            let same = |kind| {
-                entries
-                    .iter()
-                    .filter(move |one| one.description.kind == kind)
-            };
-            let is_above = |kind| same(kind).count() >= self.options.max_entries.max(1);
+            let same = entries.iter().filter(|one| one.description.kind == kind);
+            let is_above = same.count() >= self.options.max_entries.max(1);
             let bytes: u64 = entries.iter().map(|entry| entry.description.bytes).sum();
             let goes = if self
                 .max_bytes()
@@ -131,10 +134,8 @@ impl Store {
                     )));
                 }
                 Some(0)
-            } else if is_above(EntryKind::Environment) {
-                position(&entries, EntryKind::Environment)
-            } else if is_above(EntryKind::Base) {
-                position(&entries, EntryKind::Base)
+            } else if is_above {
+                position(&entries, kind)
             } else {
                 let threshold = self.options.free_space_threshold_gb;
                 if threshold <= 0.0 || free_space_gb(self.path())? > threshold {

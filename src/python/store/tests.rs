@@ -78,6 +78,7 @@ impl Place {
             frozen: None,
             environment: environment.to_owned(),
             limit: None,
+            taken: None,
         };
         self.store.check_in(new, &self.cancel).await
     }
@@ -226,7 +227,26 @@ async fn one_changed_byte_is_found_at_the_next_check_in() {
     ));
 }
 
-/// The same by a program that sets the time of modification back: the content is compared.
+/// What the check-out of the same run has compared is not compared once more.
+#[tokio::test]
+async fn an_environment_from_the_entry_itself_is_not_compared_again() {
+    let place = Place::new(|_| {});
+    let (_, second) = place.two_environments().await;
+    change_one_byte(&tree(&place, &second));
+    let new = NewEntry {
+        kind: EntryKind::Environment,
+        inputs: vec![inputs("a"), inputs("b")],
+        frozen: None,
+        environment: second,
+        limit: None,
+        taken: Some(place.entry("a").folder),
+    };
+    let kept = place.store.check_in(new, &place.cancel).await;
+    assert_eq!(kept.expect("kept"), CheckIn::Kept(Vec::new()));
+    assert!(place.has("b"));
+}
+
+/// One byte changed by a program that sets the time of modification back: the content is compared.
 #[tokio::test]
 async fn one_changed_byte_is_found_behind_an_old_time() {
     let place = Place::new(|_| {});
@@ -245,6 +265,26 @@ async fn one_changed_byte_is_found_behind_an_old_time() {
         // Without a shared file nobody can reach the store's.
         other => assert!(!is_shared, "{other:?}"),
     }
+}
+
+/// The same where the environment has been removed since, which touches the file as well.
+#[tokio::test]
+async fn a_change_does_not_hide_behind_the_removal_of_its_environment() {
+    let place = Place::new(|_| {});
+    let (_, second) = place.two_environments().await;
+    let file = tree(&place, &second);
+    let is_shared = file.starts_with(&second);
+    wait_for_later_clock(&place);
+    let modified = fs::metadata(&file).unwrap().modified().unwrap();
+    change_one_byte(&file);
+    let times = FileTimes::new().set_modified(modified);
+    File::open(&file).unwrap().set_times(times).expect("times");
+    remove_environment(&second).expect("removed");
+    let (_, taken) = place.take("a", "third").await;
+    assert!(
+        !is_shared || !matches!(taken, CheckOut::Taken { .. }),
+        "{taken:?}"
+    );
 }
 
 /// The file of the store that a task can reach: through its own environment where files are shared.
@@ -431,6 +471,7 @@ async fn an_entry_that_is_too_old_is_replaced() {
         frozen: None,
         environment: place.environment("a"),
         limit: Some(Duration::from_hours(1)),
+        taken: None,
     };
     place
         .store
