@@ -234,7 +234,8 @@ mod tests {
         assert_eq!((&first.path, first.version), (&real.path, real.version));
         let place = options.store.path.join(ANSWERS);
         let kept = fs::read_to_string(&place).expect("kept");
-        let other = kept.replacen(&real.version.to_string(), "3.99.1", 1);
+        let said = format!("\"text\":\"{}", real.version);
+        let other = kept.replace(&said, "\"text\":\"3.99.1");
         fs::write(&place, other).expect("written");
         let second = found().await.expect("ran").expect("found");
         assert_eq!(second.version.to_string(), "3.99.1");
