@@ -60,6 +60,14 @@ fn store(settings: &Settings) -> Result<StoreOptions, Failed> {
     ))
 }
 
+fn unusable(store: &StoreOptions, error: &std::io::Error) -> Failed {
+    let path = store.path.display();
+    Failed::message(
+        format!("could not use the store `{path}`: {error}"),
+        "`agent.store.path` names a folder of your own; a lock is held by an agent that keeps an environment",
+    )
+}
+
 fn days(days: f64) -> Result<Duration, Failed> {
     Duration::try_from_secs_f64(days * DAY)
         .map_err(|_| Failed::message(format!("{days} is no number of days"), "for example 7"))
@@ -81,7 +89,7 @@ fn gigabytes(gigabytes: f64) -> Result<u64, Failed> {
 }
 
 fn list(store: &StoreOptions, json: bool, printer: Printer) -> Result<ExitStatus, Failed> {
-    let entries = python::list_store(&store.path)?;
+    let entries = python::list_store(&store.path).map_err(|error| unusable(store, &error))?;
     if json {
         let answer = json!({ "path": store.path, "entries": entries });
         printer.line(serde_json::to_string_pretty(&answer)?);
@@ -106,7 +114,8 @@ async fn prune(
     dry_run: bool,
     printer: Printer,
 ) -> Result<ExitStatus, Failed> {
-    let pruned = python::prune_store(store, limits, dry_run).await?;
+    let pruned = python::prune_store(store, limits, dry_run).await;
+    let pruned = pruned.map_err(|error| unusable(store, &error))?;
     let verb = if dry_run { "would remove" } else { "removed" };
     for entry in &pruned.removed {
         printer.line(format!("{verb} {}", shown(entry)));

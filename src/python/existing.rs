@@ -85,15 +85,27 @@ impl Environment {
                 self.python().display(),
                 folder.display()
             ));
+            // Nobody sees the half of it, whoever is killed meanwhile.
+            let parent = folder.parent().unwrap_or(&folder);
+            fs::create_dir_all(parent).map_err(PythonError::files("create", parent))?;
+            let made = tempfile::Builder::new().prefix(".").tempdir_in(parent);
+            let made = made.map_err(PythonError::files("make a folder in", parent))?;
+            let place = made.path().join("packages");
             let added = self
-                .install_beside(&requirement, &folder, seen.has_pip, context)
+                .install_beside(&requirement, &place, seen.has_pip, context)
                 .await?;
             if let Err(failed) = added {
-                super::environment::remove(&folder).await?;
                 context.output.line(format!(
                     "Warning: failed to install ClearML package: {failed}"
                 ));
                 return Ok(());
+            }
+            // Another task may have been faster, with the same packages.
+            if fs::rename(&place, &folder).is_err()
+                && !self.look(Some(&folder), context).await?.has_clearml
+            {
+                super::environment::remove(&folder).await?;
+                fs::rename(&place, &folder).map_err(PythonError::files("make", &folder))?;
             }
         }
         self.overlay = Some(folder);

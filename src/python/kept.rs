@@ -63,22 +63,28 @@ pub fn store_inputs(
     let image = request.docker_cmd.split_whitespace().next();
     machine.push(Input::new("image", image.unwrap_or_default()));
     machine.push(Input::new("cuda", &options.cuda_version));
-    machine.push(Input::new("torch", format!("{:?}", options.torch.mode)));
-    for index in &options.extra_index_url {
-        machine.push(Input::new("extra index", index.to_string()));
-    }
-    for flag in &options.extra_install_flags {
-        machine.push(Input::new("flag", flag));
-    }
-    if options.force_upgrade {
-        machine.push(Input::new("flag", "--upgrade"));
-    }
+    machine.extend(installer_inputs(options));
     let list = requirements.pip.as_ref().map(RequirementList::text);
     let mut packages: Vec<&str> = list.as_deref().unwrap_or_default().lines().collect();
     if request.entry_point.to_lowercase().ends_with(".ipynb") {
         packages.extend(["nbconvert", "ipython"]);
     }
     StoreInputs::new(EntryKind::Environment, machine, packages)
+}
+
+/// What the agent tells every installer.
+fn installer_inputs(options: &PythonOptions) -> Vec<Input> {
+    let mut inputs = vec![Input::new("torch", format!("{:?}", options.torch.mode))];
+    for index in &options.extra_index_url {
+        inputs.push(Input::new("extra index", index.to_string()));
+    }
+    for flag in &options.extra_install_flags {
+        inputs.push(Input::new("flag", flag));
+    }
+    if options.force_upgrade {
+        inputs.push(Input::new("flag", "--upgrade"));
+    }
+    inputs
 }
 
 /// The same for an environment with nothing but the wanted pip.
@@ -152,7 +158,10 @@ pub async fn explain_store(
         return not_kept("no environment is made for it");
     }
     if !matches!(options.package_manager, PackageManager::Pip) {
-        return not_kept("environments of this package manager are not kept");
+        return not_kept(match options.package_manager {
+            PackageManager::Conda => "environments of conda are kept, and not explained",
+            _ => "environments of this package manager are not kept",
+        });
     }
     if !options.venvs_cache.is_enabled() || !options.store.is_enabled() {
         return not_kept("no environments are kept");
@@ -253,6 +262,7 @@ fn conda_inputs(
     for channel in &options.conda.channels {
         machine.push(Input::new("channel", channel));
     }
+    machine.extend(installer_inputs(options));
     machine.extend(options.store.index_settings.iter().cloned());
     let text = |list: &Option<RequirementList>| list.as_ref().map(RequirementList::text);
     let conda = text(&requirements.conda).unwrap_or_default();

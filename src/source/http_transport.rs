@@ -1,4 +1,4 @@
-//! git's protocol by HTTP for libgit2: one request for the list of references, one for each step of a fetch.
+//! git's protocol by HTTP for libgit2: requests for the list of references, and one for each step of a fetch.
 //!
 //! A password is sent when the server asks for one, once, and to its own server alone, wherever redirects lead.
 
@@ -315,5 +315,7 @@ impl Read for Exchange {
 
 fn has_type(response: &Response, wanted: &str) -> bool {
     let given = response.headers().get(CONTENT_TYPE);
-    given.is_some_and(|given| given.as_bytes() == wanted.as_bytes())
+    // Proxies add parameters, which say nothing about the protocol.
+    let given = given.and_then(|given| given.to_str().ok()?.split(';').next());
+    given.is_some_and(|given| given.trim().eq_ignore_ascii_case(wanted))
 }

@@ -441,7 +441,12 @@ impl Supervision {
         }
         if let Some(event) = settlement.event {
             let event = event + &self.server.node().suffix();
-            streams.echo.say(event.as_str());
+            // Whoever looks at this console has read why the task was not started, with the hint.
+            let is_said =
+                self.shape == Shape::Plain && matches!(outcome, Outcome::NotStarted { .. });
+            if !is_said {
+                streams.echo.say(event.as_str());
+            }
             streams.log.notice(Level::Debug, event);
             streams.log.drain().await;
         }

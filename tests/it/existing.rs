@@ -168,7 +168,7 @@ fn one_task_can_ask_for_the_active_environment() {
     context.run_one_task(&packages.variables());
     let console = context.console(&task);
     assert_eq!(context.status(&task), "failed", "{console}");
-    let text = "\nclearml_agent: ERROR: Python executable with version '/no/such/python' requested by the Task";
+    let text = "\nclearml_agent: ERROR: `/no/such/python`, named by agent.environment.python, is no Python that runs\nhint: ";
     assert_order(&console, &[text]);
 }
 

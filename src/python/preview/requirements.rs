@@ -115,6 +115,12 @@ impl EnvironmentPreview {
             project.describe(&mut preview, options, &added);
             return Ok(preview);
         }
+        if self.kind == EnvironmentKind::Conda {
+            preview.notices.push(
+                "conda gets what it has of the list; the lines and calls are those of pip for what it does not have"
+                    .to_owned(),
+            );
+        }
         if self.kind == EnvironmentKind::Uv && options.uv.replaces_pip {
             preview
                 .notices

@@ -81,16 +81,18 @@ impl Store {
         let stop = cancel.clone();
         let environment = new.environment.clone();
         let kind = new.kind;
-        let (folder, keys, bytes) = blocking(move || {
+        let (folder, new, keys, bytes) = blocking(move || {
             let bytes = fill(&folder.0, &new, &keys, &stop)?;
-            Ok((folder, keys, bytes))
+            Ok((folder, new, keys, bytes))
         })
         .await?;
         let lock = self.lock(cancel).await?;
         let this = self.clone();
         blocking(move || {
             // Somebody may have been faster.
-            if this.known(&keys)?.is_none() {
+            if let Some(mut known) = this.known(&keys)? {
+                known.learn(&new, &keys)?;
+            } else {
                 if let Some(text) = this.make_room(kind, bytes, &lock)? {
                     return Ok(CheckIn::NoRoom(text));
                 }

@@ -165,10 +165,39 @@ fn without_secrets(text: &str) -> String {
             }
             None => clean.push_str(authority),
         }
-        rest = behind;
+        let end = behind
+            .find(|c: char| "'\",".contains(c) || c.is_whitespace())
+            .unwrap_or(behind.len());
+        let (path, after) = behind.split_at(end);
+        clean.push_str(&without_tokens(path));
+        rest = after;
     }
     clean.push_str(rest);
     secrets::mask(&clean)
+}
+
+/// The path of a URL without the token that a channel of conda has behind `/t/`. Values of a query may be tokens, and may
+/// choose what is fetched: a few digits of their hash stand for them.
+fn without_tokens(path: &str) -> String {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut follows = false;
+    let parts = path.split('/').map(|part| {
+        let shown = if follows { "xxxxxx" } else { part };
+        follows = part == "t";
+        shown
+    });
+    let path = parts.collect::<Vec<_>>().join("/");
+    if query.is_empty() {
+        return path;
+    }
+    let names = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) => {
+            let digest = format!("{:x}", Sha256::digest(value));
+            format!("{name}=x{}", &digest[..8])
+        }
+        None => pair.to_owned(),
+    });
+    format!("{path}?{}", names.collect::<Vec<_>>().join("&"))
 }
 
 #[cfg(test)]
@@ -227,5 +256,13 @@ mod tests {
         );
         assert_eq!(clean("git+ssh://git@h/a@1"), "git+ssh://git@h/a@1");
         assert_eq!(clean("https://h/a@b"), "https://h/a@b");
+        assert_eq!(
+            clean("https://h/t/tok-en/channel, https://h/s?token=abc&x"),
+            "https://h/t/xxxxxx/channel, https://h/s?token=xba7816bf&x"
+        );
+        assert_eq!(
+            clean("a @ https://h/a.whl#sha256=0"),
+            "a @ https://h/a.whl#sha256=0"
+        );
     }
 }
