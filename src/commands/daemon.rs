@@ -10,7 +10,6 @@ use super::status::status;
 use super::stop::stop;
 use super::{ExitStatus, Failed, cuda, folders, hours, options, unavailable};
 use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
-use crate::python;
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
 use crate::task::{Devices, RunOptions};
@@ -53,11 +52,7 @@ pub(super) async fn daemon(
         tags: arguments.child_report_tags.clone(),
         ..options::run_options(&base, &arguments.tasks, arguments.standalone_mode, debug)
     };
-    let detected = Detected {
-        host_name: connect::host_name(),
-        python_version: python::default_version().await,
-        ..cuda::detected(&base, run.cpu_only).await
-    };
+    let detected = options::detected(&base, &run).await;
     let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
     let (ids, queues) = find_queues(&session, &arguments).await?;

@@ -13,11 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::connect::{self, Patience};
 use super::daemon::{claim_slot, named, worker_name};
 use super::options::{self, PreparationWishes};
-use super::{ExitStatus, Failed, cuda, plan, unavailable};
+use super::{ExitStatus, Failed, plan, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
 use crate::process::{Output, replace_self};
-use crate::python;
-use crate::settings::{AgentSettings, Detected, Settings};
+use crate::settings::{AgentSettings, Settings};
 use crate::storage::{Places, create_temporary};
 use crate::task::{
     CurrentTask, DequeuePolicy, Devices, Entry, Failure, FinalStatus, Node, Outcome, PrepareError,
@@ -73,11 +72,7 @@ pub(super) async fn execute(
         arguments.standalone_mode,
         debug,
     );
-    let detected = Detected {
-        host_name: connect::host_name(),
-        python_version: python::default_version().await,
-        ..cuda::detected(&settings, run.cpu_only).await
-    };
+    let detected = options::detected(&settings, &run).await;
     let settings = options::for_devices(settings.completed(&detected).with_folders(0), &run);
     let devices = options::devices(&settings, &run).devices;
     let agent = settings.agent()?;
@@ -351,18 +346,11 @@ impl Assignment {
     fn wishes(&self, task: Task, shown: Option<(PathBuf, WorkerId)>) -> PreparationWishes {
         let (configuration, worker) = shown.unzip();
         PreparationWishes {
-            configuration: configuration.unwrap_or_else(|| self.configuration_file()),
+            configuration: configuration.unwrap_or_else(|| own_configuration(&self.settings)),
             worker,
             options: self.run.clone(),
             task: Some(Box::new(task)),
         }
-    }
-
-    /// The user's own file (E-254).
-    fn configuration_file(&self) -> PathBuf {
-        self.settings
-            .location()
-            .map_or_else(|| self.settings.home().join("clearml.conf"), PathBuf::from)
     }
 
     fn own_worker(&self) -> Result<WorkerId, Failed> {
@@ -416,6 +404,13 @@ fn listed(text: String, intro: &str, tasks: &[Task]) -> String {
         format!("\n* ({id}) {}", task.name.as_deref().unwrap_or_default())
     });
     text + intro + &lines.collect::<String>()
+}
+
+/// The user's own file (E-254).
+pub(super) fn own_configuration(settings: &Settings) -> PathBuf {
+    settings
+        .location()
+        .map_or_else(|| settings.home().join("clearml.conf"), PathBuf::from)
 }
 
 /// E-022

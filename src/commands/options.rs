@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Failed;
 use super::git_options::source;
+use super::{Failed, connect, cuda};
 use crate::api::{CertificateCheck, PageClient, ProxySettings, QueueId, Task, Trust, WorkerId};
 use crate::cli::TaskOptions;
 use crate::logs::LineRules;
@@ -17,8 +17,8 @@ use crate::python::{
 };
 use crate::settings::env_vars;
 use crate::settings::{
-    AgentSettings, Environment, PackageManagerKind, PackageManagerSettings, PytorchResolve,
-    Settings,
+    AgentSettings, Detected, Environment, PackageManagerKind, PackageManagerSettings,
+    PytorchResolve, Settings,
 };
 use crate::source::SourceOptions;
 use crate::storage::{Places, create_temporary};
@@ -167,6 +167,15 @@ fn tags(agent: &AgentSettings, options: &RunOptions) -> Option<Vec<String>> {
 /// The GPUs that tasks may use (D-313 to D-317).
 pub(super) fn devices(settings: &Settings, options: &RunOptions) -> DeviceSelection {
     DeviceSelection::of(options, settings.environment(), monitor::is_amd_host())
+}
+
+/// What is found out about the machine, for tasks with these options.
+pub(super) async fn detected(settings: &Settings, run: &RunOptions) -> Detected {
+    Detected {
+        host_name: connect::host_name(),
+        python_version: python::default_version().await,
+        ..cuda::detected(settings, run.cpu_only).await
+    }
 }
 
 /// No version of CUDA where no GPU is to be used (D-017).

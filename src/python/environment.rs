@@ -121,20 +121,10 @@ pub async fn create_environment(
     } else {
         None
     };
-    let environment = |origin| Environment {
-        python: venv::python_of(&folder),
-        folder: folder.clone(),
-        interpreter: choice.interpreter.clone(),
-        requirements,
-        origin,
-        cache: None,
-        is_changed: false,
-        uv: None,
-        uses_uv_pip: false,
-        overlay: None,
-        is_as_it_is: false,
-        conda: None,
-        project: None,
+    let environment = |origin| {
+        let python = venv::python_of(&folder);
+        let interpreter = choice.interpreter.clone();
+        Environment::new(folder.clone(), python, interpreter, requirements, origin)
     };
     if let Some(place) = &mut cache {
         let origin = if place.restore(&folder, output, cancel).await? {
@@ -172,21 +162,15 @@ pub async fn unbuilt_environment(
     let folder = options.venvs_dir.join(version.as_deref().unwrap_or("3"));
     remove(&folder).await?;
     fs::create_dir_all(&folder).map_err(PythonError::files("create", &folder))?;
-    Ok(Environment {
-        python: choice.interpreter.path.clone(),
+    let python = choice.interpreter.path.clone();
+    let requirements = TaskRequirements::default();
+    Ok(Environment::new(
         folder,
-        interpreter: choice.interpreter,
-        requirements: TaskRequirements::default(),
-        origin: Origin::Untouched,
-        cache: None,
-        is_changed: false,
-        uv: None,
-        uses_uv_pip: false,
-        overlay: None,
-        is_as_it_is: false,
-        conda: None,
-        project: None,
-    })
+        python,
+        choice.interpreter,
+        requirements,
+        Origin::Untouched,
+    ))
 }
 
 pub(super) async fn choose(
@@ -219,6 +203,31 @@ pub(super) async fn remove(folder: &Path) -> Result<(), PythonError> {
 }
 
 impl Environment {
+    /// An environment without anything special.
+    fn new(
+        folder: PathBuf,
+        python: PathBuf,
+        interpreter: Interpreter,
+        requirements: TaskRequirements,
+        origin: Origin,
+    ) -> Self {
+        Self {
+            folder,
+            python,
+            interpreter,
+            requirements,
+            origin,
+            cache: None,
+            is_changed: false,
+            uv: None,
+            uses_uv_pip: false,
+            overlay: None,
+            is_as_it_is: false,
+            conda: None,
+            project: None,
+        }
+    }
+
     /// The folder in which the code of the task is put: `task_repository/<name>` or `code` (E-118).
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -247,19 +256,9 @@ impl Environment {
     ) -> Self {
         let (folder, python, interpreter) = place;
         Self {
-            folder,
-            python,
-            interpreter,
-            requirements,
-            origin,
             cache,
-            is_changed: false,
-            uv: None,
-            uses_uv_pip: false,
-            overlay: None,
-            is_as_it_is: false,
             conda: Some(conda),
-            project: None,
+            ..Self::new(folder, python, interpreter, requirements, origin)
         }
     }
 

@@ -26,10 +26,7 @@ pub use journal::{Entry, Journal, JournalError, Phase, RunFolder, Watcher};
 pub use launch::run_beside;
 pub use node::Node;
 pub use outcome::{ExitLine, FinalStatus, Outcome, Settlement, StopReason};
-pub use plan::{
-    ContainerPlan, EnvironmentPlan, InterpreterPlan, Plan, RepositoryPlan, RequirementsPlan,
-    ScriptPlan,
-};
+pub use plan::{ContainerPlan, EnvironmentPlan, InterpreterPlan, Plan, RepositoryPlan, ScriptPlan};
 pub use prepare::{
     DequeuePolicy, Failure, Preparation, PrepareError, Prepared, fetch_task, take_task,
 };

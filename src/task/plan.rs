@@ -22,7 +22,7 @@ pub struct Plan {
     /// From which Python the environment is made; none for a task that needs none on a machine that has none.
     pub interpreter: Option<InterpreterPlan>,
     /// The packages.
-    pub requirements: RequirementsPlan,
+    pub requirements: RequirementsPreview,
     /// Where they are installed.
     pub environment: EnvironmentPlan,
     /// The container; none outside of containers.
@@ -78,23 +78,6 @@ pub struct InterpreterPlan {
     pub reason: String,
 }
 
-/// The packages (E 6, 7).
-#[derive(Clone, Debug, Serialize)]
-pub struct RequirementsPlan {
-    /// `task`, `original`, `repository`, `project`, `none`
-    pub source: &'static str,
-    /// Lines of the main file.
-    pub lines: Vec<String>,
-    /// One by one before it.
-    pub before: Vec<String>,
-    /// One by one after it.
-    pub after: Vec<String>,
-    /// Package indexes beside the installer's own.
-    pub extra_index_urls: Vec<String>,
-    /// The installer's calls.
-    pub install: Vec<Vec<String>>,
-}
-
 /// Where packages are installed (E 5, 10).
 #[derive(Clone, Debug, Serialize)]
 pub struct EnvironmentPlan {
@@ -132,7 +115,7 @@ impl Preparation {
         let python_request = Self::python_request(&definition, &request);
         let (options, notice) = self.python_options(&python_request, &definition);
         let environment = EnvironmentPreview::of(&python_request, &options, cancel).await?;
-        let code = CodePreview::of(&request, &self.source, environment.folder())
+        let code = CodePreview::of(&request, &self.source, &environment.folder)
             .map_err(|error| without_code(&error, &request, &definition.docker_cmd))?;
         let read = |path: &std::path::Path| code.files.as_ref()?.text(path);
         let files = CodeFiles {
@@ -156,7 +139,7 @@ impl Preparation {
             repository: None,
         };
         let surroundings = Surroundings {
-            folder: environment.folder(),
+            folder: &environment.folder,
             overlay: None,
             is_made_for_the_task: environment.is_made_for_the_task(),
             sys_path: None,
@@ -201,7 +184,7 @@ impl Preparation {
                 kind: code.kind.word(),
             },
             interpreter: interpreter(&environment),
-            requirements: requirements.into(),
+            requirements,
             environment: EnvironmentPlan {
                 kind: environment.kind.word(),
                 path: environment.folder.display().to_string(),
@@ -253,19 +236,6 @@ fn interpreter(environment: &EnvironmentPreview) -> Option<InterpreterPlan> {
         version: interpreter.version.to_string(),
         reason: reason.clone(),
     })
-}
-
-impl From<RequirementsPreview> for RequirementsPlan {
-    fn from(preview: RequirementsPreview) -> Self {
-        Self {
-            source: preview.source,
-            lines: preview.lines,
-            before: preview.before,
-            after: preview.after,
-            extra_index_urls: preview.extra_index_urls,
-            install: preview.install,
-        }
-    }
 }
 
 impl From<super::DefinitionError> for PrepareError {

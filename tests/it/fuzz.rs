@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clearml_agent::settings::hocon::{Kind, Object, Source, Value, World, parse, print};
 
+use super::support::number;
+
 /// Some seconds of a debug build.
 const CASES: u64 = 60_000;
 const SEED: u64 = 0x00c1_ea41;
@@ -68,15 +70,6 @@ const PIECES: [&str; 48] = [
     "\u{2028}",
     "'",
 ];
-
-fn number(variable: &str, default: u64) -> u64 {
-    match std::env::var(variable) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} is a whole number")),
-        Err(_) => default,
-    }
-}
 
 /// All configuration files of this clone.
 fn corpus() -> Vec<String> {

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::code::offline_packages;
-use super::support::{Agent, Repository, Script, TestContext, wait_until};
+use super::support::{Agent, Repository, Script, TestContext, number, wait_until};
 
 const SUPERVISORS: usize = 8;
 /// Of the lines that an agent prints at most so many go by before it is killed.
@@ -31,12 +31,6 @@ for name in ("load_one", "load_two", "load_three"):
             record += "%s,sha256=%s,%d\n" % (path, digest, len(text))
         wheel.writestr(info + "RECORD", record + info + "RECORD,,\n")
 "#;
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable)
-        .ok()
-        .map_or(default, |text| text.parse().expect("a number"))
-}
 
 /// A configuration of its own for each supervisor: only store and mirrors are common.
 fn configuration(context: &TestContext, number: usize) -> PathBuf {

@@ -5,14 +5,13 @@ mod text;
 use serde_json::Value;
 
 use super::connect::{self, Patience};
-use super::execute::{cancelled_by_interrupt, not_taken, own_worker, resolve};
+use super::execute::{cancelled_by_interrupt, not_taken, own_configuration, own_worker, resolve};
 use super::options::{self, PreparationWishes};
-use super::{ExitStatus, Failed, cuda};
+use super::{ExitStatus, Failed};
 use crate::api::{Task, TaskId};
 use crate::cli::Execute as Arguments;
-use crate::python;
 use crate::secrets;
-use crate::settings::{Detected, Settings, is_secret_variable};
+use crate::settings::{Settings, is_secret_variable};
 use crate::task::{Preparation, RunOptions, TaskServer, fetch_task};
 use crate::ui::Printer;
 
@@ -68,22 +67,15 @@ pub(super) async fn look_up(
     let (session, settings) = connect::begin(settings, Patience::Short, true, printer).await?;
     let variables = settings.environment_section();
     let settings = settings.with_variables(variables);
-    let detected = Detected {
-        host_name: connect::host_name(),
-        python_version: python::default_version().await,
-        ..cuda::detected(&settings, run.cpu_only).await
-    };
+    let detected = options::detected(&settings, &run).await;
     let settings = options::for_devices(settings.completed(&detected).with_folders(0), &run);
     let devices = options::devices(&settings, &run).devices;
     let worker = own_worker(&settings.agent()?, &devices)?;
     let id = resolve(&session, task).await?;
     let server = TaskServer::new(session, id.clone(), worker);
     let task = fetch_task(&server).await.map_err(not_taken)?;
-    let configuration = settings
-        .location()
-        .map_or_else(|| settings.home().join("clearml.conf"), Into::into);
     let wishes = PreparationWishes {
-        configuration,
+        configuration: own_configuration(&settings),
         worker: None,
         options: run,
         task: None,

@@ -55,22 +55,18 @@ pub(super) async fn by_uv(
     }
     context.output.line("\n");
     let by_version = folder.join(format!("bin/python{}", interpreter.version.short()));
+    let python = Some(by_version)
+        .filter(|python| python.exists())
+        .unwrap_or_else(|| venv::python_of(&folder));
     Ok(Environment {
-        python: Some(by_version)
-            .filter(|python| python.exists())
-            .unwrap_or_else(|| venv::python_of(&folder)),
-        folder,
-        interpreter,
-        requirements,
-        origin: Origin::Fresh(seed),
-        cache: None,
-        is_changed: false,
         uv: uv.filter(|_| is_made),
-        uses_uv_pip: false,
-        overlay: None,
-        is_as_it_is: false,
-        conda: None,
-        project: None,
+        ..Environment::new(
+            folder,
+            python,
+            interpreter,
+            requirements,
+            Origin::Fresh(seed),
+        )
     })
 }
 
@@ -112,19 +108,10 @@ pub(super) async fn served_by_uv(
         interpreter.version,
         real.display()
     ));
+    let origin = Origin::Fresh(Seed::Wheels(Vec::new()));
     Ok(Environment {
-        folder,
-        python,
-        interpreter,
-        requirements,
-        origin: Origin::Fresh(Seed::Wheels(Vec::new())),
-        cache: None,
         uses_uv_pip: options.package_manager != PackageManager::Uv,
-        is_changed: false,
         uv: Some(uv),
-        overlay: None,
-        is_as_it_is: false,
-        conda: None,
-        project: None,
+        ..Environment::new(folder, python, interpreter, requirements, origin)
     })
 }

@@ -93,19 +93,9 @@ pub(super) async fn unmade(
         remove(&folder.join(code)).await?;
     }
     fs::create_dir_all(&folder).map_err(PythonError::files("create", &folder))?;
+    let python = interpreter.path.clone();
     Ok(Environment {
-        python: interpreter.path.clone(),
-        folder,
-        interpreter,
-        requirements,
-        origin,
-        cache: None,
-        is_changed: false,
-        uv: None,
-        uses_uv_pip: false,
-        overlay: None,
         is_as_it_is: *skip == SkipEnvironment::AsItIs,
-        conda: None,
-        project: None,
+        ..Environment::new(folder, python, interpreter, requirements, origin)
     })
 }

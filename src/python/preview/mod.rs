@@ -197,11 +197,6 @@ impl EnvironmentPreview {
         (self.kind == EnvironmentKind::Conda)
             .then(|| format!("conda activate {}", self.folder.display()))
     }
-
-    /// The folder of the environment, for the variables of a shell (E-104).
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
 }
 
 /// The Python that conda would put into its environment (E-203).

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::super::error::PythonError;
@@ -24,8 +25,8 @@ use crate::process::Output;
 /// Stands for the list of a run (E-159).
 const MAIN_FILE: &str = "cached-reqs.txt";
 
-/// The packages of a task as they would be installed.
-#[derive(Debug, Default)]
+/// The packages of a task as they would be installed (E 6, 7).
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct RequirementsPreview {
     /// Where the list comes from, in one word: `task`, `original`, `repository`, `project`, `none`.
     pub source: &'static str,
@@ -40,8 +41,10 @@ pub struct RequirementsPreview {
     /// The calls, in order.
     pub install: Vec<Vec<String>>,
     /// The words that would stand for the interpreter, for a project of uv or poetry (E-219, E-223).
+    #[serde(skip)]
     pub launcher: Option<Vec<String>>,
     /// What a user should know.
+    #[serde(skip)]
     pub notices: Vec<String>,
 }
 

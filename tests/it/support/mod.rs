@@ -22,7 +22,7 @@ mod tls;
 pub(crate) use agent::Agent;
 pub(crate) use call::Finished;
 pub(crate) use conda::CondaStandIn;
-pub(crate) use context::{PATIENCE, TestContext, wait_until};
+pub(crate) use context::{PATIENCE, TestContext, number, wait_until};
 pub(crate) use counter::Counter;
 pub(crate) use fault_proxy::{Fault, FaultProxy};
 pub(crate) use gate::Gate;
