@@ -3,16 +3,20 @@
 //! The worker never builds an environment and never reads a task's output. It can be killed at any
 //! moment without a task noticing.
 
+mod capacity;
 mod children;
+mod crew;
 mod daemon;
 mod identity;
 mod log_file;
 mod poller;
 mod recovery;
+mod requests;
 mod schedule;
 mod service;
 
-pub use children::Nursery;
+pub use capacity::Capacity;
+pub use children::{Nursery, placed};
 pub use daemon::{Daemon, DaemonEnd, DaemonOptions, Reread};
 pub use identity::WorkerName;
 pub use log_file::LogFile;
