@@ -103,6 +103,7 @@ pub(super) async fn daemon(
             settings,
         },
         slot,
+        grace: agent.stop_grace_period,
         capacity,
         report,
         polling: PollOptions {
