@@ -48,7 +48,7 @@ impl Running {
     fn assert_gone(&self, name: &str) {
         let pid = std::fs::read_to_string(self.context.folder().join(name)).expect("a process");
         let process = Path::new("/proc").join(pid.trim());
-        assert!(wait_until(|| !process.exists()), "{process:?}");
+        assert!(wait_until(|| !process.exists()), "{}", process.display());
     }
 }
 
