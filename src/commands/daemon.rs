@@ -8,7 +8,7 @@ use super::queues::{find_queues, table};
 use super::status::status;
 use super::stop::stop;
 use super::{ExitStatus, Failed, cuda, folders, hours, options, unavailable};
-use crate::api::WorkerId;
+use crate::api::{ApiVersion, Session, WorkerId};
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
 use crate::task::{Devices, RunOptions};
@@ -45,6 +45,7 @@ pub(super) async fn daemon(
     unavailable::refuse_daemon(&arguments)?;
     let (session, base) =
         connect::begin(settings, Patience::Short, arguments.status, printer).await?;
+    check_owner_tokens(&session, &arguments).await?;
     let capacity = capacity(&arguments);
     let run = run_options(&base, &arguments, capacity, debug);
     let detected = options::detected(&base, &run).await;
@@ -91,7 +92,7 @@ pub(super) async fn daemon(
         Some(ids.clone()),
     );
     let options = DaemonOptions {
-        session,
+        session: session.clone(),
         reread,
         nursery: Nursery {
             places,
@@ -101,6 +102,8 @@ pub(super) async fn daemon(
             options: run,
             arguments: debug.then(|| "--debug".to_owned()).into_iter().collect(),
             settings,
+            session,
+            as_owner: arguments.use_owner_token,
         },
         slot,
         grace: agent.stop_grace_period,
@@ -110,6 +113,7 @@ pub(super) async fn daemon(
             is_fair: arguments.order_fairness,
             schedule,
             clock: hours::local_hour,
+            with_owner: arguments.use_owner_token,
         },
         polling_interval: options::polling_interval(&agent, arguments.polling_interval),
         is_talkative: arguments.foreground || debug,
@@ -154,6 +158,36 @@ fn rereading(base: Settings, detected: Detected, run: RunOptions) -> Reread {
         settings.api()?;
         Ok(settings)
     })
+}
+
+///
+async fn check_owner_tokens(session: &Session, arguments: &Arguments) -> Result<(), Failed> {
+    const OLDEST: ApiVersion = ApiVersion {
+        major: 2,
+        minor: 14,
+    };
+    if !arguments.use_owner_token {
+        return Ok(());
+    }
+    let claims = session.claims().await?;
+    let may =
+        ["admin", "root", "system"].contains(&claims.role.as_str()) || claims.service_account >= 2;
+    let problem = if claims.api_version < OLDEST {
+        "Server does not support --use-owner-token option (incompatible API version)".to_owned()
+    } else if claims.feature_set == "basic" {
+        "Server does not support --use-owner-token option".to_owned()
+    } else if !may {
+        format!(
+            "User role not suitable for --use-owner-token option (requires at least admin or service account, found {})",
+            claims.role
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Failed::message(
+        problem,
+        "leave it out: tasks run with the agent's credentials then",
+    ))
 }
 
 /// D-032

@@ -1,6 +1,5 @@
 //! The worker's life: register, adopt, poll, hand over, wait, take leave.
 
-use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::capacity::Capacity;
-use super::children::{Nursery, Placement, RunEnd, WatchedRun};
+use super::children::{Nursery, Placement, RunEnd};
 use super::crew::{Crew, Ended, Member, Order};
 use super::log_file::LogFile;
 use super::poller::{PollOptions, Poller, Pulled};
@@ -145,7 +144,7 @@ impl Daemon {
         };
         let reporter = StatusReporter::new(self.options.session.clone(), report);
         let mut reporter = spawn_local(reporter.run(self.current.subscribe()));
-        let end = self.work(&mut requests).await;
+        let end = Box::pin(self.work(&mut requests)).await;
         service::is_stopping();
         if end == DaemonEnd::Terminated {
             self.current = watch::Sender::new(None);
@@ -200,7 +199,7 @@ impl Daemon {
                     self.printer.line("Starting infinite task polling loop...");
                 }
                 has_polled = true;
-                self.take_a_task(requests).await
+                Box::pin(self.take_a_task(requests)).await
             };
             if let Next::Leave(end) = next {
                 return end;
@@ -374,12 +373,22 @@ impl Daemon {
     /// A task that cannot be handed over must not stay as it is: it has left its queue (D-172).
     async fn give_up_on(&self, task: &TaskId, reason: String, hint: &str) {
         self.printer.error(&reason, Some(hint));
+        self.mark_as_failed(task, reason).await;
+    }
+
+    async fn mark_as_failed(&self, task: &TaskId, reason: String) {
         let server = TaskServer::new(
             self.options.session.clone(),
             task.clone(),
             self.nursery.worker.clone(),
         );
-        if let Err(error) = server.settle(&FinalStatus::Failed(reason)).await {
+        // A task that is still marked as queued cannot fail (D-341).
+        let begun = server.started("pulled by agent").await;
+        let settled = match begun {
+            Ok(()) => server.settle(&FinalStatus::Failed(reason)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = settled {
             self.printer.warning(&format!(
                 "could not mark task '{task}' as failed: {}",
                 error.reference_text()
@@ -388,16 +397,13 @@ impl Daemon {
     }
 
     /// No supervisor comes to its work: the task must not stay as it is, and the worker has others to run.
-    async fn abandon(&self, run: &WatchedRun, current: Option<CurrentTask>, status: ExitStatus) {
-        let Some(current) = current else {
-            run.abandon();
+    async fn abandon(&self, ended: &Ended, reason: String) {
+        let Some(current) = &ended.current else {
+            ended.run.abandon();
             return;
         };
-        let reason =
-            format!("the task's supervisor failed at its start, again and again ({status})");
-        let hint = "what it said about it is above";
-        self.give_up_on(&current.task, reason, hint).await;
-        if let Some(output) = run.abandon() {
+        self.mark_as_failed(&current.task, reason).await;
+        if let Some(output) = ended.run.abandon() {
             self.printer.warning(&format!(
                 "what task '{}' has printed is kept in {}",
                 current.task,
@@ -462,8 +468,20 @@ impl Daemon {
     }
 
     async fn has_ended(&mut self, ended: Ended) {
-        if let RunEnd::Hopeless(status) = ended.end {
-            self.abandon(&ended.run, ended.current, status).await;
+        match ended.end {
+            RunEnd::Hopeless(status) => {
+                let reason = format!(
+                    "the task's supervisor failed at its start, again and again ({status})"
+                );
+                let hint = "what it said about it is above";
+                self.printer.error(&reason, Some(hint));
+                self.abandon(&ended, reason).await;
+            }
+            RunEnd::NotAllowed(ref reason) => {
+                self.printer.line(reason);
+                self.abandon(&ended, reason.clone()).await;
+            }
+            RunEnd::Settled | RunEnd::Left => {}
         }
         self.tell_what_it_does();
     }

@@ -36,6 +36,7 @@ mod official;
 mod official_config;
 mod options;
 mod outage;
+mod owner;
 mod plan;
 mod poetry;
 mod private_git;
