@@ -70,9 +70,7 @@ pub(super) async fn daemon(
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
     printer.line(&table);
     cuda::check(&agent, &run, &selection.devices, printer)?;
-    if capacity != Capacity::One {
-        printer.line("ClearML-Agent running in services mode");
-    }
+    announce(capacity, printer);
     let for_one_task = is_detached && !debug;
     let log_file = (!arguments.foreground)
         .then(|| background::log_file(&places.temporary, for_one_task, debug, printer))
@@ -119,9 +117,11 @@ pub(super) async fn daemon(
         is_talkative: arguments.foreground || debug,
         log_file,
         task_runs: connect::leave_outages_to_supervisor,
+        crashes_on_exception: agent.crash_on_exception,
         ignores_hangup: is_detached,
     };
     Ok(match Box::pin(Daemon::new(options).run()).await? {
+        DaemonEnd::Crashed => ExitStatus::FAILURE,
         DaemonEnd::HandedOver => ExitStatus::SUCCESS,
         DaemonEnd::Hurried | DaemonEnd::Terminated => ExitStatus::INTERRUPTED,
     })
@@ -134,6 +134,13 @@ fn reporting(run: &RunOptions, capacity: Capacity) -> RunOptions {
         run.tags = Some(Vec::new());
     }
     run
+}
+
+/// D-102
+fn announce(capacity: Capacity, printer: Printer) {
+    if capacity != Capacity::One {
+        printer.line("ClearML-Agent running in services mode");
+    }
 }
 
 /// The worker of this name that runs, as `--stop` would find it; else the one that would come first (D-287).

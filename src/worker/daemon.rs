@@ -14,6 +14,7 @@ use super::poller::{PollOptions, Poller, Pulled};
 use super::recovery::Inheritance;
 use super::requests::{Request, Requests, listen};
 use super::service;
+use super::survival::{caught, pause, surviving};
 use crate::api::{Session, TaskId};
 use crate::settings::{Settings, SettingsError};
 use crate::storage::{Slot, SlotError};
@@ -73,6 +74,8 @@ pub struct DaemonOptions {
     pub task_runs: fn(bool),
     /// What it writes to in the background.
     pub log_file: Option<LogFile>,
+    /// A mistake of the program ends it (D-084).
+    pub crashes_on_exception: bool,
     /// A terminal that is closed is nothing to it (D-298).
     pub ignores_hangup: bool,
 }
@@ -80,6 +83,8 @@ pub struct DaemonOptions {
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DaemonEnd {
+    /// Ended by a mistake of the program, as `agent.crash_on_exception` wants it; its tasks go on (D-084).
+    Crashed,
     /// Handed over to the next worker; its task goes on (SIGUSR1).
     HandedOver,
     /// Told twice to end: the server was not told (D-301).
@@ -142,9 +147,14 @@ impl Daemon {
             taken: service::is_alive,
             ..self.options.report.clone()
         };
-        let reporter = StatusReporter::new(self.options.session.clone(), report);
-        let mut reporter = spawn_local(reporter.run(self.current.subscribe()));
-        let end = Box::pin(self.work(&mut requests)).await;
+        let session = self.options.session.clone();
+        let current = self.current.subscribe();
+        let mut reporter = spawn_local(surviving(move || {
+            let reporter = StatusReporter::new(session.clone(), report.clone());
+            Box::pin(reporter.run(current.clone()))
+        }));
+        self.adopt();
+        let end = self.work_on(&mut requests).await;
         service::is_stopping();
         if end == DaemonEnd::Terminated {
             self.current = watch::Sender::new(None);
@@ -157,7 +167,8 @@ impl Daemon {
         reporter.abort();
         self.printer
             .line(format!("\nLeaving process id {}", std::process::id()));
-        if let (true, Some(log_file)) = (end != DaemonEnd::HandedOver, &self.options.log_file) {
+        let is_over = !matches!(end, DaemonEnd::Crashed | DaemonEnd::HandedOver);
+        if let (true, Some(log_file)) = (is_over, &self.options.log_file) {
             log_file.daemon_ends();
         }
         Ok(end)
@@ -188,8 +199,22 @@ impl Daemon {
         });
     }
 
+    /// Works; a mistake of the program in one round costs a pause (D-170), or ends the worker where that is wanted.
+    async fn work_on(&mut self, requests: &mut Requests) -> DaemonEnd {
+        let mut crashes = 0;
+        loop {
+            if let Ok(end) = caught(Box::pin(self.work(requests))).await {
+                return end;
+            }
+            if self.options.crashes_on_exception {
+                return DaemonEnd::Crashed;
+            }
+            crashes += 1;
+            tokio::time::sleep(pause(crashes)).await;
+        }
+    }
+
     async fn work(&mut self, requests: &mut Requests) -> DaemonEnd {
-        self.adopt();
         let mut has_polled = false;
         loop {
             let next = if self.options.capacity.is_used_up(self.crew.members().len()) {
