@@ -14,6 +14,7 @@ use super::poller::{PollOptions, Poller, Pulled};
 use super::recovery::Inheritance;
 use super::requests::{Request, Requests, listen};
 use super::service;
+use super::strays::give_back;
 use super::survival::{caught, pause, surviving};
 use crate::api::{Session, TaskId};
 use crate::settings::{Settings, SettingsError};
@@ -233,7 +234,7 @@ impl Daemon {
     }
 
     async fn take_a_task(&mut self, requests: &mut Requests) -> Next {
-        let pulled = match self.poll(requests).await {
+        let pulled = match Box::pin(self.poll(requests)).await {
             Ok(pulled) => pulled,
             Err(request) => return self.leave(request, requests).await,
         };
@@ -283,7 +284,7 @@ impl Daemon {
         };
         leaving.cancel();
         match tokio::time::timeout(FAREWELL, round).await {
-            Ok(Some(pulled)) => give_back(&session.with_deadline(FAREWELL), &pulled).await,
+            Ok(Some(pulled)) => return_to_queue(&session.with_deadline(FAREWELL), &pulled).await,
             Ok(None) => {}
             Err(_) => self.printer.warning(
                 "the server has not answered a question for tasks; a task that it has given out meanwhile is in no \
@@ -354,7 +355,7 @@ impl Daemon {
                     "task '{}' still runs as worker {worker}; it goes back to its queue until that has ended",
                     pulled.task
                 ));
-                give_back(&self.options.session, pulled).await;
+                return_to_queue(&self.options.session, pulled).await;
                 return self.rest(requests).await;
             }
             Err(error) => {
@@ -565,14 +566,9 @@ impl Daemon {
     }
 }
 
-/// Puts a task that nobody has begun back to the front of its queue.
-async fn give_back(session: &Session, pulled: &Pulled) {
-    let queues = session.queues();
-    let answer = match queues.add_task(&pulled.queue, &pulled.task).await {
-        Ok(_) => queues.move_task_to_front(&pulled.queue, &pulled.task).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = answer {
+/// Puts a task that nobody has begun back to the front of its queue, or says that it could not.
+async fn return_to_queue(session: &Session, pulled: &Pulled) {
+    if let Err(error) = give_back(session, pulled).await {
         let text = error.reference_text();
         Printer::default().warning(&format!(
             "could not put task '{}' back into queue {}: {text}",

@@ -14,6 +14,7 @@ mod recovery;
 mod requests;
 mod schedule;
 mod service;
+mod strays;
 mod survival;
 
 pub use capacity::Capacity;

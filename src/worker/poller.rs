@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::{Clock, Force, Schedule};
+use super::strays::Strays;
 use crate::api::{
     NextTask, Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, TaskOwner, WorkerId,
 };
@@ -16,6 +17,7 @@ pub(super) struct Poller {
     session: Session,
     worker: WorkerId,
     queues: Vec<QueueId>,
+    strays: Strays,
     runtime_properties: RuntimeProperties,
     options: PollOptions,
     /// As they were when the server last told.
@@ -80,6 +82,7 @@ impl Poller {
         is_talkative: bool,
     ) -> Self {
         Self {
+            strays: Strays::new(session.clone()),
             session,
             worker,
             queues,
@@ -102,6 +105,7 @@ impl Poller {
     ///
     /// A queue that cannot be asked costs a warning, and the others their turn (D-159, D-171).
     pub(super) async fn round(&mut self) -> Option<Pulled> {
+        self.strays.look().await;
         self.ask_for_tags().await;
         self.ask_for_properties().await;
         self.say_whether_it_rests();
@@ -158,6 +162,9 @@ impl Poller {
                 next
             }
             Err(error) => {
+                if error.is_ambiguous() {
+                    self.strays.suspect(queue);
+                }
                 if self.unreachable.insert(queue.clone()) {
                     self.printer.line(format!(
                         "Warning: Could not access task queue [{queue}], error: {}",

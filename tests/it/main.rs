@@ -20,6 +20,7 @@ mod code;
 mod conda;
 mod configuration;
 mod custom_build;
+mod day;
 mod dialect;
 mod differential;
 mod execute;

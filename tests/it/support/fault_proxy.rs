@@ -5,13 +5,23 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::wait_until;
+
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
     /// The server gets it, and the connection breaks before the answer.
     AnswerLost,
+    /// The server gets it, and half of its answer comes back.
+    AnswerCut,
     /// The server does not get it; the answer is HTTP 502.
     BadGateway,
+    /// The server does not get it, and nothing is said until others have asked for something.
+    Hang,
+    /// The server does not get it; nobody listens.
+    Refused,
+    /// The server does not get it; the token is refused, as an old one is.
+    Unauthorized,
     /// The server does not get it; the answer is the API's own error 500.
     ServerError,
 }
@@ -27,6 +37,7 @@ pub(crate) struct FaultProxy {
 struct State {
     rule: Rule,
     faults: Vec<String>,
+    requests: usize,
     open: bool,
 }
 
@@ -39,6 +50,7 @@ impl FaultProxy {
         let state = Arc::new(Mutex::new(State {
             rule: Box::new(|_| None),
             faults: Vec::new(),
+            requests: 0,
             open: true,
         }));
         let shared = state.clone();
@@ -87,12 +99,29 @@ fn serve(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> Option<
     let (call, request) = read_request(&client)?;
     let fault = {
         let mut state = lock(state);
+        state.requests += 1;
         let fault = (state.rule)(&call);
         if fault.is_some() {
             state.faults.push(call);
         }
         fault
     };
+    if fault == Some(Fault::Refused) {
+        return client.shutdown(Shutdown::Both).ok();
+    }
+    if fault == Some(Fault::Hang) {
+        hang(&client, state);
+        return client.shutdown(Shutdown::Both).ok();
+    }
+    if fault == Some(Fault::Unauthorized) {
+        let body = r#"{"meta": {"result_code": 401, "result_subcode": 30, "result_msg": "Unauthorized (token expired)"}, "data": {}}"#;
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        return client.write_all(answer.as_bytes()).ok();
+    }
     if fault == Some(Fault::BadGateway) {
         let answer = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         return client.write_all(answer.as_bytes()).ok();
@@ -107,10 +136,22 @@ fn serve(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> Option<
         return client.write_all(answer.as_bytes()).ok();
     }
     let answer = exchange(upstream, &request)?;
-    if fault.is_none() {
-        client.write_all(&answer).ok()?;
+    match fault {
+        None => client.write_all(&answer).ok()?,
+        Some(Fault::AnswerCut) => client.write_all(&answer[..answer.len() / 2]).ok()?,
+        Some(_) => {}
     }
     client.shutdown(Shutdown::Both).ok()
+}
+
+/// Until some more requests have come, or the client has gone.
+fn hang(client: &TcpStream, state: &Mutex<State>) {
+    let begun = lock(state).requests;
+    let is_gone = || {
+        let mut byte = [0];
+        client.set_nonblocking(true).is_err() || matches!(client.peek(&mut byte), Ok(0))
+    };
+    wait_until(|| lock(state).requests >= begun + 4 || is_gone());
 }
 
 /// The call's name and the whole request, which asks for the connection to be closed after it.

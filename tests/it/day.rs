@@ -1,0 +1,134 @@
+//! A day in short: thousands of looks at the queues, before a server that fails in every way it can.
+//!
+//! `DAY_ROUNDS=10000 DAY_SEED=7 cargo test --test it day::` is the whole day; the tests run a part of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::support::{Agent, Fault, FaultProxy, Script, TestContext, number, wait_until};
+
+/// So many looks for each task.
+const ROUNDS_PER_TASK: u64 = 25;
+/// One request in so many goes wrong.
+const GOOD_FOR_EACH_BAD: u64 = 12;
+/// What the worker's memory may grow by, in KiB: what the allocator keeps from its busiest moment.
+const GROWTH: u64 = 4 * 1024;
+
+const FAULTS: [Fault; 7] = [
+    Fault::AnswerCut,
+    Fault::AnswerLost,
+    Fault::BadGateway,
+    Fault::Hang,
+    Fault::Refused,
+    Fault::ServerError,
+    Fault::Unauthorized,
+];
+
+/// Lets requests fail at random, always in the same order; counts the looks at the queue.
+fn unreliable(proxy: &FaultProxy, seed: u64) -> Arc<AtomicU64> {
+    let rounds = Arc::new(AtomicU64::new(0));
+    let mut random = fastrand::Rng::with_seed(seed);
+    let counter = rounds.clone();
+    proxy.set(move |call| {
+        if call == "queues.get_next_task" {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        let fault = FAULTS[random.usize(..FAULTS.len())];
+        // The server's own error is an answer: a task whose script cannot be had fails of it, as it should.
+        let is_answer = fault == Fault::ServerError && call.starts_with("tasks.");
+        (random.u64(0..=GOOD_FOR_EACH_BAD) == 0 && !is_answer).then_some(fault)
+    });
+    rounds
+}
+
+/// KiB of the process that are in memory and its own.
+fn memory(agent: &Agent) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).expect("alive");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    kib.expect("a number")
+}
+
+/// D-159, D-166, D-168, D-169, D-171: every task runs once and is completed, whatever becomes of the requests; the worker lives on, and
+/// does not grow.
+#[test]
+fn a_day_with_a_server_that_fails_at_random() {
+    let rounds = number("DAY_ROUNDS", 500);
+    let seed = number("DAY_SEED", 1);
+    let context = TestContext::new();
+    let proxy = FaultProxy::start(&context.server.url());
+    context.configure(&format!(
+        "api.api_server: \"{}\"
+         api.http.retries {{ backoff_factor: 0.01, backoff_max: 0.1 }}",
+        proxy.url()
+    ));
+    let ran = context.folder().join("ran");
+    let script = format!("echo $CLEARML_TASK_ID >> {}", ran.display());
+    let mut agent = context.daemon_with(&[
+        ("CLEARML_AGENT_QUEUE_POLL_FREQ_SEC", "0.02"),
+        ("CLEARML_AGENT_STATUS_REPORT_FREQ_SEC", "0.2"),
+    ]);
+    agent.wait_for_output("No tasks in Queues");
+    let looks = unreliable(&proxy, seed);
+    let mut tasks = Vec::new();
+    let mut early = 0;
+    let count = rounds / ROUNDS_PER_TASK;
+    for number in 1..=count {
+        tasks.push(context.enqueue(Script::shell(&script)));
+        let due = number * ROUNDS_PER_TASK;
+        let reached = wait_until(|| looks.load(Ordering::Relaxed) >= due);
+        assert!(reached, "it does not look any more:\n{}", agent.output());
+        // Nearly everything that is kept for ever is there by then.
+        if number == count.div_ceil(3) {
+            early = memory(&agent);
+        }
+    }
+    for task in &tasks {
+        context.wait_for_status(task, "completed");
+    }
+    let late = memory(&agent);
+    proxy.set(|_| None);
+    context.wait_for_no_runs();
+    assert_eq!(agent.terminate(), 254);
+    assert!(late < early + GROWTH, "{early} KiB became {late} KiB");
+
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    let ran = fs::read_to_string(ran).expect("what has run");
+    for task in ran.lines() {
+        *times.entry(task).or_default() += 1;
+    }
+    for task in &tasks {
+        assert_eq!(times.get(task.as_str()), Some(&1), "{task}");
+    }
+    assert!(proxy.faults().len() as u64 > rounds / 10);
+    assert_eq!(context.leftovers(), Vec::<String>::new());
+    assert_eq!(context.processes(), Vec::<i32>::new());
+}
+
+/// D-172: a task that left its queue for an answer that never came goes back, and runs.
+#[test]
+fn a_task_whose_answer_was_lost_is_not() {
+    for fault in [Fault::AnswerLost, Fault::AnswerCut] {
+        let context = TestContext::new();
+        let proxy = FaultProxy::start(&context.server.url());
+        context.configure(&format!("api.api_server: \"{}\"", proxy.url()));
+        let agent = context.daemon();
+        agent.wait_for_output("No tasks in Queues");
+        let is_next = |call: &str| call == "queues.get_next_task";
+        proxy.set(move |call| is_next(call).then_some(Fault::ServerError));
+        let task = context.enqueue(Script::shell("echo here"));
+        let mut is_lost = false;
+        proxy.set(move |call| {
+            let is_first = is_next(call) && !is_lost;
+            is_lost |= is_first;
+            is_first.then_some(fault)
+        });
+        let warning = format!("task '{task}' had left queue");
+        agent.wait_for_output(&warning);
+        context.wait_for_status(&task, "completed");
+    }
+}
