@@ -17,6 +17,7 @@ mod bad_packages;
 mod cache;
 mod cli;
 mod code;
+mod cold_start;
 mod conda;
 mod configuration;
 mod custom_build;
