@@ -24,6 +24,8 @@ mod custom_build;
 mod dialect;
 mod differential;
 mod execute;
+mod execute_shapes;
+mod execute_signals;
 mod existing;
 mod fuzz;
 mod gpus;
