@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, CacheKey, KeyInputs};
+use super::conda::made_by_conda;
 use super::environment::remove;
 use super::error::PythonError;
 use super::interpreter::{self, Interpreter};
@@ -20,7 +21,7 @@ use super::store::{
 };
 use super::venv::{self, Seed};
 use crate::process::Output;
-use inputs::{BaseInputs, base_inputs, conda_inputs, key_inputs};
+use inputs::{BaseInputs, base_inputs, conda_inputs, conda_key_inputs, key_inputs};
 
 pub use inputs::store_inputs;
 pub(super) use inputs::{conda_package, may_install_nothing};
@@ -68,8 +69,8 @@ pub enum Explained {
         environment: Box<Explanation>,
         /// The entry of the official agent's cache that it finds (E-242).
         official: Option<PathBuf>,
-        /// With nothing but pip: the wanted one, or for a task without packages that of the interpreter.
-        base: Box<Explanation>,
+        /// With nothing but pip: the wanted one, or for a task without packages that of the interpreter; none with conda.
+        base: Option<Box<Explanation>>,
     },
 }
 
@@ -83,19 +84,16 @@ pub async fn explain_store(
     if options.skip != SkipEnvironment::No || request.needs_no_python() {
         return not_kept("no environment is made for it");
     }
-    if !matches!(options.package_manager, PackageManager::Pip) {
-        return not_kept(match options.package_manager {
-            PackageManager::Conda => "environments of conda are kept, and not explained",
-            _ => "environments of this package manager are not kept",
-        });
+    if !matches!(
+        options.package_manager,
+        PackageManager::Pip | PackageManager::Conda
+    ) {
+        return not_kept("environments of this package manager are not kept");
     }
     if !options.venvs_cache.is_enabled() || !options.store.is_enabled() {
         return not_kept("no environments are kept");
     }
     let (requirements, _) = request.requirements.chosen(options);
-    let interpreter = interpreter::choose(&request.binary, options, cancel)
-        .await?
-        .interpreter;
     let store = &options.store.path;
     let explain = |inputs: StoreInputs| {
         let explained = inputs.explain(store);
@@ -103,21 +101,42 @@ pub async fn explain_store(
             .map(Box::new)
             .map_err(PythonError::files("read", store))
     };
+    if options.package_manager == PackageManager::Conda {
+        let Some((version, folder)) = made_by_conda(request, options) else {
+            return not_kept("conda makes no environment for it, one that is there is used");
+        };
+        let key = conda_key_inputs(request, options, &version);
+        let inputs = conda_inputs(options, &key, &requirements, &folder);
+        return Ok(Explained::LookedUp {
+            environment: explain(inputs)?,
+            official: found_by_official(options, &key, &requirements),
+            base: None,
+        });
+    }
+    let interpreter = interpreter::choose(&request.binary, options, cancel)
+        .await?
+        .interpreter;
     let inputs = base_inputs(options, &interpreter, &requirements);
     let mut base = explain(inputs.wanted)?;
     if base.entry.is_none() && may_install_nothing(request, options, &requirements) {
         base = explain(inputs.bundled)?;
     }
+    let key = key_inputs(request, options, &interpreter);
     Ok(Explained::LookedUp {
         environment: explain(store_inputs(request, options, &interpreter, &requirements))?,
-        official: Official::new(
-            options,
-            &key_inputs(request, options, &interpreter),
-            &requirements,
-        )
-        .and_then(|official| official.cache.entry(&official.key)),
-        base,
+        official: found_by_official(options, &key, &requirements),
+        base: Some(base),
     })
+}
+
+/// The entry of the official agent's cache.
+fn found_by_official(
+    options: &PythonOptions,
+    key: &KeyInputs,
+    requirements: &TaskRequirements,
+) -> Option<PathBuf> {
+    let official = Official::new(options, key, requirements)?;
+    official.cache.entry(&official.key)
 }
 
 /// By which names an environment is known, and whether it is there.
@@ -200,12 +219,7 @@ impl CachePlace {
         output: &Output,
     ) -> Option<Self> {
         Self::enabled(options, output)?;
-        let inputs = KeyInputs {
-            docker_cmd: request.docker_cmd.clone(),
-            cuda_version: options.cuda_version.clone(),
-            interpreter: version.to_owned(),
-            is_conda: true,
-        };
+        let inputs = conda_key_inputs(request, options, version);
         Some(Self {
             store: stored(options),
             official: Official::new(options, &inputs, requirements),

@@ -141,6 +141,19 @@ pub(super) fn key_inputs(
     }
 }
 
+pub(super) fn conda_key_inputs(
+    request: &PythonRequest,
+    options: &PythonOptions,
+    version: &str,
+) -> KeyInputs {
+    KeyInputs {
+        docker_cmd: request.docker_cmd.clone(),
+        cuda_version: options.cuda_version.clone(),
+        interpreter: version.to_owned(),
+        is_conda: true,
+    }
+}
+
 /// A package of conda among those of pip.
 pub(in crate::python) fn conda_package(line: &str) -> String {
     format!("conda {line}")
