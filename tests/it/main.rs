@@ -20,6 +20,7 @@ mod code;
 mod cold_start;
 mod conda;
 mod configuration;
+mod contract;
 mod custom_build;
 mod dialect;
 mod differential;
