@@ -158,7 +158,8 @@ fn a_detached_daemon_that_cannot_start_says_why() {
     assert_nothing_left(&context);
 }
 
-/// D-068, D-137, D-138, D-141, D-142: without `--foreground` the output moves, and the process stays.
+/// D-068, D-103, D-137, D-138, D-141, D-142: without `--foreground` the output moves behind the banner, and the process
+/// stays, polls and reports.
 #[test]
 fn a_daemon_with_a_log_file_stays_attached() {
     let context = TestContext::new();
@@ -176,6 +177,18 @@ fn a_daemon_with_a_log_file_stays_attached() {
     assert!(printed().contains("Starting infinite"));
     assert!(!daemon.output().contains("from the task"));
     assert!(!printed().contains("No tasks in"), "{}", printed());
+    let said = daemon.output();
+    assert!(
+        said.find("Listening to queues:") < said.find("background mode, writing"),
+        "{said}"
+    );
+    let figures = || {
+        let reports = context.requests("workers.status_report");
+        reports
+            .iter()
+            .any(|report| report.body["machine_stats"].is_object())
+    };
+    assert!(wait_until(figures));
     assert_eq!(daemon.terminate(), 254);
     assert_nothing_left(&context);
 }

@@ -46,6 +46,7 @@ mod recovery;
 mod sdk;
 mod service;
 mod side_by_side;
+mod start_up;
 mod stop;
 mod store;
 mod support;
