@@ -5,26 +5,26 @@ use std::time::Duration;
 use local_server::RecordedRequest;
 use serde_json::{Value, json};
 
-use super::support::{Agent, Fault, FaultProxy, Finished, Script, TestContext, wait_until};
+use super::support::{Agent, Fault, FaultProxy, Script, TestContext, wait_until};
 
 const IDLE: &str = "No tasks in Queues, sleeping for 0.2 seconds\n";
 
 /// Waits until the daemon has looked so often in vain.
 #[track_caller]
-fn wait_for_rounds(daemon: &Agent, rounds: usize) {
+pub(crate) fn wait_for_rounds(daemon: &Agent, rounds: usize) {
     let are_over = wait_until(|| daemon.output().matches(IDLE).count() >= rounds);
     assert!(are_over, "{}", daemon.output());
 }
 
 /// Calls with their bodies.
-fn calls(requests: &[RecordedRequest]) -> Vec<(&str, &Value)> {
+pub(crate) fn calls(requests: &[RecordedRequest]) -> Vec<(&str, &Value)> {
     requests
         .iter()
         .map(|request| (request.endpoint.as_str(), &request.body))
         .collect()
 }
 
-fn create_queue(context: &TestContext, name: &str) -> String {
+pub(crate) fn create_queue(context: &TestContext, name: &str) -> String {
     let queue = context.call("queues.create", json!({ "name": name }));
     queue["id"].as_str().unwrap().to_owned()
 }
@@ -194,7 +194,7 @@ fn assert_in_order(text: &str, parts: &[&str]) {
     }
 }
 
-/// D-139, D-162, D-201, D-206, D-207, D-212, D-218, D-219, D-349, E-015: the calls about one task, those of the worker
+/// D-139, D-162, D-163, D-201, D-205, D-206, D-207, D-212, D-218, D-219, D-349, E-015: the calls about one task, those of the worker
 /// and those of the task's own process; nothing else is said, and no charts are made.
 #[test]
 fn a_task_is_the_calls_of_the_reference() {
@@ -291,79 +291,39 @@ fn a_task_that_cannot_start_has_failed() {
     assert_eq!(queue["queue"]["entries"], json!([]));
 }
 
-/// D-106, D-107, D-109, D-110, D-111, D-347: which queues a daemon takes, by default, by name, and new ones.
+/// D-247: a status that somebody has set meanwhile is kept, and the daemon goes on.
 #[test]
-fn queues_are_found_as_the_reference_finds_them() {
+fn a_final_status_that_is_refused_is_no_trouble() {
     let context = TestContext::new();
-    let mut daemon = context.start(&["daemon", "--foreground"]);
-    wait_for_rounds(&daemon, 1);
-    let first = &context.server.requests()[1..3];
-    assert_eq!(
-        calls(first),
-        [
-            ("queues.get_default", &json!({})),
-            ("queues.get_all", &json!({ "id": [context.queue()] }))
-        ]
-    );
-    assert_eq!(daemon.terminate(), 254);
-
-    let twins = ["Twin", "twin"].map(|name| create_queue(&context, name));
-    let refused = |words: &[&str], text: &str| {
-        let Finished { code, stdout, .. } = context.run(&[&["daemon"], words].concat());
-        assert!(code == 1 && stdout.contains(text), "{code}: {stdout}");
-        stdout
-    };
-    // Which of them is meant would be a guess, and a third would make it worse.
-    let said = refused(
-        &["--create-queue", "--queue", "TWIN"],
-        "ERROR: Found multiple queues with name \"TWIN\":\n* ",
-    );
-    assert!(
-        twins.iter().all(|id| said.contains(&format!("\n* {id}"))),
-        "{said}"
-    );
-    assert_eq!(context.count("queues.create"), 0);
-    refused(
-        &["--queue", "nosuch"],
-        "ERROR: Could not find queue with name/id \"nosuch\"\n",
-    );
-    refused(
-        &["--queue", "win"],
-        "ERROR: Could not find queue with name/id \"win\". Did you mean this?\n* (",
-    );
-    let words = [
-        "daemon",
-        "--foreground",
-        "--create-queue",
-        "--queue",
-        "win",
-        "twice",
-        "win",
-    ];
-    let mut daemon = context.start(&words);
-    wait_for_rounds(&daemon, 1);
-    let created = context.requests("queues.create");
-    let names: Vec<&Value> = created.iter().map(|request| &request.body).collect();
-    assert_eq!(
-        names,
-        [&json!({ "name": "win" }), &json!({ "name": "twice" })]
-    );
-    assert_eq!(daemon.terminate(), 254);
-}
-
-/// D-106: a server that has no default queue: the name counts.
-#[test]
-fn without_a_default_queue_the_name_counts() {
-    let context = TestContext::new();
-    let body = json!({ "queue": context.queue(), "force": true });
-    context.call("queues.delete", body);
-    let finished = context.run(&["daemon"]);
-    let expected = "ERROR: Could not find queue with name/id \"default\"";
-    assert!(finished.stdout.contains(expected), "{}", finished.stdout);
-    let queue = create_queue(&context, "Default");
-    let task = context.enqueue_to(&queue, Script::shell("true"));
-    let _daemon = context.start(&["daemon", "--foreground"]);
-    context.wait_for_status(&task, "completed");
+    let tasks = ["failed", "completed"].map(|call| {
+        let gate = context.gate(call);
+        let script = Script::shell(&format!("echo ready\n{}", gate.wait()));
+        (call, gate, context.enqueue(script))
+    });
+    // The watch of a task looks once, and not again before its end.
+    let _daemon = context.daemon_with(&[("CLEARML_AGENT_QUEUE_POLL_FREQ_SEC", "3600")]);
+    for (call, gate, task) in tasks {
+        context.wait_for_console(&task, "ready\n");
+        let is_look = |look: &RecordedRequest| {
+            look.body["id"] == json!([task]) && look.body["only_fields"][0] == "status"
+        };
+        assert!(wait_until(|| context
+            .requests("tasks.get_all")
+            .iter()
+            .any(is_look)));
+        let body = json!({ "task": task, "status_reason": "by the program" });
+        context.call(&format!("tasks.{call}"), body);
+        gate.open();
+        let end = || {
+            let mut ends = context.requests("tasks.completed");
+            ends.retain(|end| end.body["task"] == task);
+            ends.pop().and_then(|end| end.status)
+        };
+        assert!(wait_until(|| end().is_some()));
+        assert_eq!(end(), Some(if call == "failed" { 400 } else { 200 }));
+        assert_eq!(context.status(&task), call);
+    }
+    context.wait_for_no_runs();
 }
 
 /// D-094, D-132, D-348: the second daemon has a place, an id and folders of its own; one for the same GPUs is refused.

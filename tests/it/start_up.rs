@@ -1,10 +1,12 @@
-//! What a daemon has found out about itself before its first look at a queue, and in which order options are judged.
+//! What a daemon has found out before its first look at a queue: itself, its options, its queues.
 
 use std::process::Command;
 
 use nix::unistd::gethostname;
+use serde_json::{Value, json};
 
-use super::support::TestContext;
+use super::contract::{calls, create_queue, wait_for_rounds};
+use super::support::{Finished, Script, TestContext};
 
 /// D-090, D-114: login comes first, under a version of the API; options and variables are in the printed configuration, with
 /// the names of host and interpreter where nobody has set others.
@@ -83,4 +85,79 @@ fn options_are_judged_in_the_order_of_the_reference() {
     );
     assert_eq!(context.count("workers.register"), 1);
     assert_eq!(daemon.terminate(), 254);
+}
+
+/// D-106, D-107, D-109, D-110, D-111, D-347: which queues a daemon takes, by default, by name, and new ones.
+#[test]
+fn queues_are_found_as_the_reference_finds_them() {
+    let context = TestContext::new();
+    let mut daemon = context.start(&["daemon", "--foreground"]);
+    wait_for_rounds(&daemon, 1);
+    let first = &context.server.requests()[1..3];
+    assert_eq!(
+        calls(first),
+        [
+            ("queues.get_default", &json!({})),
+            ("queues.get_all", &json!({ "id": [context.queue()] }))
+        ]
+    );
+    assert_eq!(daemon.terminate(), 254);
+
+    let twins = ["Twin", "twin"].map(|name| create_queue(&context, name));
+    let refused = |words: &[&str], text: &str| {
+        let Finished { code, stdout, .. } = context.run(&[&["daemon"], words].concat());
+        assert!(code == 1 && stdout.contains(text), "{code}: {stdout}");
+        stdout
+    };
+    // Which of them is meant would be a guess, and a third would make it worse.
+    let said = refused(
+        &["--create-queue", "--queue", "TWIN"],
+        "ERROR: Found multiple queues with name \"TWIN\":\n* ",
+    );
+    assert!(
+        twins.iter().all(|id| said.contains(&format!("\n* {id}"))),
+        "{said}"
+    );
+    assert_eq!(context.count("queues.create"), 0);
+    refused(
+        &["--queue", "nosuch"],
+        "ERROR: Could not find queue with name/id \"nosuch\"\n",
+    );
+    refused(
+        &["--queue", "win"],
+        "ERROR: Could not find queue with name/id \"win\". Did you mean this?\n* (",
+    );
+    let words = [
+        "daemon",
+        "--foreground",
+        "--create-queue",
+        "--queue",
+        "win",
+        "twice",
+        "win",
+    ];
+    let mut daemon = context.start(&words);
+    wait_for_rounds(&daemon, 1);
+    let created = context.requests("queues.create");
+    let names: Vec<&Value> = created.iter().map(|request| &request.body).collect();
+    assert_eq!(
+        names,
+        [&json!({ "name": "win" }), &json!({ "name": "twice" })]
+    );
+    assert_eq!(daemon.terminate(), 254);
+}
+
+/// D-106: a server that has no default queue: the name counts.
+#[test]
+fn without_a_default_queue_the_name_counts() {
+    let context = TestContext::new();
+    let body = json!({ "queue": context.queue(), "force": true });
+    context.call("queues.delete", body);
+    let finished = context.run(&["daemon"]);
+    let expected = "ERROR: Could not find queue with name/id \"default\"";
+    assert!(finished.stdout.contains(expected), "{}", finished.stdout);
+    let queue = create_queue(&context, "Default");
+    let task = context.enqueue_to(&queue, Script::shell("true"));
+    let _daemon = context.start(&["daemon", "--foreground"]);
+    context.wait_for_status(&task, "completed");
 }
