@@ -42,6 +42,10 @@ impl Refused {
                 None => error.to_string(),
             });
         }
+        // A verb with verbs of its own, and none of them.
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return Self::Help(error.to_string());
+        }
         let complaint = complaint_about(error, &program, words);
         let speaker = match (complaint.speaker, &verb) {
             (Speaker::Verb, Some(verb)) => program.find_subcommand_mut(verb),

@@ -181,7 +181,7 @@ fn print_explained(explained: &Explained, task: &str, printer: Printer) {
             };
             printer.line(format!("task {task}: {found}"));
             print_explanation(environment, printer);
-            if environment.entry.is_none() {
+            if let (None, Some(base)) = (&environment.entry, base) {
                 let found = match &base.entry {
                     Some(entry) => format!("hit: {}", entry.display()),
                     None => "miss".to_owned(),

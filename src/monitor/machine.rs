@@ -147,6 +147,37 @@ fn free_share(path: &Path) -> f64 {
 mod tests {
     use super::*;
 
+    /// D-176, D-192: the first sample is a difference, of what was done since the counters were first read; loopback counts.
+    #[test]
+    fn the_first_sample_tells_what_was_done_since_the_beginning() {
+        use std::io::{Read, Write};
+
+        const BYTES: usize = 16 << 20;
+        let mut sampler = MachineSampler::new(Path::new("/")).expect("a known system");
+        let begun = Instant::now();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let sending = std::thread::spawn(move || {
+            let mut stream = std::net::TcpStream::connect(address).expect("connected");
+            stream.write_all(&vec![1; BYTES]).expect("sent");
+        });
+        let (mut stream, _) = listener.accept().expect("accepted");
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).expect("received");
+        sending.join().expect("sent");
+        // Work that the processor cannot have missed, long enough for its counters.
+        let mut value = 1_u64;
+        while begun.elapsed() < std::time::Duration::from_millis(400) {
+            value = std::hint::black_box(value.wrapping_mul(3));
+        }
+        let sample = sampler.sample();
+        let seconds = begun.elapsed().as_secs_f64();
+        let least = mebibytes(BYTES as u64) / (seconds + 0.2);
+        assert!(sample.network_tx >= least, "{sample:?}");
+        assert!(sample.network_rx >= least, "{sample:?}");
+        assert!(sample.cpu_usage > 1.0, "{sample:?}");
+    }
+
     /// D-186, D-188, D-189, D-190
     #[test]
     fn a_sample_of_this_machine_is_plausible() {

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
+use super::bundled;
 use super::conda::CondaEnvironment;
 use super::error::PythonError;
 use super::interpreter::{self, Choice, Interpreter};
-use super::kept::CachePlace;
+use super::kept::{CachePlace, may_install_nothing};
 use super::options::{PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
 use super::pip::{Pip, pip_specifications};
 use super::poetry::PoetryProject;
@@ -121,6 +122,7 @@ pub async fn create_environment(
     } else {
         None
     };
+    let is_bundled_enough = may_install_nothing(request, options, &requirements);
     let environment = |origin| {
         let python = venv::python_of(&folder);
         let interpreter = choice.interpreter.clone();
@@ -130,8 +132,8 @@ pub async fn create_environment(
         let origin = if place.restore(&folder, output, cancel).await? {
             Some(Origin::Cached)
         } else {
-            let is_base = place.restore_base(&folder, output, cancel).await?;
-            is_base.then_some(Origin::Fresh(Seed::Ready))
+            let restored = place.restore_base(is_bundled_enough, &folder, output, cancel);
+            restored.await?.map(Origin::Fresh)
         };
         if let Some(origin) = origin {
             return Ok(Environment {
@@ -371,16 +373,51 @@ impl Environment {
             }
             _ => pip.upgrade_itself(&specifications).await?,
         }
-        let before_3_9 = self.interpreter.version
-            < PythonVersion {
-                major: 3,
-                minor: 9,
-                patch: 0,
-            };
-        if before_3_9 && let Err(failed) = pip.install(&["Cython"], &["Cython"]).await? {
+        if self.origin == Origin::Fresh(Seed::Bundled) {
+            self.origin = Origin::Fresh(Seed::Installed);
+        }
+        if self.interpreter.version.is_before_3_9()
+            && let Err(failed) = pip.install(&["Cython"], &["Cython"]).await?
+        {
             return Err(PythonError::PipVersion(failed));
         }
         self.keep_base(pip).await
+    }
+
+    /// For a task that installs nothing: leaves it at the pip that the interpreter brings, so that no package index is
+    /// asked; false where the wanted one is needed all the same.
+    pub(super) async fn take_bundled_pip(&mut self, pip: &Pip<'_>) -> Result<bool, PythonError> {
+        let has_pip = match &self.origin {
+            // Cython is added to what is older (E-138).
+            _ if self.interpreter.version.is_before_3_9() => false,
+            Origin::Fresh(Seed::Bundled) => return Ok(true),
+            Origin::Fresh(Seed::Installed) => true,
+            Origin::Fresh(Seed::Wheels(wheels)) if wheels.is_empty() => {
+                pip.ensure_pip().await?;
+                true
+            }
+            Origin::Fresh(Seed::Wheels(wheels)) => {
+                bundled::unpack(&self.python, wheels, pip.cancel).await?
+            }
+            _ => false,
+        };
+        if has_pip {
+            self.origin = Origin::Fresh(Seed::Bundled);
+            let options = pip.options;
+            // Packages of the system are listed as well.
+            let frozen = (!options.system_site_packages).then_some(&[] as &[String]);
+            if let Some(place) = &self.cache {
+                let folder = &self.folder;
+                let kept = place.keep_base(&Seed::Bundled, folder, frozen, pip.output, pip.cancel);
+                kept.await?;
+            }
+        }
+        Ok(has_pip)
+    }
+
+    /// True where it holds nothing but what `freeze` leaves out.
+    pub(super) fn has_only_bundled_pip(&self) -> bool {
+        self.origin == Origin::Fresh(Seed::Bundled)
     }
 
     /// Keeps what every task with this interpreter begins with.
@@ -390,7 +427,13 @@ impl Environment {
         };
         let frozen = pip.freeze(false).await?;
         place
-            .keep_base(&self.folder, frozen.as_deref(), pip.output, pip.cancel)
+            .keep_base(
+                &Seed::Ready,
+                &self.folder,
+                frozen.as_deref(),
+                pip.output,
+                pip.cancel,
+            )
             .await
     }
 }

@@ -71,11 +71,14 @@ impl Environment {
         Ok(Some(report.with_conda(listed)))
     }
 
-    /// What the installer would say of an environment from the store to which nothing was added.
+    /// What the installer would say of an environment to which nothing was added.
     fn known_freeze(&self, installed: &Installed, options: &PythonOptions) -> Option<Vec<String>> {
         // Packages of the system come and go.
         let is_known =
             self.conda.is_none() && !installed.is_changed && !options.system_site_packages;
+        if is_known && self.has_only_bundled_pip() {
+            return Some(Vec::new());
+        }
         let place = self.cache.as_ref().filter(|_| is_known)?;
         place.taken.as_ref()?.frozen.clone()
     }

@@ -11,8 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::cases::cases;
-use super::install::Links;
 use super::lines::RequirementLines;
+use super::links::Links;
 use super::options::PythonOptions;
 use super::plan::{InstallPlan, PlanContext};
 use super::requirement::{Requirement, Target};

@@ -1,21 +1,20 @@
 //! Installs what the task or its repository names into the environment (E section 7.1).
 
-use std::ffi::OsString;
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::code_location::CodeLocation;
 use super::environment::{Environment, Origin, Project};
 use super::error::{FailedCommand, PythonError};
 use super::index_url::IndexUrl;
 use super::installed;
 use super::installer_folder::InstallerFolder;
 use super::lines::RequirementLines;
+use super::links::Links;
 use super::options::{PackageManager, PythonOptions, PythonRequest};
-use super::pip::{Pip, list_file, wants_legacy_resolver};
+use super::pip::{Pip, has_old_resolver, list_file, pip_specifications, wants_legacy_resolver};
 use super::plan::{InstallPlan, MainLine, PlanContext, Requested, SeparateKind, is_existing};
 use super::requirement::Requirement;
 use super::requirements::RequirementList;
@@ -24,84 +23,6 @@ use super::torch::{Torch, TorchChoices};
 use super::uv::UvInstallation;
 use crate::process::Output;
 use crate::secrets;
-
-/// Where the task's code is.
-#[derive(Clone, Copy, Debug)]
-pub struct CodeLocation<'a> {
-    /// The checkout; none for a task without a repository.
-    pub root: Option<&'a Path>,
-    /// The folder in which the program starts.
-    pub script_folder: &'a Path,
-}
-
-impl CodeLocation<'_> {
-    /// Where the files of a project are looked for: the root of the checkout, or the script's folder (E-213).
-    pub(super) fn project_folder(&self, in_working_dir: bool) -> Option<&Path> {
-        let root = self.root?;
-        Some(if in_working_dir {
-            self.script_folder
-        } else {
-            root
-        })
-    }
-}
-
-/// A link with the credentials that it needs (E-246).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RewrittenLink {
-    /// What the installer gets.
-    pub url: String,
-    /// What is printed.
-    pub shown: String,
-}
-
-/// Turns the URL of a `git+` link into the one to fetch from; none where it stays as it is.
-pub type LinkRewriter = dyn Fn(&str) -> Option<RewrittenLink> + Send + Sync;
-
-/// Variables for the installer, after all links of a list have been rewritten.
-type LinkVariables = dyn Fn() -> Vec<(OsString, OsString)> + Send + Sync;
-
-/// The rules for links, which belong to the code and not to Python.
-#[derive(Clone, Default)]
-pub struct Links {
-    rewrite: Option<Arc<LinkRewriter>>,
-    variables: Option<Arc<LinkVariables>>,
-}
-
-impl Links {
-    /// Links that pass through `rewrite`.
-    pub fn new(rewrite: impl Fn(&str) -> Option<RewrittenLink> + Send + Sync + 'static) -> Self {
-        Self {
-            rewrite: Some(Arc::new(rewrite)),
-            variables: None,
-        }
-    }
-
-    /// The same with variables by which the installer's git finds the credentials of the links.
-    #[must_use]
-    pub fn with_variables(
-        mut self,
-        variables: impl Fn() -> Vec<(OsString, OsString)> + Send + Sync + 'static,
-    ) -> Self {
-        self.variables = Some(Arc::new(variables));
-        self
-    }
-
-    pub(super) fn rewrite(&self, url: &str) -> Option<RewrittenLink> {
-        self.rewrite.as_ref().and_then(|rewrite| rewrite(url))
-    }
-
-    fn variables(&self) -> Vec<(OsString, OsString)> {
-        let variables = self.variables.as_ref();
-        variables.map_or_else(Vec::new, |variables| variables())
-    }
-}
-
-impl fmt::Debug for Links {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Links")
-    }
-}
 
 /// What was installed, for the report.
 #[derive(Clone, Debug, Default)]
@@ -204,6 +125,8 @@ impl Environment {
             torch: Torch::new(&options.torch, &options.cuda_version, self.version()),
         };
         let list = self.requirements.pip.as_ref().map(RequirementList::text);
+        let files = code.repository_lists(&self.requirements, &request.entry_point, &Path::is_file);
+        let installs = !self.requirements.is_empty() || !added.is_empty() || !files.is_empty();
         if session.is_cached {
             let has_links = list.as_ref().is_some_and(|list| list.contains(['@', '/']));
             session.existing = session.find_existing(self, has_links).await?;
@@ -212,10 +135,16 @@ impl Environment {
                 conda
                     .upgrade_pip(&self.requirements, self.version(), context)
                     .await?;
-            } else if session.pip.uv.is_none() {
-                self.prepare_pip(&session.pip).await?;
             }
-            session.look_around(self).await?;
+            let has_pip = self.conda.is_some() || session.pip.uv.is_some();
+            if !has_pip && !installs && self.take_bundled_pip(&session.pip).await? {
+                session.expect_pip(self);
+            } else {
+                if !has_pip {
+                    self.prepare_pip(&session.pip).await?;
+                }
+                session.look_around(self).await?;
+            }
         }
         if !self.requirements.is_empty() || code.root.is_none() {
             let text = with_added(&added, list.as_deref().unwrap_or_default());
@@ -223,13 +152,6 @@ impl Environment {
             let text = self.for_pip(text, task, &list_folder, context).await?;
             session.install_list(&text, &Source::Task).await?;
         } else {
-            let root = code.root.unwrap_or(code.script_folder);
-            let files = requirements_files(
-                root,
-                code.script_folder,
-                &request.entry_point,
-                &Path::is_file,
-            );
             if files.is_empty() {
                 session
                     .install_list(&with_added(&added, ""), &Source::Task)
@@ -325,6 +247,22 @@ impl Session<'_> {
         Ok(self.pip.freeze(true).await?.unwrap_or_default())
     }
 
+    /// Says what the wanted pip would get, where nothing is installed and it is not there (E-140).
+    fn expect_pip(&mut self, environment: &Environment) {
+        let options = self.pip.options;
+        let wanted = pip_specifications(options, &environment.requirements);
+        self.pip.is_legacy = has_old_resolver(&wanted, environment.version(), options);
+        self.say_resolver();
+    }
+
+    fn say_resolver(&self) {
+        if self.pip.is_legacy {
+            self.pip.output.line(
+                "INFO: Using legacy resolver for PIP to avoid inconsistency with package versions!",
+            );
+        }
+    }
+
     /// Notes what the environment holds, and decides about the resolver (E-140, E-161).
     async fn look_around(&mut self, environment: &Environment) -> Result<(), PythonError> {
         self.existing = self.find_existing(environment, false).await?;
@@ -334,11 +272,7 @@ impl Session<'_> {
             .find_map(|line| line.strip_prefix("pip=="));
         let rules = &self.pip.options.pip_legacy_resolver;
         self.pip.is_legacy = version.is_some_and(|version| wants_legacy_resolver(rules, version));
-        if self.pip.is_legacy {
-            self.pip.output.line(
-                "INFO: Using legacy resolver for PIP to avoid inconsistency with package versions!",
-            );
-        }
+        self.say_resolver();
         Ok(())
     }
 
@@ -593,37 +527,6 @@ pub(super) fn with_added(added: &[&str], text: &str) -> String {
     let mut lines: Vec<&str> = added.to_vec();
     lines.push(text);
     lines.join("\n")
-}
-
-/// Every `requirements.txt` from `root` down to the folder of the script, never outside `root` (E-131).
-pub(super) fn requirements_files(
-    root: &Path,
-    script_folder: &Path,
-    entry_point: &str,
-    is_file: &dyn Fn(&Path) -> bool,
-) -> Vec<PathBuf> {
-    let mut folders = vec![root.to_owned()];
-    let is_module = entry_point.split_whitespace().next() == Some("-m");
-    let script = script_folder.join(entry_point);
-    let inside = script
-        .parent()
-        .and_then(|folder| folder.strip_prefix(root).ok());
-    if let (false, Some(inside)) = (is_module, inside) {
-        let mut folder = root.to_owned();
-        for part in inside.components() {
-            match part {
-                std::path::Component::Normal(name) => folder.push(name),
-                std::path::Component::CurDir => continue,
-                _ => break,
-            }
-            folders.push(folder.clone());
-        }
-    }
-    folders
-        .iter()
-        .map(|folder| folder.join("requirements.txt"))
-        .filter(|file| is_file(file))
-        .collect()
 }
 
 /// Finds builds for the torch packages that are not there yet (E section 7.6); `preinstalled` as in [`Torch::resolve`].

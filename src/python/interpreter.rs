@@ -287,6 +287,15 @@ spec = find_spec("ensurepip")
 folder = os.path.join(os.path.dirname(spec.origin), "_bundled") if spec and spec.origin else ""
 for name in sorted(os.listdir(folder)) if folder and os.path.isdir(folder) else []:
     print(os.path.join(folder, name))
+if spec and not os.path.isdir(folder):
+    # Debian has them elsewhere.
+    try:
+        import ensurepip
+        for package in ensurepip._get_packages().values():
+            print(package.wheel_path)
+            watched.append(package.wheel_path)
+    except (ImportError, AttributeError, TypeError):
+        pass
 for path in sorted(set(watched + [folder])):
     print("watch=" + path)
 "#;

@@ -1,5 +1,7 @@
 //! Where the environment of a task comes from where there is one already, and where it goes for the next (E-239..E-250).
 
+mod inputs;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,18 +10,21 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, CacheKey, KeyInputs};
+use super::conda::made_by_conda;
 use super::environment::remove;
 use super::error::PythonError;
 use super::interpreter::{self, Interpreter};
 use super::options::{PackageManager, PythonOptions, PythonRequest, SkipEnvironment};
-use super::pip::pip_specifications;
-use super::requirements::{RequirementList, TaskRequirements};
+use super::requirements::TaskRequirements;
 use super::store::{
-    CheckIn, CheckOut, EntryKind, Explanation, Input, NewEntry, Store, StoreInputs, file_identity,
-    platform,
+    CheckIn, CheckOut, EntryKind, Explanation, Input, NewEntry, Store, StoreInputs,
 };
-use super::venv;
+use super::venv::{self, Seed};
 use crate::process::Output;
+use inputs::{BaseInputs, base_inputs, conda_inputs, conda_key_inputs, key_inputs};
+
+pub use inputs::store_inputs;
+pub(super) use inputs::{conda_package, may_install_nothing};
 
 /// A newer pip that the specifications allow is found after this time.
 const BASE_LIMIT: Duration = Duration::from_hours(7 * 24);
@@ -32,7 +37,7 @@ pub(super) struct CachePlace {
     /// By the list before the run.
     wanted: StoreInputs,
     /// None for conda, which makes its environments itself.
-    base: Option<StoreInputs>,
+    base: Option<BaseInputs>,
     /// The environment as it came from the store.
     pub(super) taken: Option<Taken>,
 }
@@ -52,84 +57,6 @@ struct Official {
     key: CacheKey,
 }
 
-/// Everything that an environment with the packages of a task depends on.
-pub fn store_inputs(
-    request: &PythonRequest,
-    options: &PythonOptions,
-    interpreter: &Interpreter,
-    requirements: &TaskRequirements,
-) -> StoreInputs {
-    let mut machine = base_machine(options, interpreter, requirements);
-    let image = request.docker_cmd.split_whitespace().next();
-    machine.push(Input::new("image", image.unwrap_or_default()));
-    machine.push(Input::new("cuda", &options.cuda_version));
-    machine.extend(installer_inputs(options));
-    let list = requirements.pip.as_ref().map(RequirementList::text);
-    let mut packages: Vec<&str> = list.as_deref().unwrap_or_default().lines().collect();
-    if request.entry_point.to_lowercase().ends_with(".ipynb") {
-        packages.extend(["nbconvert", "ipython"]);
-    }
-    StoreInputs::new(EntryKind::Environment, machine, packages)
-}
-
-/// What the agent tells every installer.
-fn installer_inputs(options: &PythonOptions) -> Vec<Input> {
-    let mut inputs = vec![Input::new("torch", format!("{:?}", options.torch.mode))];
-    for index in &options.extra_index_url {
-        inputs.push(Input::new("extra index", index.to_string()));
-    }
-    for flag in &options.extra_install_flags {
-        inputs.push(Input::new("flag", flag));
-    }
-    if options.force_upgrade {
-        inputs.push(Input::new("flag", "--upgrade"));
-    }
-    inputs
-}
-
-/// The same for an environment with nothing but the wanted pip.
-fn base_inputs(
-    options: &PythonOptions,
-    interpreter: &Interpreter,
-    requirements: &TaskRequirements,
-) -> StoreInputs {
-    let machine = base_machine(options, interpreter, requirements);
-    StoreInputs::new(EntryKind::Base, machine, [])
-}
-
-fn base_machine(
-    options: &PythonOptions,
-    interpreter: &Interpreter,
-    requirements: &TaskRequirements,
-) -> Vec<Input> {
-    let path = &interpreter.path;
-    let file = path.canonicalize().unwrap_or_else(|_| path.clone());
-    let mut machine = platform(&interpreter.libc);
-    machine.extend([
-        Input::new("python", &interpreter.name),
-        Input::new("python.path", path.to_string_lossy()),
-        Input::new("python.version", interpreter.version.to_string()),
-        Input::new("python.abi", &interpreter.abi),
-        Input::new("python.file", file.to_string_lossy()),
-        Input::new("python.identity", file_identity(&file)),
-        Input::new("virtualenv", interpreter.has_virtualenv.to_string()),
-    ]);
-    if options.system_site_packages {
-        machine.push(Input::new("system packages", "visible"));
-        for folder in &interpreter.site_folders {
-            machine.push(Input::new(
-                format!("system packages in {}", folder.display()),
-                file_identity(folder),
-            ));
-        }
-    }
-    for specification in pip_specifications(options, requirements) {
-        machine.push(Input::new("pip", specification));
-    }
-    machine.extend(options.store.index_settings.iter().cloned());
-    machine
-}
-
 /// What the store has for a task.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -142,8 +69,8 @@ pub enum Explained {
         environment: Box<Explanation>,
         /// The entry of the official agent's cache that it finds (E-242).
         official: Option<PathBuf>,
-        /// With nothing but the wanted pip.
-        base: Box<Explanation>,
+        /// With nothing but pip: the wanted one, or for a task without packages that of the interpreter; none with conda.
+        base: Option<Box<Explanation>>,
     },
 }
 
@@ -157,19 +84,16 @@ pub async fn explain_store(
     if options.skip != SkipEnvironment::No || request.needs_no_python() {
         return not_kept("no environment is made for it");
     }
-    if !matches!(options.package_manager, PackageManager::Pip) {
-        return not_kept(match options.package_manager {
-            PackageManager::Conda => "environments of conda are kept, and not explained",
-            _ => "environments of this package manager are not kept",
-        });
+    if !matches!(
+        options.package_manager,
+        PackageManager::Pip | PackageManager::Conda
+    ) {
+        return not_kept("environments of this package manager are not kept");
     }
     if !options.venvs_cache.is_enabled() || !options.store.is_enabled() {
         return not_kept("no environments are kept");
     }
     let (requirements, _) = request.requirements.chosen(options);
-    let interpreter = interpreter::choose(&request.binary, options, cancel)
-        .await?
-        .interpreter;
     let store = &options.store.path;
     let explain = |inputs: StoreInputs| {
         let explained = inputs.explain(store);
@@ -177,16 +101,42 @@ pub async fn explain_store(
             .map(Box::new)
             .map_err(PythonError::files("read", store))
     };
+    if options.package_manager == PackageManager::Conda {
+        let Some((version, folder)) = made_by_conda(request, options) else {
+            return not_kept("conda makes no environment for it, one that is there is used");
+        };
+        let key = conda_key_inputs(request, options, &version);
+        let inputs = conda_inputs(options, &key, &requirements, &folder);
+        return Ok(Explained::LookedUp {
+            environment: explain(inputs)?,
+            official: found_by_official(options, &key, &requirements),
+            base: None,
+        });
+    }
+    let interpreter = interpreter::choose(&request.binary, options, cancel)
+        .await?
+        .interpreter;
+    let inputs = base_inputs(options, &interpreter, &requirements);
+    let mut base = explain(inputs.wanted)?;
+    if base.entry.is_none() && may_install_nothing(request, options, &requirements) {
+        base = explain(inputs.bundled)?;
+    }
+    let key = key_inputs(request, options, &interpreter);
     Ok(Explained::LookedUp {
         environment: explain(store_inputs(request, options, &interpreter, &requirements))?,
-        official: Official::new(
-            options,
-            &key_inputs(request, options, &interpreter),
-            &requirements,
-        )
-        .and_then(|official| official.cache.entry(&official.key)),
-        base: explain(base_inputs(options, &interpreter, &requirements))?,
+        official: found_by_official(options, &key, &requirements),
+        base: Some(base),
     })
+}
+
+/// The entry of the official agent's cache.
+fn found_by_official(
+    options: &PythonOptions,
+    key: &KeyInputs,
+    requirements: &TaskRequirements,
+) -> Option<PathBuf> {
+    let official = Official::new(options, key, requirements)?;
+    official.cache.entry(&official.key)
 }
 
 /// By which names an environment is known, and whether it is there.
@@ -223,56 +173,8 @@ impl Known {
     }
 }
 
-fn key_inputs(
-    request: &PythonRequest,
-    options: &PythonOptions,
-    interpreter: &Interpreter,
-) -> KeyInputs {
-    KeyInputs {
-        docker_cmd: request.docker_cmd.clone(),
-        cuda_version: options.cuda_version.clone(),
-        interpreter: interpreter.name.clone(),
-        is_conda: false,
-    }
-}
-
 /// E-125
 const NO_CACHE: &str = "::: Python virtual environment cache is DISABLED. To accelerate spin-up time set `agent.venvs_cache.path=~/.clearml/venvs-cache` :::\n";
-
-/// A package of conda among those of pip.
-pub(super) fn conda_package(line: &str) -> String {
-    format!("conda {line}")
-}
-
-/// What an environment of conda depends on. Its files name its folder, so that it can be used nowhere else.
-fn conda_inputs(
-    options: &PythonOptions,
-    inputs: &KeyInputs,
-    requirements: &TaskRequirements,
-    folder: &Path,
-) -> StoreInputs {
-    let mut machine = platform("conda");
-    let image = inputs.docker_cmd.split_whitespace().next();
-    machine.extend([
-        Input::new("python", &inputs.interpreter),
-        Input::new("folder", folder.to_string_lossy()),
-        Input::new("image", image.unwrap_or_default()),
-        Input::new("cuda", &inputs.cuda_version),
-    ]);
-    for channel in &options.conda.channels {
-        machine.push(Input::new("channel", channel));
-    }
-    machine.extend(installer_inputs(options));
-    machine.extend(options.store.index_settings.iter().cloned());
-    let text = |list: &Option<RequirementList>| list.as_ref().map(RequirementList::text);
-    let conda = text(&requirements.conda).unwrap_or_default();
-    let named = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-    let mut packages: Vec<String> = conda.lines().filter(named).map(conda_package).collect();
-    let pip = text(&requirements.pip).unwrap_or_default();
-    packages.extend(pip.lines().map(str::to_owned));
-    let packages = packages.iter().map(String::as_str);
-    StoreInputs::new(EntryKind::Environment, machine, packages)
-}
 
 impl Official {
     /// None where an official agent has left nothing, or has no key for these packages (E-241).
@@ -317,12 +219,7 @@ impl CachePlace {
         output: &Output,
     ) -> Option<Self> {
         Self::enabled(options, output)?;
-        let inputs = KeyInputs {
-            docker_cmd: request.docker_cmd.clone(),
-            cuda_version: options.cuda_version.clone(),
-            interpreter: version.to_owned(),
-            is_conda: true,
-        };
+        let inputs = conda_key_inputs(request, options, version);
         Some(Self {
             store: stored(options),
             official: Official::new(options, &inputs, requirements),
@@ -376,19 +273,26 @@ impl CachePlace {
         }
     }
 
-    /// Takes an environment with nothing but the wanted pip.
+    /// Takes an environment with nothing but the wanted pip, or where `is_bundled_enough` one with that of the interpreter.
     pub(super) async fn restore_base(
         &mut self,
+        is_bundled_enough: bool,
         folder: &Path,
         output: &Output,
         cancel: &CancellationToken,
-    ) -> Result<bool, PythonError> {
-        let Some(inputs) = self.base.clone() else {
-            return Ok(false);
+    ) -> Result<Option<Seed>, PythonError> {
+        let Some(base) = &self.base else {
+            return Ok(None);
         };
-        let limit = Some(BASE_LIMIT);
-        self.taken = self.take(&inputs, limit, folder, output, cancel).await?;
-        Ok(self.taken.is_some())
+        let bundled = is_bundled_enough.then(|| (base.bundled.clone(), None, Seed::Bundled));
+        let wanted = (base.wanted.clone(), Some(BASE_LIMIT), Seed::Ready);
+        for (inputs, limit, seed) in [wanted].into_iter().chain(bundled) {
+            self.taken = self.take(&inputs, limit, folder, output, cancel).await?;
+            if self.taken.is_some() {
+                return Ok(Some(seed));
+            }
+        }
+        Ok(None)
     }
 
     /// None where there is no such environment.
@@ -468,23 +372,28 @@ impl CachePlace {
         self.put(new, output, cancel).await
     }
 
-    /// Keeps an environment with nothing but the wanted pip.
+    /// Keeps an environment with nothing but pip: the wanted one, or with [`Seed::Bundled`] that of the interpreter.
     pub(super) async fn keep_base(
         &self,
+        seed: &Seed,
         folder: &Path,
         frozen: Option<&[String]>,
         output: &Output,
         cancel: &CancellationToken,
     ) -> Result<(), PythonError> {
-        let Some(base) = self.base.clone() else {
+        let Some(base) = &self.base else {
             return Ok(());
+        };
+        let (inputs, limit) = match seed {
+            Seed::Bundled => (&base.bundled, None),
+            _ => (&base.wanted, Some(BASE_LIMIT)),
         };
         let new = NewEntry {
             kind: EntryKind::Base,
-            inputs: vec![base],
+            inputs: vec![inputs.clone()],
             frozen: frozen.and_then(without_passwords),
             environment: folder.to_owned(),
-            limit: Some(BASE_LIMIT),
+            limit,
             taken: None,
         };
         self.put(new, output, cancel).await

@@ -3,9 +3,11 @@
 //! The order is E-007: [`create_environment`], then the code is fetched into its folder, then
 //! [`Environment::install`], [`Environment::freeze`] and [`Environment::keep`].
 
+mod bundled;
 mod cache;
 #[cfg(test)]
 mod cases;
+mod code_location;
 mod conda;
 mod custom_build;
 mod environment;
@@ -22,6 +24,7 @@ mod interpreter;
 mod kept;
 mod launch;
 mod lines;
+mod links;
 mod list_file;
 mod machine;
 mod marker;
@@ -43,19 +46,21 @@ mod uv;
 mod venv;
 mod version;
 
+pub use code_location::CodeLocation;
 pub use conda::{CondaError, CondaOptions, CondaReport};
 pub use custom_build::{BuiltCommand, CustomBuild};
 pub use environment::{Environment, create_environment, unbuilt_environment};
 pub use error::{FailedCommand, PythonError};
 pub use existing::NamedInterpreter;
 pub use index_url::IndexUrl;
-pub use install::{CodeLocation, Installed, LinkRewriter, Links, RewrittenLink};
+pub use install::Installed;
 pub use interpreter::{Interpreter, requested_version};
 pub use kept::{Explained, explain_store, store_inputs};
 pub use launch::{
     BinaryKind, LaunchCommand, LaunchRequest, Optimization, Runner, ShellBinary, Variables,
     binary_kind, command_line, find_shell, nbconvert_command,
 };
+pub use links::{LinkRewriter, Links, RewrittenLink};
 pub use machine::{default_version, version_by_name};
 pub use options::{
     CacheOptions, PackageManager, PythonOptions, PythonRequest, SkipEnvironment, StoreOptions,

@@ -11,11 +11,12 @@ use super::conda::Activation;
 use super::error::{FailedCommand, PythonError};
 use super::index_url::IndexUrl;
 use super::list_file::ListFile;
+use super::marker;
 use super::options::PythonOptions;
 use super::requirements::TaskRequirements;
 use super::tool::{self, ToolContext};
 use super::uv::Uv;
-use super::version;
+use super::version::{self, PythonVersion};
 use crate::process::{Command, Output};
 
 /// pip of one interpreter, with what every call of a run has in common.
@@ -75,6 +76,30 @@ pub(super) fn wants_legacy_resolver(rules: &[String], pip_version: &str) -> bool
     rules
         .iter()
         .any(|rule| version::satisfies(pip_version, rule))
+}
+
+/// Whether the newest pip that these specifications allow would be told to use the old resolver (E-140).
+pub(super) fn has_old_resolver(
+    specifications: &[String],
+    python: PythonVersion,
+    options: &PythonOptions,
+) -> bool {
+    let fitting = specifications.iter().filter_map(|specification| {
+        let (versions, marker) = specification.split_once(';').unwrap_or((specification, ""));
+        let fits = marker.trim().is_empty() || marker::fits(marker.trim(), python) == Ok(true);
+        fits.then(|| versions.trim().trim_start_matches("pip"))
+    });
+    let limits = fitting.flat_map(|versions| versions.split(','));
+    limits.into_iter().any(|limit| {
+        let exact = ["===", "==", "<=", "~="]
+            .iter()
+            .find_map(|operator| limit.trim().strip_prefix(operator));
+        // What is below a limit is as good as the limit itself: rules compare whole versions.
+        let newest = exact.or(limit.trim().strip_prefix('<'));
+        newest.is_some_and(|version| {
+            wants_legacy_resolver(&options.pip_legacy_resolver, version.trim())
+        })
+    })
 }
 
 impl<'a> Pip<'a> {

@@ -7,8 +7,8 @@ use std::path::Path;
 use percent_encoding::percent_decode_str;
 
 use super::index_url::IndexUrl;
-use super::install::Links;
 use super::lines::{RequirementLine, RequirementLines};
+use super::links::Links;
 use super::options::PythonOptions;
 use super::requirement::{Requirement, Target, Vcs};
 use super::torch::{DirectTorch, TorchChoices, TorchLine};

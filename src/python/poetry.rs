@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::code_location::CodeLocation;
 use super::environment::{Environment, beside};
 use super::error::PythonError;
-use super::install::CodeLocation;
 use super::tool::{ToolContext, configured_requirement};
 
 /// Settings of poetry.

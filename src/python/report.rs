@@ -169,8 +169,8 @@ fn normalized(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::super::cases::{case_id, cases, strings};
-    use super::super::install::Links;
     use super::super::lines::RequirementLines;
+    use super::super::links::Links;
     use super::super::plan::tests::{options_of, torch_of};
     use super::super::plan::{InstallPlan, PlanContext};
     use super::*;

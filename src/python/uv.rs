@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::code_location::CodeLocation;
 use super::environment::Environment;
 use super::error::PythonError;
-use super::install::CodeLocation;
 use super::interpreter::Interpreter;
 use super::repr;
 use super::requirements::TaskRequirements;

@@ -34,6 +34,8 @@ pub(super) enum Seed {
     Wheels(Vec<PathBuf>),
     /// It has the wanted one.
     Ready,
+    /// It has the one that came with the interpreter, and gets no other: nothing is installed into it.
+    Bundled,
 }
 
 /// Makes the environment in `folder`, which does not exist.

@@ -20,6 +20,11 @@ impl PythonVersion {
         format!("{}.{}", self.major, self.minor)
     }
 
+    /// True for versions that need Cython beside pip (E-138).
+    pub(super) fn is_before_3_9(self) -> bool {
+        (self.major, self.minor) < (3, 9)
+    }
+
     /// True where every number of `key` (`3`, `3.11`, `3.11.2`) is this version's (E-116).
     pub fn matches(&self, key: &str) -> bool {
         let own = [self.major, self.minor, self.patch];

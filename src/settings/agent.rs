@@ -254,7 +254,7 @@ pub struct EnvironmentStore {
     pub path: FolderCache,
     /// Environments to keep.
     pub max_entries: usize,
-    /// Gigabytes that they may take; zero or less for no limit.
+    /// Gigabytes that they may take; zero for no limit.
     pub max_size_gb: f64,
     /// Gigabytes that must be free to keep one more; zero or less asks for none.
     pub free_space_threshold_gb: f64,
@@ -490,24 +490,62 @@ impl Settings {
         })
     }
 
+    /// The keys are not the official agent's: an odd value is a mistake, and is refused.
     fn environment_store(&self) -> Result<EnvironmentStore, SettingsError> {
-        let path = match self.value("agent.store.path") {
-            None => Some(self.expand("~/.clearml/store")),
-            Some(_) => self.path("agent.store.path"),
-        };
-        let threshold = match self.number("agent.store.free_space_threshold_gb")? {
-            None => self.number("agent.venvs_cache.free_space_threshold_gb")?,
-            threshold => threshold,
-        };
+        let gigabytes = "a number of gigabytes, 0 for no limit";
+        let threshold =
+            match self.at_least_zero("agent.store.free_space_threshold_gb", gigabytes)? {
+                None => self.number("agent.venvs_cache.free_space_threshold_gb")?,
+                threshold => threshold,
+            };
+        let entries = "agent.store.max_entries";
         Ok(EnvironmentStore {
-            path,
-            max_entries: self
-                .integer("agent.store.max_entries")?
-                .and_then(|entries| usize::try_from(entries).ok())
-                .unwrap_or(20),
-            max_size_gb: self.number("agent.store.max_size_gb")?.unwrap_or(0.0),
+            path: self.store_path()?,
+            max_entries: match self.integer(entries)?.map(usize::try_from) {
+                None => 20,
+                Some(Ok(number)) if number > 0 => number,
+                Some(_) => return Err(self.mistake(entries, "a whole number from 1 on")),
+            },
+            max_size_gb: self
+                .at_least_zero("agent.store.max_size_gb", gigabytes)?
+                .unwrap_or(0.0),
             free_space_threshold_gb: threshold.unwrap_or(0.0),
         })
+    }
+
+    fn store_path(&self) -> Result<FolderCache, SettingsError> {
+        let key = "agent.store.path";
+        let path = match self.value(key).map(|value| &value.kind) {
+            None => return Ok(Some(self.expand("~/.clearml/store"))),
+            Some(Kind::Null | Kind::Text(_)) => self.path(key),
+            Some(_) => Some(PathBuf::new()),
+        };
+        match path {
+            Some(path) if !path.is_absolute() => Err(self.mistake(
+                key,
+                "an absolute path, or \"\" where no environments are to be kept",
+            )),
+            path => Ok(path),
+        }
+    }
+
+    fn at_least_zero(
+        &self,
+        key: &str,
+        expected: &'static str,
+    ) -> Result<Option<f64>, SettingsError> {
+        match self.number(key)? {
+            Some(number) if !number.is_finite() || number < 0.0 => Err(self.mistake(key, expected)),
+            number => Ok(number),
+        }
+    }
+
+    /// The value of a key that is there is none that is allowed.
+    fn mistake(&self, key: &str, expected: &'static str) -> SettingsError {
+        self.value(key)
+            .map_or(SettingsError::NoConfiguration, |value| {
+                wrong_type(key, expected, value)
+            })
     }
 
     fn monitoring(&self) -> Result<MonitoringSettings, SettingsError> {

@@ -176,3 +176,60 @@ fn words_that_mean_nothing_are_errors() {
         "agent.force_git_ssh_port must be a port (text)"
     );
 }
+
+/// The keys of the store are this agent's own, so nobody's file has odd values that must go on working.
+#[test]
+fn odd_values_of_the_store_are_refused() {
+    for (value, said) in [
+        (
+            "max_entries: -3",
+            "max_entries must be a whole number from 1 on",
+        ),
+        (
+            "max_entries: 0",
+            "max_entries must be a whole number from 1 on",
+        ),
+        ("max_entries: many", "max_entries must be a whole number"),
+        (
+            "max_size_gb: -1",
+            "max_size_gb must be a number of gigabytes, 0 for no limit",
+        ),
+        (
+            "free_space_threshold_gb: -0.5",
+            "free_space_threshold_gb must be a number of gigabytes, 0 for no limit",
+        ),
+        (
+            "path: [a, b]",
+            "path must be an absolute path, or \"\" where no environments are to be kept",
+        ),
+        (
+            "path: 7",
+            "path must be an absolute path, or \"\" where no environments are to be kept",
+        ),
+        (
+            "path: {a: 1}",
+            "path must be an absolute path, or \"\" where no environments are to be kept",
+        ),
+        (
+            "path: some/where",
+            "path must be an absolute path, or \"\" where no environments are to be kept",
+        ),
+    ] {
+        let error = agent(&format!("agent.store.{value}"), &[]).expect_err(value);
+        assert_eq!(error.to_string(), format!("agent.store.{said} (text)"));
+    }
+    for (value, path) in [
+        ("path: \"\"", None),
+        ("path: null", None),
+        ("path: ~/here", Some("/home/user/here".into())),
+        (
+            "max_entries: \"7\", max_size_gb: 1.5",
+            Some("/home/user/.clearml/store".into()),
+        ),
+    ] {
+        let store = agent(&format!("agent.store {{ {value} }}"), &[])
+            .expect(value)
+            .store;
+        assert_eq!(store.path, path, "{value}");
+    }
+}

@@ -168,3 +168,61 @@ fn machine_stats(averages: &Averages, gpus: GpuAverages) -> MachineStats {
         ..MachineStats::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use local_server::LocalServer;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::{Credentials, SessionOptions};
+    use crate::secrets::SecretString;
+
+    /// D-175: what could not be reported counts in the next average.
+    #[tokio::test]
+    async fn a_report_that_failed_keeps_its_samples() {
+        let server = LocalServer::start(local_server::Options::default()).await;
+        let server = server.expect("a server");
+        let keys = server.credentials();
+        let credentials = Credentials::Keys {
+            access_key: keys.access_key.clone(),
+            secret_key: SecretString::new(keys.secret_key.clone()),
+        };
+        let url = server.url().parse().expect("a URL");
+        let session = SessionOptions::new(url, credentials, "3.0.3", "vm");
+        let session = Session::new(session).expect("a session");
+        let options = ReportOptions {
+            worker: "host:0".parse().expect("an id"),
+            tags: None,
+            queues: None,
+            is_daemon: true,
+            interval: Duration::from_secs(30),
+            disk_path: PathBuf::from("/"),
+            taken: || {},
+            gpus: VisibleGpus::None,
+            default_gpu_usage: None,
+        };
+        let mut reporter = StatusReporter::new(session.clone(), options);
+        let sample = |cpu_usage| Sample {
+            cpu_usage,
+            ..Sample::default()
+        };
+        server.stop_listening().expect("stopped");
+        reporter.session = session.clone().with_deadline(Duration::from_millis(200));
+        reporter.samples.push(sample(10.0));
+        reporter.report_machine(None).await;
+        assert_eq!(reporter.samples.len(), 1);
+        server.resume().expect("listens");
+        reporter.session = session;
+        reporter.samples.push(sample(30.0));
+        reporter.report_machine(None).await;
+        assert!(reporter.samples.is_empty());
+        let requests = server.requests();
+        let reported: Vec<&Value> = requests
+            .iter()
+            .filter(|request| request.endpoint == "workers.status_report")
+            .map(|request| &request.body["machine_stats"]["cpu_usage"])
+            .collect();
+        assert_eq!(reported, [&json!([20.0])]);
+    }
+}

@@ -76,7 +76,7 @@ fn assert_nothing_left(context: &TestContext) {
     assert_eq!(context.workers(), Vec::<String>::new());
 }
 
-/// D-055, D-134, D-141, D-143, D-145, D-146, D-288, D-290, D-030, D-308
+/// D-055, D-134, D-141, D-143, D-145, D-146, D-288, D-290, D-030, D-308, D-353
 #[test]
 fn a_detached_daemon_works_on_until_it_is_stopped() {
     let context = TestContext::new();
@@ -144,6 +144,7 @@ fn a_detached_daemon_works_on_until_it_is_stopped() {
         format!("Terminating clearml-agent worker_id=host:0 pid={pid}\n")
     );
     assert_nothing_left(&context);
+    assert_eq!(stop(&context, &[]).code, 1, "there is none any more");
 }
 
 /// D-104: what goes wrong at the start is said where the command was typed.
@@ -157,7 +158,8 @@ fn a_detached_daemon_that_cannot_start_says_why() {
     assert_nothing_left(&context);
 }
 
-/// D-068, D-138, D-141, D-142: without `--foreground` the output moves, and the process stays.
+/// D-068, D-103, D-137, D-138, D-141, D-142: without `--foreground` the output moves behind the banner, and the process
+/// stays, polls and reports.
 #[test]
 fn a_daemon_with_a_log_file_stays_attached() {
     let context = TestContext::new();
@@ -174,6 +176,19 @@ fn a_daemon_with_a_log_file_stays_attached() {
     // Only a detached daemon keeps no more than one task.
     assert!(printed().contains("Starting infinite"));
     assert!(!daemon.output().contains("from the task"));
+    assert!(!printed().contains("No tasks in"), "{}", printed());
+    let said = daemon.output();
+    assert!(
+        said.find("Listening to queues:") < said.find("background mode, writing"),
+        "{said}"
+    );
+    let figures = || {
+        let reports = context.requests("workers.status_report");
+        reports
+            .iter()
+            .any(|report| report.body["machine_stats"].is_object())
+    };
+    assert!(wait_until(figures));
     assert_eq!(daemon.terminate(), 254);
     assert_nothing_left(&context);
 }
@@ -202,7 +217,7 @@ fn an_agent_is_stopped_while_the_server_is_away() {
     context.server.resume().unwrap();
 }
 
-/// D-288, D-289, D-291, D-056
+/// D-288, D-289, D-291, D-056, D-353
 #[test]
 fn agents_are_stopped_one_by_one_or_by_their_ids() {
     let context = TestContext::new();

@@ -131,3 +131,53 @@ fn without_a_cache_there_is_no_store() {
         "{said}"
     );
 }
+
+/// E-243: folders of a kept environment have the modes that they were kept with, whatever the umask of the next task is.
+#[test]
+fn no_umask_changes_a_kept_environment() {
+    const MODES: &str = "import os, sys\nfor folder in ('lib', 'bin', 'include'):\n    \
+        print('mode', folder, oct(os.stat(os.path.join(sys.prefix, folder)).st_mode))\n\
+        import tinydep\nplace = os.path.dirname(tinydep.__file__)\nprint('mode packages', oct(os.stat(place).st_mode))\n";
+    let context = TestContext::new();
+    let packages = offline_packages(&context);
+    let run = |umask: &str, folder: &str| {
+        context.configure(&format!("agent.venvs_dir: \"{folder}\""));
+        let task = context.create(Script::python(MODES, "tinydep==1.0"));
+        let mut command = context.beside_agent("sh");
+        command
+            .args(["-c", "umask $0; exec \"$@\"", umask])
+            .args([
+                env!("CARGO_BIN_EXE_clearml-agent"),
+                "execute",
+                "--id",
+                &task,
+            ])
+            .envs(packages.variables());
+        let finished = context.finish(command);
+        assert_eq!(finished.code, 0, "{}", finished.stdout);
+        let modes = finished
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with("mode "));
+        (
+            modes.map(str::to_owned).collect::<Vec<_>>(),
+            finished.stdout.clone(),
+        )
+    };
+    let place = context.folder().join("venvs");
+    let other = context.folder().join("other");
+    let (kept, _) = run("0022", place.to_str().expect("a path"));
+    assert_eq!(kept.len(), 4, "{kept:?}");
+    assert!(
+        kept.iter().all(|line| line.ends_with("0o40755")),
+        "{kept:?}"
+    );
+    for folder in [other, place] {
+        let (taken, console) = run("0077", folder.to_str().expect("a path"));
+        assert!(
+            console.contains("::: Using Cached environment "),
+            "{console}"
+        );
+        assert_eq!(taken, kept);
+    }
+}

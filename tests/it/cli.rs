@@ -28,6 +28,21 @@ fn no_command_is_a_question_for_help() {
     assert!(context.server.requests().is_empty());
 }
 
+/// D-010: a command with commands of its own answers as the program does.
+#[test]
+fn cache_alone_is_a_question_for_help() {
+    let context = TestContext::new();
+    let alone = context.run(&["cache"]);
+    assert_eq!((alone.code, alone.stderr.as_str()), (0, ""));
+    for command in ["list", "explain", "prune"] {
+        let row = format!("\n  {command} ");
+        assert!(alone.stdout.contains(&row), "{}", alone.stdout);
+    }
+    assert_eq!(alone.stdout, context.run(&["cache", "-h"]).stdout);
+    let unknown = context.run(&["cache", "nothing"]);
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (2, ""));
+}
+
 /// D-010, D-011
 #[test]
 fn help_goes_to_stdout_and_ends_well() {

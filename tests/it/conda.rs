@@ -106,6 +106,16 @@ fn conda_installs_what_it_has_and_pip_the_rest() {
     // What pip would find is not asked for: conda has it.
     let list = "six==1.16.0\ntinydep==1.0\nbroken==1 ; python_version < '3'\n";
     let script = Script::python(SCRIPT, list);
+    let explain = |task: &str| {
+        let finished = machine
+            .context
+            .run_with(&["cache", "explain", task], &machine.variables());
+        assert_eq!(finished.code, 0, "{}", finished.stderr);
+        finished.stdout
+    };
+    let unknown = explain(&machine.context.create(script.clone()));
+    assert!(unknown.contains(": miss\nkey: "), "{unknown}");
+    assert!(!unknown.contains("base environment"), "{unknown}");
     let (task, status, console) = machine.run(script.clone());
     assert_eq!(status, "completed", "{console}");
     let environment = machine.environment("3");
@@ -152,6 +162,8 @@ fn conda_installs_what_it_has_and_pip_the_rest() {
         json!({"channels": channels, "dependencies": ["six~=1.16.0"]})
     );
 
+    let known = explain(&machine.context.create(script.clone()));
+    assert!(known.contains(": hit\nkey: "), "{known}");
     let (_, status, console) = machine.run(script);
     assert_eq!(status, "completed", "{console}");
     assert_order(

@@ -218,7 +218,8 @@ const ABORT: &[Deviation] = &[
     },
 ];
 
-/// D-205 to D-249, D-294, E-007, E-018, E-197: idle, a task from a repository with a change and a requirement, SIGTERM.
+/// D-093, D-099, D-139, D-147, D-158, D-182, D-201, D-205, D-206, D-207, D-212, D-218, D-219, D-349, D-294, E-007, E-018, E-197:
+/// idle, a task from a repository with a change and a requirement, SIGTERM.
 #[test]
 fn a_task_from_a_repository_is_run_as_the_official_agent_does() {
     let context = wizard_context();

@@ -1,24 +1,18 @@
-//! The shapes of `execute`, each as a person starts it: plain, `--disable-monitoring`, `--full-monitoring`.
+//! `execute` as a person starts it, without options that change its shape.
 
-use std::io::Write;
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
-
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::support::{Agent, Fault, FaultProxy, Repository, Script, TestContext, wait_until};
+use super::support::{Fault, FaultProxy, Repository, Script, TestContext, wait_until};
 
 /// A program with a child, which waits for its end; the line `ready` says that both run.
-const LONG_PROGRAM: &str = "sleep 600 & echo child $!; echo ready; wait";
+pub(crate) const LONG_PROGRAM: &str = "sleep 600 & echo child $!; echo ready; wait";
 /// Prints the variables of the hand-over.
-const PRINT_VARIABLES: &str = "env | grep -E '^(CLEARML|TRAINS|CUDA)_' | sort";
+pub(crate) const PRINT_VARIABLES: &str = "env | grep -E '^(CLEARML|TRAINS|CUDA)_' | sort";
 /// No environment, for the tests that need Python and no package.
-const NO_ENVIRONMENT: (&str, &str) = ("CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL", "1");
+pub(crate) const NO_ENVIRONMENT: (&str, &str) = ("CLEARML_AGENT_SKIP_PYTHON_ENV_INSTALL", "1");
 
 /// The bodies of these calls, in the order of their arrival.
-fn bodies(context: &TestContext, endpoint: &str) -> Vec<Value> {
+pub(crate) fn bodies(context: &TestContext, endpoint: &str) -> Vec<Value> {
     let requests = context.server.requests();
     let of_endpoint = requests
         .into_iter()
@@ -28,7 +22,7 @@ fn bodies(context: &TestContext, endpoint: &str) -> Vec<Value> {
 
 /// A child of [`LONG_PROGRAM`], by its own line.
 #[track_caller]
-fn child_of_program(text: &str) -> i32 {
+pub(crate) fn child_of_program(text: &str) -> i32 {
     let line = text.lines().find_map(|line| line.strip_prefix("child "));
     line.unwrap_or_else(|| panic!("no child in {text}"))
         .parse()
@@ -36,7 +30,7 @@ fn child_of_program(text: &str) -> i32 {
 }
 
 #[track_caller]
-fn assert_gone(pid: i32) {
+pub(crate) fn assert_gone(pid: i32) {
     let gone = wait_until(|| {
         let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // What has ended and is not yet waited for is gone.
@@ -317,80 +311,6 @@ fn the_plain_shape_says_why_it_could_not_prepare() {
     assert!(context.runs().is_empty());
 }
 
-/// E-277, E-278
-#[test]
-fn signals_end_the_plain_shape_with_its_program() {
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let context = TestContext::new();
-        let task = context.create(Script::shell(LONG_PROGRAM));
-        let mut agent = context.start(&["execute", "--id", &task]);
-        agent.wait_for_output("ready\n");
-        agent.signal(signal);
-        assert_eq!(agent.wait(), 254, "{signal}");
-        assert_gone(child_of_program(&agent.output()));
-        context.wait_for_silence();
-        assert_eq!(context.status(&task), "stopped", "{signal}");
-        assert!(
-            agent
-                .output()
-                .contains(&format!("\nUser abort - stopping task {task}\n")),
-            "{}",
-            agent.output()
-        );
-        assert!(
-            context
-                .console(&task)
-                .ends_with("ready\nProcess terminated by user")
-        );
-        assert_eq!(context.calls().last().unwrap(), "workers.unregister");
-        assert_eq!(context.leftovers(), Vec::<String>::new());
-        assert!(context.runs().is_empty());
-    }
-}
-
-/// E-277 to E-279: whatever runs while the task is prepared ends with the agent.
-#[test]
-fn signals_end_the_preparation() {
-    for (shape, signal, code, status) in [
-        (None, Signal::SIGTERM, 254, "stopped"),
-        (None, Signal::SIGINT, 254, "stopped"),
-        (
-            Some("--disable-monitoring"),
-            Signal::SIGINT,
-            254,
-            "in_progress",
-        ),
-        (
-            Some("--disable-monitoring"),
-            Signal::SIGTERM,
-            -15,
-            "in_progress",
-        ),
-    ] {
-        let context = TestContext::new();
-        // An index that takes connections and never answers.
-        let index = TcpListener::bind("127.0.0.1:0").unwrap();
-        index.set_nonblocking(true).unwrap();
-        let address = format!("http://{}/simple", index.local_addr().unwrap());
-        let task = context.create(Script::python("print('ran')", "tinydep==1.0\n"));
-        let words = [&["execute", "--id", &task], shape.as_slice()].concat();
-        let variables = [("PIP_INDEX_URL", address.as_str()), ("PIP_FIND_LINKS", "")];
-        let mut agent = context.start_with(&words, &variables);
-        let mut installer = None;
-        let asked = wait_until(|| {
-            installer = index.accept().ok();
-            installer.is_some()
-        });
-        assert!(asked, "{}", agent.output());
-        agent.signal(signal);
-        assert_eq!(agent.wait(), code, "{shape:?} {signal}: {}", agent.output());
-        context.wait_for_silence();
-        assert_eq!(context.status(&task), status, "{shape:?} {signal}");
-        assert!(!agent.output().contains("Starting Task Execution"));
-        assert!(context.runs().is_empty());
-    }
-}
-
 /// E-005
 #[test]
 fn the_plain_shape_obeys_the_server() {
@@ -498,208 +418,6 @@ fn optimisation_and_log_level_reach_the_program() {
             "{}",
             context.console(&task)
         );
-    }
-}
-
-/// D-042, E-001, E-265, E-272: the same process, its streams untouched, nothing said to the server.
-#[test]
-fn without_monitoring_the_agent_becomes_the_program() {
-    let context = TestContext::new();
-    let program = "echo \"pid $$\"; grep -E '^Sig(Ign|Blk)' /proc/self/status; read -r line; echo \"got $line\"; echo err >&2; exit 3";
-    let task = context.create(Script::shell(program));
-    let mut command = context.command(&["execute", "--disable-monitoring", "--id", &task]);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pid = child.id();
-    child.stdin.take().unwrap().write_all(b"a line\n").unwrap();
-    let finished = child.wait_with_output().unwrap();
-    let stdout = String::from_utf8(finished.stdout).unwrap();
-    assert_eq!(finished.status.code(), Some(3), "{stdout}");
-    assert_eq!(String::from_utf8(finished.stderr).unwrap(), "err\n");
-    let (preparation, output) = stdout.split_once("Starting Task Execution:\n\n").unwrap();
-    assert!(
-        preparation.starts_with("Current configuration"),
-        "{preparation}"
-    );
-    assert!(output.starts_with(&format!("pid {pid}\n")), "{output}");
-    assert!(output.ends_with("got a line\n"), "{output}");
-    for (name, signal) in [("SigIgn", Signal::SIGPIPE), ("SigBlk", Signal::SIGINT)] {
-        let mask = output
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("{name}:\t")))
-            .unwrap();
-        let mask = u64::from_str_radix(mask, 16).unwrap();
-        assert_eq!(mask & (1 << (signal as i32 - 1)), 0, "{name} {mask:x}");
-    }
-    assert_eq!(
-        context.calls(),
-        [
-            "auth.login",
-            "tasks.get_by_id",
-            "tasks.dequeue",
-            "tasks.started",
-            "tasks.started"
-        ]
-    );
-    assert_eq!(context.count("workers.status_report"), 0);
-    assert_eq!(context.status(&task), "in_progress");
-    assert_eq!(context.leftovers(), Vec::<String>::new());
-    assert!(context.runs().is_empty());
-    context.wait_for_silence();
-}
-
-/// E-001, E-278: signals reach the program itself.
-#[test]
-fn without_monitoring_the_program_has_the_signals() {
-    let context = TestContext::new();
-    for (program, expected) in [
-        ("echo ready; kill -TERM $$", -15),
-        ("trap 'exit 7' INT; echo ready; kill -INT $$; exit 1", 7),
-        ("kill -PIPE $$", -13),
-        ("exit 0", 0),
-    ] {
-        let task = context.create(Script::shell(program));
-        let words = ["execute", "--disable-monitoring", "--id", &task];
-        assert_eq!(context.run(&words).code, expected, "{program}");
-        assert_eq!(context.status(&task), "in_progress");
-    }
-}
-
-/// E-016, E-017: who prepares knows the reason, also where somebody else sets the final status.
-#[test]
-fn without_monitoring_a_failed_repository_is_reported() {
-    let context = TestContext::new();
-    let url = format!("file://{}/nosuch", context.folder().display());
-    let task = context.create(Script::shell("").with("repository", url));
-    let words = ["execute", "--disable-monitoring", "--id", &task];
-    let finished = context.run_with(&words, &[NO_ENVIRONMENT]);
-    assert_eq!(finished.code, 1, "{}", finished.stdout);
-    assert!(
-        finished
-            .stdout
-            .contains("\nclearml_agent: ERROR: Failed cloning repository. \n")
-    );
-    assert_eq!(context.reason(&task), "failed cloning repository");
-    assert_eq!(context.console(&task), "");
-}
-
-/// E-003, D-043, D-061, D-089: a worker for one task, with slot and configuration of its own.
-#[test]
-fn full_monitoring_is_a_worker_for_one_task() {
-    let context = TestContext::new();
-    let gate = context.folder().join("gate");
-    let program = format!(
-        "{PRINT_VARIABLES}; echo ready; until test -e '{}'; do sleep 0.02; done; exit 5",
-        gate.display()
-    );
-    let task = context.create(Script::shell(&program));
-    let mut agent = context.start(&["execute", "--full-monitoring", "--id", &task]);
-    context.wait_for_console(&task, "ready\n");
-    let configuration = context
-        .leftovers()
-        .into_iter()
-        .find(|name| name.starts_with(".clearml_agent."))
-        .expect("a configuration");
-    let configuration = context.temporary().join(configuration);
-    let mode = std::fs::metadata(&configuration)
-        .unwrap()
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let slot = context
-        .leftovers()
-        .into_iter()
-        .find(|name| name.starts_with(&format!(".clearmlagent_{}_", agent.pid())))
-        .expect("a slot");
-    let slot = std::fs::read_to_string(context.temporary().join(slot)).unwrap();
-    assert_eq!(slot, "host:0\n0");
-    std::fs::write(&gate, "").unwrap();
-    assert_eq!(agent.wait(), 0, "{}", agent.output());
-
-    assert_eq!(context.reason(&task), "worker execution exit code 5");
-    let console = context.console(&task);
-    let configuration = configuration.display();
-    for part in [
-        &format!(
-            "Using custom configuration file from env var: {configuration}\nCurrent configuration (clearml_agent v3.0.3, location: {configuration}):\n"
-        ),
-        "\nagent.worker_id = host:0\n",
-        "\nStarting Task Execution:\n\n",
-        &format!("\nCLEARML_CONFIG_FILE={configuration}\n"),
-        &format!("\nTRAINS_CONFIG_FILE={configuration}\n"),
-        "\nCLEARML_WORKER_ID=host:0\n",
-        "\nTRAINS_WORKER_ID=host:0\n",
-    ] {
-        assert!(console.contains(part), "{part} is not in\n{console}");
-    }
-    assert!(
-        console.ends_with("ready\nProcess failed, exit code 5"),
-        "{console}"
-    );
-    let output = agent.output();
-    assert!(
-        output.contains(&format!("Running task '{task}'\n")),
-        "{output}"
-    );
-    assert!(
-        output.contains(&format!("DONE: Running task '{task}', exit status 5\n")),
-        "{output}"
-    );
-    assert_eq!(
-        bodies(&context, "tasks.started")[0]["status_message"],
-        "launch by agent"
-    );
-    assert!(context.field(&task, "runtime")["_exec_agent_hostname"].is_string());
-    assert_eq!(
-        bodies(&context, "workers.unregister"),
-        [json!({ "worker": "host:0", "queues": [] })]
-    );
-    assert_eq!(context.leftovers(), Vec::<String>::new());
-    assert!(context.runs().is_empty());
-}
-
-/// D-061, D-079
-#[test]
-fn full_monitoring_passes_the_exit_code_on_when_told() {
-    let context = TestContext::new();
-    let propagate = [("CLEARML_AGENT_PROPAGATE_EXITCODE", "1")];
-    for (program, expected) in [("exit 5", 5), ("kill -9 $$", 247), ("exit 0", 0)] {
-        let task = context.create(Script::shell(program));
-        let words = ["execute", "--full-monitoring", "--id", &task];
-        assert_eq!(
-            context.run_with(&words, &propagate).code,
-            expected,
-            "{program}"
-        );
-    }
-}
-
-/// E-277, E-278: SIGTERM is for the worker, Ctrl-C for its task.
-#[test]
-fn signals_end_full_monitoring_with_its_program() {
-    for (signal, code) in [(Signal::SIGINT, 0), (Signal::SIGTERM, 254)] {
-        let context = TestContext::new();
-        let task = context.create(Script::shell(LONG_PROGRAM));
-        let mut agent: Agent = context.start(&["execute", "--full-monitoring", "--id", &task]);
-        agent.wait_for_output("ready\n");
-        agent.signal(signal);
-        assert_eq!(agent.wait(), code, "{signal}");
-        assert_gone(child_of_program(&agent.output()));
-        context.wait_for_silence();
-        assert_eq!(context.status(&task), "stopped", "{signal}");
-        assert_eq!(context.reason(&task), "user abort");
-        assert!(
-            context
-                .console(&task)
-                .ends_with("ready\nProcess terminated by user")
-        );
-        assert_eq!(context.calls().last().unwrap(), "workers.unregister");
-        assert_eq!(context.leftovers(), Vec::<String>::new());
-        assert!(context.runs().is_empty());
     }
 }
 

@@ -200,7 +200,7 @@ fn hours_that_make_no_sense_are_said_at_the_start() {
     );
 }
 
-/// D-159, D-171: a queue that is gone costs one warning, and the others nothing.
+/// D-159, D-171, D-355: a queue that is gone costs one warning, and the others nothing.
 #[test]
 fn a_deleted_queue_is_said_once() {
     let context = TestContext::new();

@@ -269,7 +269,7 @@ fn variables_name_the_worker() {
     }
 }
 
-/// D-036, D-078, D-279
+/// D-036, D-078, D-182, D-279
 #[test]
 fn tags_are_reported_and_handed_on() {
     for (words, variable) in [

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::support::{Script, TestContext, wait_until};
 
-/// D-239, D-248, D-294
+/// D-239, D-248, D-294, D-350
 #[test]
 fn a_queued_task_runs_to_its_end() {
     let context = TestContext::new();
@@ -33,7 +33,7 @@ fn a_queued_task_runs_to_its_end() {
     assert!(context.runs().is_empty());
 }
 
-/// D-241
+/// D-241, D-350
 #[test]
 fn an_exit_code_is_a_failure_with_its_number() {
     let context = TestContext::new();
@@ -51,7 +51,7 @@ fn an_exit_code_is_a_failure_with_its_number() {
     daemon.wait_for_output(&format!("DONE: Running task '{task}', exit status 3"));
 }
 
-/// D-241
+/// D-241, D-350
 #[test]
 fn death_by_a_signal_is_a_failure_with_a_negative_number() {
     let context = TestContext::new();
@@ -249,7 +249,7 @@ fn the_times_of_a_log_rise() {
     assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
 }
 
-/// D-155, D-164
+/// D-112, D-155, D-164
 #[test]
 fn queues_are_asked_in_the_order_of_the_command_line() {
     let context = TestContext::new();
@@ -363,7 +363,7 @@ fn signals(status: &str) -> BTreeMap<&str, u64> {
         .collect()
 }
 
-/// D-076, D-174, D-177 to D-185, D-358
+/// D-076, D-124, D-174, D-177, D-178, D-179, D-180, D-181, D-183, D-185, D-358
 #[test]
 fn status_reports_name_the_task_while_it_runs() {
     let context = TestContext::new();

@@ -101,7 +101,7 @@ fn a_lost_answer_does_not_double_lines() {
     assert_eq!(context.console(&task).matches(COMPLETED).count(), 2);
 }
 
-/// D-166, D-222: a gateway's error does not tell whether the server behind it has acted.
+/// D-166, D-222, D-234: a gateway's error does not tell whether the server behind it has acted.
 #[test]
 fn a_gateway_whose_server_is_away_costs_no_line() {
     let (context, proxy) = behind_proxy();

@@ -124,7 +124,7 @@ fn notice(level: &str, text: &str) -> (String, String) {
     (level.to_owned(), text.to_owned())
 }
 
-/// D-228, D-235, D-236, D-242, D-248
+/// D-228, D-235, D-236, D-242, D-248, D-350
 #[test]
 fn a_task_is_aborted_by_the_user() {
     let running = Running::new();
@@ -186,7 +186,7 @@ fn a_program_killed_by_its_abort_callback_was_aborted() {
     assert!(context.console(&task).ends_with("Process aborted by user"));
 }
 
-/// D-229, D-235, D-244
+/// D-229, D-235, D-244, D-350
 #[test]
 fn a_task_whose_status_somebody_sets_is_stopped_and_keeps_it() {
     for (endpoint, status, text) in [
@@ -213,7 +213,7 @@ fn a_task_whose_status_somebody_sets_is_stopped_and_keeps_it() {
     }
 }
 
-/// D-231, D-244
+/// D-231, D-244, D-350
 #[test]
 fn a_reset_task_is_stopped_after_five_looks() {
     let running = Running::new();
@@ -251,7 +251,7 @@ fn a_task_that_was_reset_by_mistake_goes_on() {
     running.context.wait_for_status(&running.task, "completed");
 }
 
-/// D-232, D-235, D-244
+/// D-232, D-235, D-244, D-350
 #[test]
 fn a_deleted_task_is_stopped() {
     let running = Running::new();
@@ -313,7 +313,7 @@ fn a_task_is_aborted_while_its_code_is_fetched() {
     context.wait_for_no_runs();
 }
 
-/// D-294, D-296, D-058, D-133, D-149
+/// D-294, D-296, D-058, D-133, D-149, D-352
 #[test]
 fn a_signal_ends_the_idle_daemon() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
@@ -332,7 +332,7 @@ fn a_signal_ends_the_idle_daemon() {
     }
 }
 
-/// D-295, D-058, D-133, D-149
+/// D-295, D-058, D-133, D-149, D-153, D-352
 #[test]
 fn sigterm_ends_task_and_daemon() {
     let mut running = Running::new();
@@ -345,7 +345,7 @@ fn sigterm_ends_task_and_daemon() {
     running.assert_nothing_left();
 }
 
-/// D-297: the daemon goes on; the next Ctrl-C ends it.
+/// D-153, D-297, D-352: the daemon goes on; the next Ctrl-C ends it.
 #[test]
 fn ctrl_c_ends_the_task_first_and_then_the_daemon() {
     let mut running = Running::new();
@@ -390,7 +390,7 @@ fn a_second_ctrl_c_ends_a_daemon_whose_server_is_away() {
     running.context.wait_for_status(&running.task, "stopped");
 }
 
-/// D-300: no hanging where the server is away.
+/// D-300, D-352: no hanging where the server is away.
 #[test]
 fn sigterm_does_not_wait_for_a_server_that_is_away() {
     let context = TestContext::new();

@@ -15,7 +15,7 @@ use super::super::tool::ToolContext;
 use super::super::venv::{Seed, python_of};
 use super::activation::Activation;
 use super::error::CondaError;
-use super::options::{self, wanted_python};
+use super::options;
 use super::program::Conda;
 use crate::process::Command;
 
@@ -64,9 +64,7 @@ impl CondaEnvironment {
     ) -> Result<Environment, PythonError> {
         let conda = Conda::find(context).await?;
         let options = context.options;
-        let version = wanted_python(&request.binary, options);
-        let name = if version.is_empty() { "3" } else { &version };
-        let folder = options.venvs_dir.join(name);
+        let (version, folder) = options::place(request, options);
         let folder = conda.remove(context, &folder).await?;
         fs::create_dir_all(&options.venvs_dir)
             .map_err(PythonError::files("create", &options.venvs_dir))?;

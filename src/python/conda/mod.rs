@@ -20,5 +20,5 @@ pub(super) use activation::Activation;
 pub(super) use create::CondaEnvironment;
 pub use error::CondaError;
 pub use options::CondaOptions;
-pub(super) use options::wanted_python;
+pub(super) use options::{made_by_conda, wanted_python};
 pub use report::CondaReport;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::interpreter::requested_version;
-use super::super::options::PythonOptions;
+use super::super::options::{PythonOptions, PythonRequest};
 
 /// Settings of conda.
 #[derive(Clone, Debug)]
@@ -56,6 +56,23 @@ impl CondaOptions {
             (None, false) => Origin::New,
         }
     }
+}
+
+/// Version and folder of the environment that conda makes for a task; none where it takes another one (E-203, E-211).
+pub(in crate::python) fn made_by_conda(
+    request: &PythonRequest,
+    options: &PythonOptions,
+) -> Option<(String, PathBuf)> {
+    let is_made = options.conda.origin(&request.docker_cmd) == Origin::New;
+    is_made.then(|| place(request, options))
+}
+
+/// The wanted version, and the folder of an environment with it.
+pub(super) fn place(request: &PythonRequest, options: &PythonOptions) -> (String, PathBuf) {
+    let version = wanted_python(&request.binary, options);
+    let name = if version.is_empty() { "3" } else { &version };
+    let folder = options.venvs_dir.join(name);
+    (version, folder)
 }
 
 /// The version that conda is asked for: that of the task, else the configured one; empty for any (E-112, E-203).

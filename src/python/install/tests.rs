@@ -7,6 +7,7 @@ use std::process::Command as StdCommand;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::super::code_location::requirements_files;
 use super::super::environment::create_environment;
 use super::super::options::{CacheOptions, SkipEnvironment, StoreOptions};
 use super::super::report::Report;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::cases::{case_id, cases, strings, unordered};
-use super::super::install::RewrittenLink;
+use super::super::links::RewrittenLink;
 use super::super::torch::{Pages, Rocm, Torch, TorchMode};
 use super::super::version::PythonVersion;
 use super::*;

@@ -102,6 +102,10 @@ impl EnvironmentKind {
     fn installs(self) -> bool {
         !matches!(self, Self::None | Self::Standalone | Self::AsItIs)
     }
+
+    fn is_made(self) -> bool {
+        self.installs() && self != Self::Existing
+    }
 }
 
 impl EnvironmentPreview {

@@ -5,19 +5,17 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::super::code_location::{CodeLocation, requirements_files};
 use super::super::error::PythonError;
-use super::super::install::{
-    CodeLocation, Links, added_packages, download_place, requirements_files, resolve_torch,
-    with_added,
-};
+use super::super::install::{added_packages, download_place, resolve_torch, with_added};
+use super::super::interpreter::Interpreter;
 use super::super::lines::RequirementLines;
-use super::super::marker;
+use super::super::links::Links;
 use super::super::options::{PythonOptions, PythonRequest};
-use super::super::pip::{Pip, pip_specifications, wants_legacy_resolver};
+use super::super::pip::{Pip, has_old_resolver, pip_specifications};
 use super::super::plan::{InstallPlan, MainLine, PlanContext};
 use super::super::requirements::RequirementList;
 use super::super::torch::Torch;
-use super::super::version::PythonVersion;
 use super::project::Project;
 use super::{EnvironmentKind, EnvironmentPreview};
 use crate::process::Output;
@@ -131,10 +129,16 @@ impl EnvironmentPreview {
         } else if !self.is_cached {
             let specifications = pip_specifications(options, &self.requirements);
             pip.is_legacy = has_old_resolver(&specifications, interpreter.version, options);
-            let mut words = vec!["install".to_owned()];
-            words.extend(specifications);
-            words.push("--upgrade".to_owned());
-            preview.install.push(pip.shown(&words));
+            if self.keeps_bundled_pip(request, &added, code) {
+                preview.notices.push(
+                    "nothing is installed: pip stays as the interpreter brings it".to_owned(),
+                );
+            } else {
+                let mut words = vec!["install".to_owned()];
+                words.extend(specifications);
+                words.push("--upgrade".to_owned());
+                preview.install.push(pip.shown(&words));
+            }
         }
         let mut torch = Torch::new(&options.torch, &options.cuda_version, interpreter.version);
         let folder = code.location.root.unwrap_or(code.location.script_folder);
@@ -165,6 +169,24 @@ impl EnvironmentPreview {
         }
         preview.extra_index_urls = pip.indexes.iter().map(ToString::to_string).collect();
         Ok(preview)
+    }
+
+    /// Whether pip would not be brought to the wanted version, because there is nothing to install.
+    fn keeps_bundled_pip(
+        &self,
+        request: &PythonRequest,
+        added: &[&str],
+        code: CodeFiles<'_>,
+    ) -> bool {
+        let is_new = self.kind.is_made() && self.kind != EnvironmentKind::Conda;
+        let is_old = |(interpreter, _): &(Interpreter, String)| interpreter.version.is_before_3_9();
+        let is_known = code.location.root.is_none() || code.text.is_some();
+        let entry_point = &request.entry_point;
+        let has_file = |path: &Path| code.has(path);
+        let location = code.location;
+        let files = location.repository_lists(&self.requirements, entry_point, &has_file);
+        let has_list = !self.requirements.is_empty() || !added.is_empty() || !files.is_empty();
+        is_new && is_known && !has_list && !self.interpreter.as_ref().is_some_and(is_old)
     }
 
     /// The texts of which each is installed on its own (E-130, E-131).
@@ -249,30 +271,6 @@ impl RequirementsPreview {
         self.install.push(pip.shown(&words));
         line.with_place(&format!("file://{folder}/{name}"))
     }
-}
-
-/// Whether the newest pip that these specifications allow would be told to use the old resolver (E-140).
-fn has_old_resolver(
-    specifications: &[String],
-    python: PythonVersion,
-    options: &PythonOptions,
-) -> bool {
-    let fitting = specifications.iter().filter_map(|specification| {
-        let (versions, marker) = specification.split_once(';').unwrap_or((specification, ""));
-        let fits = marker.trim().is_empty() || marker::fits(marker.trim(), python) == Ok(true);
-        fits.then(|| versions.trim().trim_start_matches("pip"))
-    });
-    let limits = fitting.flat_map(|versions| versions.split(','));
-    limits.into_iter().any(|limit| {
-        let exact = ["===", "==", "<=", "~="]
-            .iter()
-            .find_map(|operator| limit.trim().strip_prefix(operator));
-        // What is below a limit is as good as the limit itself: rules compare whole versions.
-        let newest = exact.or(limit.trim().strip_prefix('<'));
-        newest.is_some_and(|version| {
-            wants_legacy_resolver(&options.pip_legacy_resolver, version.trim())
-        })
-    })
 }
 
 /// The folder of a project, if there is one.

@@ -1,9 +1,9 @@
 //! Makes an environment from an entry (E-243, E-248).
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -132,9 +132,10 @@ fn make(entry: &Entry, target: &Path, cancel: &CancellationToken) -> io::Result<
         if kept.contains(&folder.path) {
             continue;
         }
-        DirBuilder::new()
-            .mode(folder.mode)
-            .create(target.join(&folder.path))?;
+        // Whatever the umask of this task is.
+        let path = target.join(&folder.path);
+        fs::create_dir(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(folder.mode))?;
     }
     for link in &manifest.links {
         if kept.contains(&link.path) {

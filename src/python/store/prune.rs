@@ -72,6 +72,7 @@ impl Store {
         } else {
             self.max_bytes()
         };
+        let mut missing = if is_chosen { 0 } else { self.missing_space()? };
         let mut bytes: u64 = entries.iter().map(|entry| entry.description.bytes).sum();
         let mut counts = [EntryKind::Environment, EntryKind::Base].map(|kind| {
             let same = entries
@@ -89,9 +90,11 @@ impl Store {
             let goes = limits.all
                 || limits.unused_for.is_some_and(|limit| unused > limit)
                 || max_bytes.is_some_and(|limit| bytes > limit)
+                || missing > 0
                 || count.as_ref().is_some_and(|(_, count)| is_above(*count));
             if goes {
                 bytes = bytes.saturating_sub(entry.description.bytes);
+                missing = missing.saturating_sub(entry.description.bytes);
                 if let Some((_, count)) = count {
                     *count = count.saturating_sub(1);
                 }
@@ -101,14 +104,18 @@ impl Store {
         Ok(superfluous)
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a limit in gigabytes"
-    )]
     fn max_bytes(&self) -> Option<u64> {
         let limit = self.options.max_size_gb;
-        (limit > 0.0).then_some((limit * GIBIBYTE) as u64)
+        (limit > 0.0).then(|| bytes(limit))
+    }
+
+    /// How many bytes more should be free.
+    fn missing_space(&self) -> io::Result<u64> {
+        let threshold = self.options.free_space_threshold_gb;
+        if threshold <= 0.0 {
+            return Ok(0);
+        }
+        Ok(bytes(threshold - free_space_gb(self.path())?))
     }
 
     /// Removes the oldest entries until one more of `incoming` bytes fits; a text where there is no room even so. The store is locked.
@@ -155,6 +162,15 @@ impl Store {
             self.remove(&entries.remove(place), lock)?;
         }
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of gigabytes; a negative one is zero"
+)]
+fn bytes(gigabytes: f64) -> u64 {
+    (gigabytes * GIBIBYTE).ceil() as u64
 }
 
 fn position(entries: &[Entry], kind: EntryKind) -> Option<usize> {

@@ -15,6 +15,7 @@ use super::entry::{Entry, lease_of};
 use super::folders::{entries, list};
 use super::key::StoreInputs;
 use super::manifest::hash;
+use super::prune::free_space_gb;
 use super::*;
 use crate::python::options::StoreOptions;
 use crate::storage::{FileLock, LockKind};
@@ -536,6 +537,32 @@ async fn pruning_removes_what_was_not_used_and_nothing_that_is_read() {
     };
     prune(options, limits, false).await.expect("pruned");
     assert!(!place.has("c"));
+}
+
+/// E-247: without a wish of its own, pruning looks at the free space as well; the oldest go first.
+#[tokio::test]
+async fn pruning_makes_the_free_space_that_the_settings_want() {
+    let mut place = Place::new(|_| {});
+    place.put_each(&["a", "b", "c"]).await;
+    let free = free_space_gb(place.store.path()).expect("known");
+    place.store.options.free_space_threshold_gb = free / 2.0;
+    let pruned = prune(&place.store.options, PruneLimits::default(), true).await;
+    assert!(pruned.expect("looked").removed.is_empty());
+    place.store.options.free_space_threshold_gb = free * 2.0;
+    let options = &place.store.options;
+    let pruned = prune(options, PruneLimits::default(), true).await;
+    let removed = pruned.expect("looked").removed;
+    assert_eq!(removed.len(), 3, "dry");
+    assert_eq!(removed[0].path, place.entry("a").folder, "the oldest first");
+    let limits = PruneLimits {
+        unused_for: Some(Duration::from_hours(1)),
+        ..PruneLimits::default()
+    };
+    let pruned = prune(options, limits, false).await.expect("pruned");
+    assert!(pruned.removed.is_empty(), "another limit was chosen");
+    let pruned = prune(options, PruneLimits::default(), false).await;
+    assert_eq!(pruned.expect("pruned").removed.len(), 3);
+    assert!(!place.has("a") && !place.has("c"));
 }
 
 /// What keeps an entry from being the one is told, input by input.

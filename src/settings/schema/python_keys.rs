@@ -101,9 +101,9 @@ pub(super) const PYTHON: Group = group! { "Python and packages":
     "agent.venvs_cache.free_space_threshold_gb": Number;
     /// Seconds to wait while another agent uses cache or store.
     "agent.venvs_cache.lock_timeout": Number eg "30.0";
-    /// Folder of finished environments, kept for tasks with the same packages. Empty: none are kept.
+    /// Folder of finished environments, kept for tasks with the same packages: an absolute path. Empty: none are kept.
     "agent.store.path": Path = "\"~/.clearml/store\"";
-    /// How many are kept.
+    /// How many are kept, at least one.
     "agent.store.max_entries": Integer = "20";
     /// Gigabytes that they may take; 0 for no limit.
     "agent.store.max_size_gb": Number = "0";

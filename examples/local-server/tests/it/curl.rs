@@ -314,7 +314,8 @@ fn only_legal_changes_without_force() {
     assert_eq!(caller.status(&task), "in_progress");
 }
 
-/// without a live worker a task stops at once; with one, the worker is asked to.
+/// A-162, D-340: without a live worker a task stops at once; with one, the worker is asked to. One that waits leaves its
+/// queue.
 #[test]
 fn stop_asks_a_live_worker() {
     let caller = Caller::new();
@@ -331,6 +332,103 @@ fn stop_asks_a_live_worker() {
     caller.data("tasks.started", json!({"task": alone}));
     caller.data("tasks.stop", json!({"task": alone}));
     assert_eq!(caller.status(&alone), "stopped");
+    let queue = caller.data("queues.get_default", json!({}))["id"].clone();
+    let waiting = caller.new_task();
+    caller.data("tasks.enqueue", json!({"task": waiting, "queue": queue}));
+    caller.data("tasks.stop", json!({"task": waiting}));
+    assert_eq!(caller.status(&waiting), "stopped");
+    let next = caller.data("queues.get_next_task", json!({"queue": queue}));
+    assert_eq!(next, json!({}));
+}
+
+/// D-341: what an agent may do without force, and what it may not.
+#[test]
+fn final_statuses_are_set_once() {
+    let caller = Caller::new();
+    let in_status = |status: &str| {
+        let task = caller.new_task();
+        caller.data("tasks.started", json!({"task": task}));
+        if status != "started" {
+            caller.data(&format!("tasks.{status}"), json!({"task": task}));
+        }
+        task
+    };
+    for (before, call, after) in [
+        ("started", "completed", "completed"),
+        ("started", "stopped", "stopped"),
+        ("started", "failed", "failed"),
+        ("started", "reset", "created"),
+        ("started", "started", "in_progress"),
+        ("stopped", "completed", "completed"),
+        ("stopped", "failed", "failed"),
+        ("stopped", "started", "in_progress"),
+        ("stopped", "stopped", "stopped"),
+        ("completed", "completed", "completed"),
+        ("failed", "failed", "failed"),
+    ] {
+        let task = in_status(before);
+        caller.data(&format!("tasks.{call}"), json!({"task": task}));
+        assert_eq!(caller.status(&task), after, "{before} {call}");
+    }
+    let queue = caller.data("queues.get_default", json!({}))["id"].clone();
+    let again = in_status("stopped");
+    caller.data("tasks.enqueue", json!({"task": again, "queue": queue}));
+    assert_eq!(caller.status(&again), "queued");
+    for (before, call) in [
+        ("failed", "completed"),
+        ("completed", "failed"),
+        ("completed", "stopped"),
+    ] {
+        let task = in_status(before);
+        assert_eq!(
+            caller.refusal(&format!("tasks.{call}"), json!({"task": task})),
+            (400, 110)
+        );
+        assert_eq!(caller.status(&task), before);
+    }
+}
+
+/// D-342, D-343: what reports and queues do beside their purpose.
+#[test]
+fn reports_register_and_queues_wake_the_stopped() {
+    let caller = Caller::new();
+    let queue = caller.data("queues.get_default", json!({}))["id"].clone();
+    let task = caller.new_task();
+    caller.data("tasks.started", json!({"task": task}));
+    let report = |more: Value| {
+        let mut report = json!({"worker": "w:0", "timestamp": 1_795_224_579_000_u64});
+        let (whole, more) = (
+            report.as_object_mut().unwrap(),
+            more.as_object().unwrap().clone(),
+        );
+        whole.extend(more);
+        caller.data("workers.status_report", report);
+        caller.data("workers.get_all", json!({"last_seen": 0}))["workers"][0].clone()
+    };
+    let worker = report(json!({"queues": [queue], "task": task}));
+    assert_eq!(
+        (&worker["id"], &worker["task"]["id"]),
+        (&json!("w:0"), &json!(task))
+    );
+    assert_eq!(worker["queues"][0]["id"], queue);
+    for queues in [json!({}), json!({"queues": []})] {
+        let worker = report(queues);
+        assert_eq!(worker["queues"][0]["id"], queue, "the list is kept");
+        assert!(
+            worker.get("task").is_none(),
+            "the task is cleared: {worker}"
+        );
+    }
+    let extra = json!({"worker": "w:0", "queues": [queue, "none"], "anything": 1});
+    caller.data("workers.unregister", extra);
+
+    let stopped = caller.new_task();
+    caller.data("tasks.enqueue", json!({"task": stopped, "queue": queue}));
+    caller.data("tasks.stopped", json!({"task": stopped, "force": true}));
+    assert_eq!(caller.status(&stopped), "stopped");
+    let next = caller.data("queues.get_next_task", json!({"queue": queue}));
+    assert_eq!(next["entry"]["task"], stopped);
+    assert_eq!(caller.status(&stopped), "queued");
 }
 
 ///
