@@ -193,7 +193,7 @@ fn options_may_be_shortened_as_far_as_they_are_clear() {
     for (words, expected) in [
         (
             &["daemon", "--d"] as &[&str],
-            "clearml-agent daemon: error: ambiguous option: --d could match --detached, --dynamic-gpus, --downtime, --docker",
+            "clearml-agent daemon: error: ambiguous option: --d could match --detached, --drain, --dynamic-gpus, --downtime, --docker",
         ),
         (
             &["daemon", "--st"],
@@ -435,6 +435,9 @@ fn every_value_that_looks_like_an_option_arrives_as_it_was_given() {
             line.extend(required.iter().map(String::as_str));
             if verb.get_name() == "init" {
                 line.push("--non-interactive");
+            }
+            if long == "--drain" {
+                line.push("--stop");
             }
             line.extend([long.as_str(), "-% a value"]);
             let shown = format!("{:?}", parsed(&line));

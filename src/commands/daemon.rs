@@ -8,7 +8,7 @@ use super::background::{self, Waiting};
 use super::connect::{self, Patience};
 use super::status::status;
 use super::stop::stop;
-use super::{ExitStatus, Failed, cuda, folders, hours, options, unavailable};
+use super::{ExitStatus, Failed, cuda, folders, hours, options, running, unavailable};
 use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
@@ -30,6 +30,11 @@ pub(super) async fn daemon(
     printer: Printer,
 ) -> Result<ExitStatus, Failed> {
     let starts = arguments.stop.is_none() && !arguments.status;
+    let printer = if arguments.json {
+        printer.beside_data()
+    } else {
+        printer
+    };
     let is_detached = arguments.detached && !arguments.foreground && starts;
     if is_detached && waiting.is_none() {
         // The second process says everything that there is to say.
@@ -42,8 +47,8 @@ pub(super) async fn daemon(
     if arguments.check_bootstrap {
         printer.line("Nothing to check: this agent needs no bootstrap package");
     }
-    if let Some(wanted) = &arguments.stop {
-        return stop(&settings, &arguments, wanted, printer).await;
+    if let Some(end) = about_others(&settings, &arguments, printer).await? {
+        return Ok(end);
     }
     unavailable::refuse_daemon(&arguments)?;
     let (session, base) =
@@ -95,6 +100,7 @@ pub(super) async fn daemon(
     );
     let options = DaemonOptions {
         session,
+        queue_names: names(&ids, &queues),
         reread,
         nursery: Nursery {
             places,
@@ -119,9 +125,26 @@ pub(super) async fn daemon(
         ignores_hangup: is_detached,
     };
     Ok(match Box::pin(Daemon::new(options).run()).await? {
-        DaemonEnd::HandedOver => ExitStatus::SUCCESS,
+        DaemonEnd::Drained | DaemonEnd::HandedOver => ExitStatus::SUCCESS,
         DaemonEnd::Hurried | DaemonEnd::Terminated => ExitStatus::INTERRUPTED,
     })
+}
+
+/// What is about workers that run already, and needs no server.
+async fn about_others(
+    settings: &Settings,
+    arguments: &Arguments,
+    printer: Printer,
+) -> Result<Option<ExitStatus>, Failed> {
+    if let Some(wanted) = &arguments.stop {
+        let mut wanted = wanted.clone();
+        wanted.extend(arguments.drain.iter().flatten().cloned());
+        return stop(settings, arguments, &wanted, printer).await.map(Some);
+    }
+    if arguments.json {
+        return running::print(settings, printer).await.map(Some);
+    }
+    Ok(None)
 }
 
 /// The worker of this name that runs, as `--stop` would find it; else the one that would come first (D-287).
@@ -287,6 +310,15 @@ fn ambiguous_queue(name: &str, queues: &[Queue]) -> Failed {
         format!("Found multiple queues with name \"{name}\"{shown}:{lines}{more}"),
         "name the queue by its id",
     )
+}
+
+/// The queues' names, in the order of the command line.
+fn names(ids: &[QueueId], queues: &[Queue]) -> Vec<(QueueId, Option<String>)> {
+    let name = |id: &QueueId| {
+        let queue = queues.iter().find(|queue| queue.id == *id)?;
+        queue.name.clone()
+    };
+    ids.iter().map(|id| (id.clone(), name(id))).collect()
 }
 
 fn table(ids: &[QueueId], queues: &[Queue]) -> Table<3> {

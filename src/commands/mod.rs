@@ -16,6 +16,7 @@ mod list;
 mod options;
 mod plan;
 mod records;
+mod running;
 mod sections;
 mod status;
 mod stop;

@@ -10,7 +10,8 @@ use super::{ExitStatus, Failed, sections};
 use crate::api::{QueueId, TaskId, WorkerId};
 use crate::settings::{Environment, Overrides, Settings};
 use crate::task::{
-    CurrentTask, Entry, Node, Phase, RunFolder, Shape, StandIn, Supervised, Supervision, TaskServer,
+    CurrentTask, Ending, Entry, Node, Phase, RunFolder, Shape, StandIn, Supervised, Supervision,
+    TaskServer,
 };
 use crate::ui::Printer;
 
@@ -83,7 +84,8 @@ pub(super) async fn supervise(
         give_up,
     };
     match Box::pin(supervision.run()).await? {
-        Supervised::Settled(_) => Ok(ExitStatus::SUCCESS),
+        // Its worker counts.
+        Supervised::Settled(outcome) => Ok(ExitStatus(Ending::of(&outcome).code())),
         Supervised::Unsettled(_) => Ok(ExitStatus::FAILURE),
     }
 }

@@ -3,9 +3,11 @@
 mod input;
 mod printer;
 mod table;
+mod time;
 mod yaml;
 
 pub use input::{Input, NoAnswer};
 pub use printer::Printer;
 pub use table::Table;
+pub use time::timestamp;
 pub use yaml::{YamlStyle, yaml};

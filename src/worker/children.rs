@@ -15,7 +15,7 @@ use crate::api::{QueueId, WorkerId};
 use crate::process::{ProcessIdentity, start_session};
 use crate::settings::Settings;
 use crate::storage::{Places, create_temporary};
-use crate::task::{Entry, RunFolder, RunOptions};
+use crate::task::{Ending, Entry, RunFolder, RunOptions};
 
 /// The first pause before a supervisor that died is replaced.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -61,7 +61,7 @@ pub(super) struct WatchedRun {
 #[derive(Debug)]
 pub(super) enum RunEnd {
     /// The server has everything.
-    Settled,
+    Settled(Ending),
     /// Its supervisors fail at their start, the last one with this status; nobody has told the server.
     Hopeless(ExitStatus),
 }
@@ -165,7 +165,7 @@ impl WatchedRun {
         loop {
             let status = self.supervisor_ended().await;
             if !self.run.journal().exists() {
-                return RunEnd::Settled;
+                return RunEnd::Settled(Ending::of_code(status.and_then(|status| status.code())));
             }
             match status.filter(|status| !status.success()) {
                 Some(status) if self.started.elapsed() < START => {

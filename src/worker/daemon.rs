@@ -9,14 +9,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::children::{Nursery, RunEnd, WatchedRun};
+use super::control::ControlSocket;
 use super::log_file::LogFile;
 use super::poller::{PollOptions, Poller, Pulled};
 use super::recovery::Inheritance;
 use super::service;
-use crate::api::{Session, TaskId};
+use super::state::{About, State};
+use crate::api::{QueueId, Session, TaskId};
 use crate::settings::{Settings, SettingsError};
 use crate::storage::Slot;
-use crate::task::{CurrentTask, FinalStatus, ReportOptions, RunFolder, StatusReporter, TaskServer};
+use crate::task::{
+    CurrentTask, Ending, FinalStatus, ReportOptions, RunFolder, StatusReporter, Taken, TaskServer,
+};
 use crate::ui::Printer;
 
 /// How long the farewell may take (D-300).
@@ -49,6 +53,8 @@ pub struct DaemonOptions {
     pub slot: Slot,
     /// How supervisors are started.
     pub nursery: Nursery,
+    /// Names of the queues, as far as they are known.
+    pub queue_names: Vec<(QueueId, Option<String>)>,
     /// Used after each look at the queues where `agent.reload_config` says so.
     pub reread: Reread,
     /// What it reports.
@@ -70,6 +76,8 @@ pub struct DaemonOptions {
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DaemonEnd {
+    /// Told to end when its tasks have ended, which they have.
+    Drained,
     /// Handed over to the next worker; its task goes on (SIGUSR1).
     HandedOver,
     /// Told twice to end: the server was not told (D-301).
@@ -85,6 +93,7 @@ pub struct Daemon {
     poller: Poller,
     printer: Printer,
     current: watch::Sender<Option<CurrentTask>>,
+    state: State,
     /// The configuration is read again after each look; a file that is just being written does not end that.
     reloads: bool,
     /// Why the configuration could not be read again, so that it is said once.
@@ -112,17 +121,23 @@ impl Daemon {
     /// A daemon that has not begun.
     pub fn new(options: DaemonOptions) -> Self {
         let nursery = &options.nursery;
+        let state = State::new(About {
+            worker: nursery.worker.clone(),
+            queues: options.queue_names.clone(),
+        });
         let poller = Poller::new(
             options.session.clone(),
             nursery.worker.clone(),
             nursery.queues.clone(),
             options.polling.clone(),
+            state.clone(),
             options.is_talkative,
         );
         Self {
             poller,
             printer: Printer::default(),
             current: watch::Sender::new(None),
+            state,
             reloads: options.nursery.settings.is_on("agent.reload_config"),
             unreadable: None,
             options,
@@ -132,18 +147,23 @@ impl Daemon {
     /// Works until a signal ends it. Must run on a `LocalSet` of the main thread.
     pub async fn run(mut self) -> std::io::Result<DaemonEnd> {
         let mut requests = listen(self.options.ignores_hangup)?;
+        let _control = self.listen_to_its_user();
         self.register().await;
         service::is_ready();
-        self.tell_what_it_does(None);
+        self.state.tell_service();
+        let state = self.state.clone();
         let report = ReportOptions {
-            taken: service::is_alive,
+            taken: Taken::new(move || {
+                service::is_alive();
+                state.report_taken();
+            }),
             ..self.options.report.clone()
         };
         let reporter = StatusReporter::new(self.options.session.clone(), report);
         let mut reporter = spawn_local(reporter.run(self.current.subscribe()));
         let end = self.work(&mut requests).await;
         service::is_stopping();
-        if end == DaemonEnd::Terminated {
+        if matches!(end, DaemonEnd::Drained | DaemonEnd::Terminated) {
             self.current = watch::Sender::new(None);
             tokio::select! {
                 () = self.farewell(&mut reporter) => {}
@@ -160,14 +180,33 @@ impl Daemon {
         Ok(end)
     }
 
-    /// For the status of a service.
-    fn tell_what_it_does(&self, current: Option<&CurrentTask>) {
-        (self.options.task_runs)(current.is_some());
-        let worker = &self.options.nursery.worker;
-        match current {
-            Some(current) => service::does(format!("{worker}: running task {}", current.task)),
-            None => service::does(format!("{worker}: waiting for tasks")),
+    /// Without it the worker cannot be asked, which is no reason not to work.
+    fn listen_to_its_user(&self) -> Option<ControlSocket> {
+        let folder = &self.options.nursery.places.control;
+        match ControlSocket::listen(folder, self.state.clone()) {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                self.printer.warning(&format!(
+                    "no control socket in `{}`, `--drain` and `--status --json` will not find this worker: {error}",
+                    folder.display()
+                ));
+                None
+            }
         }
+    }
+
+    /// A run is watched from here on.
+    fn begin(&self, run: &RunFolder, current: Option<CurrentTask>) {
+        (self.options.task_runs)(true);
+        self.state.run_begins(run, current.clone());
+        self.current.send_replace(current);
+    }
+
+    /// A run is not watched any more; settled where it has an ending.
+    fn finish(&self, run: &RunFolder, ending: Option<Ending>) {
+        (self.options.task_runs)(false);
+        self.state.run_ends(run, ending);
+        self.current.send_replace(None);
     }
 
     async fn work(&mut self, requests: &mut mpsc::UnboundedReceiver<Request>) -> DaemonEnd {
@@ -178,6 +217,9 @@ impl Daemon {
             self.printer.line("Starting infinite task polling loop...");
         }
         loop {
+            if self.state.is_draining() {
+                return DaemonEnd::Drained;
+            }
             let pulled = match self.poll(requests).await {
                 Ok(pulled) => pulled,
                 Err(end) => return end,
@@ -227,11 +269,13 @@ impl Daemon {
     ) -> Result<Option<Pulled>, DaemonEnd> {
         let session = self.options.session.clone();
         let leaving = self.poller.leaving.clone();
+        let draining = self.state.draining();
         let round = self.poller.round();
         tokio::pin!(round);
-        let request = tokio::select! {
+        let end = tokio::select! {
             pulled = &mut round => return Ok(pulled),
-            request = requests.recv() => request,
+            request = requests.recv() => ended_by(request),
+            () = draining.cancelled() => DaemonEnd::Drained,
         };
         leaving.cancel();
         match tokio::time::timeout(FAREWELL, round).await {
@@ -242,23 +286,19 @@ impl Daemon {
                  queue any more and must be enqueued again",
             ),
         }
-        Err(ended_by(request))
+        Err(end)
     }
 
     /// A failure is not fatal: status reports register the worker as well (D-105).
     async fn register(&self) {
         let nursery = &self.options.nursery;
-        if let Err(error) = self
-            .options
-            .session
-            .workers()
-            .register(&nursery.worker, &nursery.queues)
-            .await
-        {
-            self.printer.warning(&format!(
+        let workers = self.options.session.workers();
+        match workers.register(&nursery.worker, &nursery.queues).await {
+            Ok(()) => self.state.registered(),
+            Err(error) => self.printer.warning(&format!(
                 "could not register the worker: {}",
                 error.reference_text()
-            ));
+            )),
         }
     }
 
@@ -280,11 +320,8 @@ impl Daemon {
                 self.printer
                     .line(format!("Adopted running task '{}'", current.task));
             }
-            self.tell_what_it_does(current.as_ref());
-            self.current.send_replace(current);
+            self.begin(&watched.run, current);
             let next = self.watch(&mut watched, requests).await;
-            self.current.send_replace(None);
-            self.tell_what_it_does(None);
             if let Next::Leave(_) = next {
                 return next;
             }
@@ -318,6 +355,7 @@ impl Daemon {
                 let reason = format!("the agent could not start the task's supervisor: {error}");
                 let hint = "make room on the disk, or raise the limit of processes";
                 self.give_up_on(&pulled.task, reason, hint).await;
+                self.state.task_ends(Ending::Failed);
                 // A full disk must not fail a whole queue at once.
                 return self.rest(requests).await;
             }
@@ -326,12 +364,8 @@ impl Daemon {
             task: pulled.task.clone(),
             queue: Some(pulled.queue.clone()),
         };
-        self.tell_what_it_does(Some(&current));
-        self.current.send_replace(Some(current));
-        let next = self.watch(&mut watched, requests).await;
-        self.current.send_replace(None);
-        self.tell_what_it_does(None);
-        next
+        self.begin(&watched.run, Some(current));
+        self.watch(&mut watched, requests).await
     }
 
     /// A task that cannot be handed over must not stay as it is: it has left its queue (D-172).
@@ -376,14 +410,28 @@ impl Daemon {
         run: &mut WatchedRun,
         requests: &mut mpsc::UnboundedReceiver<Request>,
     ) -> Next {
+        let (next, ending) = self.watched(run, requests).await;
+        self.finish(&run.run, ending);
+        next
+    }
+
+    async fn watched(
+        &self,
+        run: &mut WatchedRun,
+        requests: &mut mpsc::UnboundedReceiver<Request>,
+    ) -> (Next, Option<Ending>) {
         let mut is_interrupted = false;
         loop {
             let request = tokio::select! {
                 end = run.settled(&self.options.nursery) => {
-                    if let RunEnd::Hopeless(status) = end {
-                        self.abandon(run, status).await;
-                    }
-                    return Next::Continue;
+                    let ending = match end {
+                        RunEnd::Settled(ending) => ending,
+                        RunEnd::Hopeless(status) => {
+                            self.abandon(run, status).await;
+                            Ending::Failed
+                        }
+                    };
+                    return (Next::Continue, Some(ending));
                 }
                 request = requests.recv() => request,
             };
@@ -394,9 +442,9 @@ impl Daemon {
                         .line("User abort: ending the task; press Ctrl-C again to end the agent");
                     run.signal(Signal::SIGINT).await;
                 }
-                Some(Request::HandOver) => return Next::Leave(DaemonEnd::HandedOver),
+                Some(Request::HandOver) => return (Next::Leave(DaemonEnd::HandedOver), None),
                 Some(Request::Interrupt | Request::Terminate) | None => {
-                    return Next::Leave(end(run, requests).await);
+                    return (Next::Leave(end(run, requests).await), None);
                 }
             }
         }
@@ -404,6 +452,8 @@ impl Daemon {
 
     async fn rest(&self, requests: &mut mpsc::UnboundedReceiver<Request>) -> Next {
         let interval = self.options.polling_interval;
+        self.state.rests(interval);
+        let draining = self.state.draining();
         if self.poller.is_talkative {
             self.printer.line(format!(
                 "No tasks in Queues, sleeping for {:.1} seconds",
@@ -413,6 +463,7 @@ impl Daemon {
         tokio::select! {
             () = tokio::time::sleep(interval) => Next::Continue,
             request = requests.recv() => Next::Leave(ended_by(request)),
+            () = draining.cancelled() => Next::Leave(DaemonEnd::Drained),
         }
     }
 

@@ -4,6 +4,7 @@
 //! moment without a task noticing.
 
 mod children;
+mod control;
 mod daemon;
 mod identity;
 mod log_file;
@@ -11,8 +12,10 @@ mod poller;
 mod recovery;
 mod schedule;
 mod service;
+mod state;
 
 pub use children::Nursery;
+pub use control::{Ask, AskError, QueueStatus, TaskStatus, WorkerStatus, ask, listening};
 pub use daemon::{Daemon, DaemonEnd, DaemonOptions, Reread};
 pub use identity::WorkerName;
 pub use log_file::LogFile;

@@ -19,6 +19,7 @@ mod cli;
 mod code;
 mod conda;
 mod configuration;
+mod control;
 mod custom_build;
 mod dialect;
 mod differential;

@@ -38,6 +38,10 @@ pub struct Daemon {
     /// Stop the agent that was started with the same options, or the workers with these ids
     #[arg(long, action = ArgAction::Set, num_args = 0.., value_name = "WORKER", value_parser = values::text)]
     pub stop: Option<Vec<String>>,
+    /// With --stop: end when the running tasks have ended, and take no more
+    #[arg(long, action = ArgAction::Set, num_args = 0.., value_name = "WORKER", value_parser = values::text,
+          requires = "stop")]
+    pub drain: Option<Vec<String>>,
     /// Give each task as many GPUs as its queue says: --queue NAME=2 OTHER=1-4 (not available yet)
     #[arg(long)]
     pub dynamic_gpus: bool,
@@ -50,6 +54,9 @@ pub struct Daemon {
     /// Print the worker's hours and queues, and end
     #[arg(long)]
     pub status: bool,
+    /// With --status: what the running workers of this user do, as JSON, without the server
+    #[arg(long, requires = "status")]
+    pub json: bool,
     /// For scripts of the official agent: there is no bootstrap package to check
     #[arg(long)]
     pub check_bootstrap: bool,

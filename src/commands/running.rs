@@ -1,0 +1,44 @@
+//! `clearml-agent daemon --status --json`: what the running workers of this user do, by their own words.
+
+use serde_json::{Value, json};
+
+use super::{ExitStatus, Failed, options};
+use crate::settings::Settings;
+use crate::storage::Instance;
+use crate::ui::Printer;
+use crate::worker::{Ask, AskError, ask, listening};
+
+/// Prints one JSON object; the server is not needed.
+pub(super) async fn print(settings: &Settings, printer: Printer) -> Result<ExitStatus, Failed> {
+    let places = options::places(&settings.agent()?)?;
+    let mut instances = Instance::all(&places.slots);
+    // Those of other users have no name here.
+    instances.retain(|instance| instance.is_alive() && !instance.worker.is_empty());
+    let mut workers: Vec<Value> = Vec::new();
+    for pid in listening(&places.control) {
+        let known = instances
+            .iter()
+            .position(|instance| u32::try_from(instance.pid) == Ok(pid));
+        let known = known.map(|place| instances.swap_remove(place));
+        match ask(&places.control, pid, Ask::Status).await {
+            Ok(status) => workers.push(serde_json::to_value(status)?),
+            // It was killed.
+            Err(AskError::Absent) if known.is_none() => {}
+            Err(error) => workers.push(mute(known.as_ref(), pid, &error)),
+        }
+    }
+    for instance in &instances {
+        let pid = u32::try_from(instance.pid).unwrap_or_default();
+        workers.push(mute(Some(instance), pid, &AskError::Absent));
+    }
+    workers.sort_by_key(|worker| worker["worker"].as_str().map(str::to_owned));
+    let text = serde_json::to_string_pretty(&json!({ "workers": workers }))?;
+    printer.data(text);
+    Ok(ExitStatus::SUCCESS)
+}
+
+/// An agent that says nothing: official, older, or in trouble.
+fn mute(instance: Option<&Instance>, pid: u32, error: &AskError) -> Value {
+    let worker = instance.map(|instance| instance.worker.as_str());
+    json!({ "worker": worker, "pid": pid, "error": error.to_string() })
+}
