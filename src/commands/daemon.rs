@@ -8,7 +8,7 @@ use super::background::{self, Waiting};
 use super::connect::{self, Patience};
 use super::status::status;
 use super::stop::stop;
-use super::{ExitStatus, Failed, cuda, folders, hours, options, running, unavailable};
+use super::{ExitStatus, Failed, cuda, folders, hours, metrics, options, running, unavailable};
 use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
@@ -44,9 +44,6 @@ pub(super) async fn daemon(
         printer.line(notice);
     }
     unavailable::check_daemon(&arguments, settings.environment().get("PATH"))?;
-    if arguments.check_bootstrap {
-        printer.line("Nothing to check: this agent needs no bootstrap package");
-    }
     if let Some(end) = about_others(&settings, &arguments, printer).await? {
         return Ok(end);
     }
@@ -69,6 +66,7 @@ pub(super) async fn daemon(
         let worker = present_worker(&places, &name)?;
         return Ok(status(&session, &worker, &queues, &schedule, printer).await);
     }
+    let metrics = metrics::listen(&arguments, printer)?;
     let slot = claim_slot(&places, &name).await?;
     let worker: WorkerId = slot.worker.parse()?;
     let settings = settings.with_folders(slot.number as usize);
@@ -101,6 +99,7 @@ pub(super) async fn daemon(
     let options = DaemonOptions {
         session,
         queue_names: names(&ids, &queues),
+        metrics,
         reread,
         nursery: Nursery {
             places,
@@ -130,12 +129,15 @@ pub(super) async fn daemon(
     })
 }
 
-/// What is about workers that run already, and needs no server.
+/// What needs no server: words about workers that run already.
 async fn about_others(
     settings: &Settings,
     arguments: &Arguments,
     printer: Printer,
 ) -> Result<Option<ExitStatus>, Failed> {
+    if arguments.check_bootstrap {
+        printer.line("Nothing to check: this agent needs no bootstrap package");
+    }
     if let Some(wanted) = &arguments.stop {
         let mut wanted = wanted.clone();
         wanted.extend(arguments.drain.iter().flatten().cloned());

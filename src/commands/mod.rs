@@ -13,6 +13,7 @@ mod git_options;
 mod hours;
 mod init;
 mod list;
+mod metrics;
 mod options;
 mod plan;
 mod records;

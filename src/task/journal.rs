@@ -49,15 +49,19 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All the words of [`Self::name`], in their order.
+    pub const NAMES: [&'static str; 5] = ["pulled", "preparing", "running", "ended", "announced"];
+
     /// The word for it, for programs that ask.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Pulled => "pulled",
-            Self::Preparing => "preparing",
-            Self::Running { .. } => "running",
-            Self::Ended { .. } => "ended",
-            Self::Announced { .. } => "announced",
-        }
+        let place = match self {
+            Self::Pulled => 0,
+            Self::Preparing => 1,
+            Self::Running { .. } => 2,
+            Self::Ended { .. } => 3,
+            Self::Announced { .. } => 4,
+        };
+        Self::NAMES[place]
     }
 }
 

@@ -13,8 +13,8 @@ use super::control::ControlSocket;
 use super::log_file::LogFile;
 use super::poller::{PollOptions, Poller, Pulled};
 use super::recovery::Inheritance;
-use super::service;
 use super::state::{About, State};
+use super::{gpu_idle, http, service};
 use crate::api::{QueueId, Session, TaskId};
 use crate::settings::{Settings, SettingsError};
 use crate::storage::Slot;
@@ -55,6 +55,8 @@ pub struct DaemonOptions {
     pub nursery: Nursery,
     /// Names of the queues, as far as they are known.
     pub queue_names: Vec<(QueueId, Option<String>)>,
+    /// Where a monitoring system asks.
+    pub metrics: Option<std::net::TcpListener>,
     /// Used after each look at the queues where `agent.reload_config` says so.
     pub reread: Reread,
     /// What it reports.
@@ -124,6 +126,7 @@ impl Daemon {
         let state = State::new(About {
             worker: nursery.worker.clone(),
             queues: options.queue_names.clone(),
+            report_interval: options.report.interval,
         });
         let poller = Poller::new(
             options.session.clone(),
@@ -148,6 +151,7 @@ impl Daemon {
     pub async fn run(mut self) -> std::io::Result<DaemonEnd> {
         let mut requests = listen(self.options.ignores_hangup)?;
         let _control = self.listen_to_its_user();
+        let monitoring = self.serve_metrics()?;
         self.register().await;
         service::is_ready();
         self.state.tell_service();
@@ -172,6 +176,7 @@ impl Daemon {
             }
         }
         reporter.abort();
+        monitoring.iter().for_each(JoinHandle::abort);
         self.printer
             .line(format!("\nLeaving process id {}", std::process::id()));
         if let (true, Some(log_file)) = (end != DaemonEnd::HandedOver, &self.options.log_file) {
@@ -193,6 +198,20 @@ impl Daemon {
                 None
             }
         }
+    }
+
+    /// What is there for a monitoring system, and only for one.
+    fn serve_metrics(&mut self) -> std::io::Result<Vec<JoinHandle<()>>> {
+        let Some(listener) = self.options.metrics.take() else {
+            return Ok(Vec::new());
+        };
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let gpus = self.options.report.gpus.clone();
+        Ok(vec![
+            spawn_local(http::serve(listener, self.state.clone())),
+            spawn_local(gpu_idle::count(gpus, self.state.clone())),
+        ])
     }
 
     /// A run is watched from here on.

@@ -6,8 +6,11 @@
 mod children;
 mod control;
 mod daemon;
+mod gpu_idle;
+mod http;
 mod identity;
 mod log_file;
+mod pages;
 mod poller;
 mod recovery;
 mod schedule;

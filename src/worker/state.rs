@@ -17,6 +17,8 @@ pub(super) struct About {
     pub(super) worker: WorkerId,
     /// Its queues with their names, most important first.
     pub(super) queues: Vec<(QueueId, Option<String>)>,
+    /// Between two status reports.
+    pub(super) report_interval: Duration,
 }
 
 /// What is counted from the worker's start on.
@@ -60,6 +62,10 @@ pub(super) struct Known {
     pub(super) has_polled: bool,
     /// It takes no more tasks.
     pub(super) is_draining: bool,
+    /// Its GPUs, where they are watched.
+    pub(super) gpus: Vec<String>,
+    /// How long they have waited for a program.
+    pub(super) gpu_idle: Duration,
     /// Without a task, up to `idle_since`.
     idle: Duration,
     /// Without a task from then on.
@@ -103,6 +109,8 @@ impl State {
                 is_registered: false,
                 has_polled: false,
                 is_draining: false,
+                gpus: Vec::new(),
+                gpu_idle: Duration::ZERO,
                 idle: Duration::ZERO,
                 idle_since: Some(now),
             }),
@@ -198,6 +206,16 @@ impl State {
     /// A task has ended, with or without a run.
     pub(super) fn task_ends(&self, ending: Ending) {
         self.change(|known| known.counters.tasks[ending as usize] += 1);
+    }
+
+    /// These GPUs are watched.
+    pub(super) fn has_gpus(&self, gpus: Vec<String>) {
+        self.change(|known| known.gpus = gpus);
+    }
+
+    /// No program that could use a GPU ran for so long.
+    pub(super) fn gpus_waited(&self, time: Duration) {
+        self.change(|known| known.gpu_idle += time);
     }
 
     /// No more tasks; the worker leaves when it has none.

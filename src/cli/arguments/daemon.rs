@@ -57,6 +57,9 @@ pub struct Daemon {
     /// With --status: what the running workers of this user do, as JSON, without the server
     #[arg(long, requires = "status")]
     pub json: bool,
+    /// Answer a monitoring system at this address, such as 127.0.0.1:9090: /metrics, /healthz, /readyz
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::text)]
+    pub metrics_listen: Option<String>,
     /// For scripts of the official agent: there is no bootstrap package to check
     #[arg(long)]
     pub check_bootstrap: bool,

@@ -6,5 +6,6 @@ mod protocol;
 mod serve;
 
 pub use ask::{AskError, ask, listening};
+pub(super) use protocol::tasks;
 pub use protocol::{Ask, QueueStatus, TaskStatus, WorkerStatus};
 pub(super) use serve::ControlSocket;
