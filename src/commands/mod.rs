@@ -16,6 +16,7 @@ mod list;
 mod metrics;
 mod options;
 mod plan;
+mod queues;
 mod records;
 mod running;
 mod sections;

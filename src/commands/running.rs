@@ -16,10 +16,13 @@ pub(super) async fn print(settings: &Settings, printer: Printer) -> Result<ExitS
     instances.retain(|instance| instance.is_alive() && !instance.worker.is_empty());
     let mut workers: Vec<Value> = Vec::new();
     for pid in listening(&places.control) {
-        let known = instances
-            .iter()
-            .position(|instance| u32::try_from(instance.pid) == Ok(pid));
-        let known = known.map(|place| instances.swap_remove(place));
+        // A service worker holds the places of its tasks for a moment; its own id is the shortest.
+        let (known, others) = instances
+            .into_iter()
+            .partition(|instance| u32::try_from(instance.pid) == Ok(pid));
+        instances = others;
+        let known: Vec<Instance> = known;
+        let known = known.into_iter().min_by_key(|one| one.worker.len());
         match ask(&places.control, pid, Ask::Status).await {
             Ok(status) => workers.push(serde_json::to_value(status)?),
             // It was killed.
@@ -27,6 +30,15 @@ pub(super) async fn print(settings: &Settings, printer: Printer) -> Result<ExitS
             Err(error) => workers.push(mute(known.as_ref(), pid, &error)),
         }
     }
+    // A task of a service worker is a worker of its own for the server, and here one of the tasks above.
+    let parents: Vec<String> = workers
+        .iter()
+        .filter_map(|worker| Some(format!("{}:service:", worker["worker"].as_str()?)))
+        .collect();
+    instances.retain(|instance| {
+        let is_below = |parent: &String| instance.worker.starts_with(parent);
+        !parents.iter().any(is_below)
+    });
     for instance in &instances {
         let pid = u32::try_from(instance.pid).unwrap_or_default();
         workers.push(mute(Some(instance), pid, &AskError::Absent));

@@ -3,8 +3,10 @@
 //! The worker never builds an environment and never reads a task's output. It can be killed at any
 //! moment without a task noticing.
 
+mod capacity;
 mod children;
 mod control;
+mod crew;
 mod daemon;
 mod gpu_idle;
 mod http;
@@ -13,11 +15,13 @@ mod log_file;
 mod pages;
 mod poller;
 mod recovery;
+mod requests;
 mod schedule;
 mod service;
 mod state;
 
-pub use children::Nursery;
+pub use capacity::Capacity;
+pub use children::{Nursery, placed};
 pub use control::{Ask, AskError, QueueStatus, TaskStatus, WorkerStatus, ask, listening};
 pub use daemon::{Daemon, DaemonEnd, DaemonOptions, Reread};
 pub use identity::WorkerName;

@@ -17,6 +17,8 @@ pub(super) struct About {
     pub(super) worker: WorkerId,
     /// Its queues with their names, most important first.
     pub(super) queues: Vec<(QueueId, Option<String>)>,
+    /// It runs one task at a time.
+    pub(super) has_one_task: bool,
     /// Between two status reports.
     pub(super) report_interval: Duration,
 }
@@ -176,30 +178,18 @@ impl State {
         self.change(|known| known.next_poll = Some(Instant::now() + interval));
     }
 
-    /// The worker watches this run.
-    pub(super) fn run_begins(&self, run: &RunFolder, current: Option<CurrentTask>) {
+    /// The worker watches these runs.
+    pub(super) fn runs(&self, runs: Vec<KnownRun>) {
         self.change(|known| {
-            known.next_poll = None;
-            let idle = known.idle();
-            known.idle = idle;
-            known.idle_since = None;
-            let run = run.clone();
-            known.runs.push(KnownRun { run, current });
-        });
-        self.tell_service();
-    }
-
-    /// The run is the worker's business no more; without an ending it goes on without it.
-    pub(super) fn run_ends(&self, run: &RunFolder, ending: Option<Ending>) {
-        self.change(|known| {
-            known.runs.retain(|other| other.run != *run);
-            if known.runs.is_empty() {
-                known.idle_since = Some(Instant::now());
+            if runs.is_empty() {
+                known.idle_since.get_or_insert_with(Instant::now);
+            } else {
+                known.idle = known.idle();
+                known.idle_since = None;
+                known.next_poll = None;
             }
+            known.runs = runs;
         });
-        if let Some(ending) = ending {
-            self.task_ends(ending);
-        }
         self.tell_service();
     }
 
@@ -241,16 +231,23 @@ impl State {
     /// What it does, for the status of a service.
     pub(super) fn tell_service(&self) {
         let known = self.0.known.borrow();
-        let currents = known.runs.iter().filter_map(|run| run.current.as_ref());
-        let tasks: Vec<&str> = currents.map(|current| current.task.as_str()).collect();
-        let does = match (tasks.as_slice(), known.is_draining) {
-            ([], true) => "draining".to_owned(),
-            ([], false) => "waiting for tasks".to_owned(),
-            ([task], false) => format!("running task {task}"),
-            (tasks, false) => format!("running tasks {}", tasks.join(", ")),
-            ([task], true) => format!("draining, running task {task}"),
-            (tasks, true) => format!("draining, running tasks {}", tasks.join(", ")),
-        };
+        let mut does = self.running(&known.runs);
+        if known.is_draining {
+            does = match known.runs.len() {
+                0 => "draining".to_owned(),
+                _ => format!("draining, {does}"),
+            };
+        }
         service::does(format!("{}: {does}", self.0.about.worker));
+    }
+
+    fn running(&self, runs: &[KnownRun]) -> String {
+        if !self.0.about.has_one_task {
+            return format!("{} tasks", runs.len());
+        }
+        match runs.iter().find_map(|run| run.current.as_ref()) {
+            Some(current) => format!("running task {}", current.task),
+            None => "waiting for tasks".to_owned(),
+        }
     }
 }

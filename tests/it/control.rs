@@ -301,3 +301,55 @@ fn drain_and_json_need_what_they_belong_to() {
         assert!(finished.stderr.contains(&complaint), "{}", finished.stderr);
     }
 }
+
+/// A worker of several tasks is one worker, and waits for all of them.
+#[test]
+fn a_service_worker_drains_when_its_last_task_has_ended() {
+    let context = TestContext::new();
+    let gates = ["first", "second"].map(|name| context.gate(name));
+    let tasks = gates.each_ref().map(|gate| {
+        let script = format!("echo up and running\n{}", gate.wait());
+        context.enqueue(Script::shell(&script))
+    });
+    let words = ["daemon", "--queue", "default", "--foreground"];
+    let mut daemon = context.start(&[&words[..], &["--services-mode", "5"]].concat());
+    for task in &tasks {
+        context.wait_for_console(task, "up and running\n");
+    }
+    let of = |worker: &Value| -> Vec<String> {
+        let tasks = worker["tasks"].as_array().unwrap().iter();
+        let mut tasks: Vec<String> = tasks
+            .map(|task| task["task"].as_str().unwrap().to_owned())
+            .collect();
+        tasks.sort();
+        tasks
+    };
+    let workers = status(&context);
+    assert_eq!(workers.len(), 1, "{workers:?}");
+    assert_eq!(workers[0]["worker"], "host:cpu:0");
+    let mut expected = tasks.to_vec();
+    expected.sort();
+    assert_eq!(of(&workers[0]), expected);
+    assert!(workers[0]["next_poll_seconds"].is_number());
+
+    let drained = context.run(&["daemon", "--stop", "--drain", "host:cpu:0"]);
+    assert_eq!(drained.code, 0);
+    let start = format!(
+        "Draining clearml-agent worker_id=host:cpu:0 pid={}: running tasks ",
+        daemon.pid()
+    );
+    assert!(drained.stdout.starts_with(&start), "{}", drained.stdout);
+    for task in &tasks {
+        assert!(drained.stdout.contains(task), "{}", drained.stdout);
+    }
+    let next = context.enqueue(Script::shell("echo next"));
+    gates[0].open();
+    context.wait_for_status(&tasks[0], "completed");
+    assert!(wait_until(|| of(&status(&context)[0]) == tasks[1..]));
+    assert!(!daemon.has_ended());
+    gates[1].open();
+    assert_eq!(daemon.wait(), 0);
+    assert_eq!(context.status(&tasks[1]), "completed");
+    assert_eq!(context.status(&next), "queued");
+    assert_eq!(context.leftovers(), Vec::<String>::new());
+}

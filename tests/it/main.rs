@@ -43,6 +43,7 @@ mod private_git;
 mod recovery;
 mod sdk;
 mod service;
+mod services;
 mod side_by_side;
 mod stop;
 mod store;
