@@ -12,7 +12,7 @@ use crate::api::WorkerId;
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
 use crate::task::{Devices, RunOptions};
-use crate::ui::Printer;
+use crate::ui::{Printer, speak_as};
 use crate::worker::{
     Capacity, Daemon, DaemonEnd, DaemonOptions, Nursery, PollOptions, Reread, WorkerName, placed,
     vacant_slots,
@@ -27,11 +27,6 @@ pub(super) async fn daemon(
     printer: Printer,
 ) -> Result<ExitStatus, Failed> {
     let starts = arguments.stop.is_none() && !arguments.status;
-    let printer = if arguments.json {
-        printer.beside_data()
-    } else {
-        printer
-    };
     let is_detached = arguments.detached && !arguments.foreground && starts;
     if is_detached && waiting.is_none() {
         // The second process says everything that there is to say.
@@ -64,6 +59,7 @@ pub(super) async fn daemon(
     let metrics = metrics::listen(&arguments, printer)?;
     let slot = claim_slot(&places, &name).await?;
     let worker: WorkerId = slot.worker.parse()?;
+    speak_as(worker.as_str(), None);
     let own = settings.with_folders(slot.number as usize);
     folders::check(&own)?;
     let (printout, table) = (own.printout(), table(&ids, &queues).to_string());

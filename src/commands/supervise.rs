@@ -13,7 +13,7 @@ use crate::task::{
     CurrentTask, Ending, Entry, Node, Phase, RunFolder, Shape, StandIn, Supervised, Supervision,
     TaskServer,
 };
-use crate::ui::Printer;
+use crate::ui::{Printer, speak_as};
 
 /// Runs the task of the journal, or finishes what is left of it.
 pub(super) async fn supervise(
@@ -26,6 +26,7 @@ pub(super) async fn supervise(
     })?;
     let journal = folder.open()?;
     let entry = journal.entry();
+    speak_as(&entry.worker, Some(&entry.task));
     // A temporary folder that was emptied must not keep the task from being settled.
     let file = Some(entry.configuration.clone()).filter(|file| file.is_file());
     let overrides = Overrides::of_file(file);

@@ -16,6 +16,7 @@ use crate::process::{ProcessIdentity, start_session};
 use crate::settings::Settings;
 use crate::storage::{Places, Slot, create_temporary};
 use crate::task::{Ending, Entry, RunFolder, RunOptions};
+use crate::ui::logs_as_json;
 
 /// The first pause before a supervisor that died is replaced.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -173,6 +174,7 @@ impl Nursery {
             .arg("supervise")
             .arg("--journal")
             .arg(run.journal())
+            .args(logs_as_json().then_some("--log-format=json"))
             .stdin(Stdio::from(File::open("/dev/null")?));
         // What the command line has overruled must not come back through the supervisor's environment (E-027).
         let variables = self.settings.environment();

@@ -32,6 +32,7 @@ mod init;
 mod layers;
 mod lifecycle;
 mod list;
+mod log_format;
 mod metrics;
 mod official;
 mod official_config;

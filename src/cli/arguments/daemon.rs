@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args};
 
-use super::{TaskOptions, values};
+use super::{LogFormat, TaskOptions, values};
 
 /// Options of `daemon`, in the order of the reference's usage.
 #[derive(Args, Debug)]
@@ -11,6 +11,9 @@ pub struct Daemon {
     /// Seconds between two looks at idle queues; at least 5
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = values::integer)]
     pub polling_interval: i64,
+    /// What the agent prints: text, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
     /// Keep the terminal: print what the agent and its tasks do
     #[arg(long)]
     pub foreground: bool,
