@@ -104,6 +104,7 @@ pub(super) async fn daemon(
             settings,
         },
         slot,
+        grace: agent.stop_grace_period,
         capacity,
         report,
         polling: PollOptions {

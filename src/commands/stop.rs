@@ -53,7 +53,12 @@ pub(super) async fn stop(
         .collect();
     let (ended, missing, others) = match choose(&ids, &name, wanted) {
         Choice::Named(ids, missing) => (ids, missing, Vec::new()),
-        Choice::First(id, others) => (vec![id], Vec::new(), others),
+        Choice::First(id, mut others) => {
+            // The tasks of a service worker drain with it.
+            let below = format!("{id}:service:");
+            others.retain(|other| arguments.drain.is_none() || !other.starts_with(&below));
+            (vec![id], Vec::new(), others)
+        }
         Choice::Nobody => (Vec::new(), vec![String::new()], Vec::new()),
     };
     // Who they are is noted before the first wait: a number may be another process's after it.
@@ -67,7 +72,7 @@ pub(super) async fn stop(
         if arguments.drain.is_some() {
             refused |= !drain(&places.control, instance, printer).await;
         } else {
-            end(instance, process, printer).await;
+            end(instance, process, agent.stop_grace_period, printer).await;
         }
     }
     let worker_name = agent.worker_name.as_deref().unwrap_or_default();
@@ -115,8 +120,13 @@ fn choose<'a>(ids: &[&'a str], name: &WorkerName, wanted: &[String]) -> Choice<'
     Choice::Named(found, missing.into_iter().cloned().collect())
 }
 
-/// SIGTERM, once more, then SIGKILL (D-290).
-async fn end(instance: &Instance, process: Option<ProcessIdentity>, printer: Printer) {
+/// SIGTERM, once more, then SIGKILL (D-290); its programs may take `grace` before the second one cuts that short.
+async fn end(
+    instance: &Instance,
+    process: Option<ProcessIdentity>,
+    grace: Duration,
+    printer: Printer,
+) {
     let (worker, pid) = (&instance.worker, instance.pid);
     printer.line(format!(
         "Terminating clearml-agent worker_id={worker} pid={pid}"
@@ -126,7 +136,7 @@ async fn end(instance: &Instance, process: Option<ProcessIdentity>, printer: Pri
         return;
     };
     let steps = [
-        (Signal::SIGTERM, PATIENCE),
+        (Signal::SIGTERM, PATIENCE + grace),
         (Signal::SIGTERM, PATIENCE),
         (Signal::SIGKILL, LAST_PATIENCE),
     ];

@@ -62,6 +62,8 @@ pub struct DaemonOptions {
     pub slot: Slot,
     /// How supervisors are started.
     pub nursery: Nursery,
+    /// How long a program may take to end by itself.
+    pub grace: Duration,
     /// How many tasks run at once.
     pub capacity: Capacity,
     /// Names of the queues, as far as they are known.
@@ -563,7 +565,7 @@ impl Daemon {
             }
         }
         self.crew.order(Order::Terminate);
-        let mut deadline = tokio::time::Instant::now() + patience;
+        let mut deadline = tokio::time::Instant::now() + self.options.grace + patience;
         while !self.crew.members().is_empty() {
             tokio::select! {
                 _ = self.crew.next_end() => {}

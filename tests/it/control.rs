@@ -332,8 +332,10 @@ fn a_service_worker_drains_when_its_last_task_has_ended() {
     assert_eq!(of(&workers[0]), expected);
     assert!(workers[0]["next_poll_seconds"].is_number());
 
-    let drained = context.run(&["daemon", "--stop", "--drain", "host:cpu:0"]);
+    // Two lines would mean that its tasks count as others.
+    let drained = context.run(&["daemon", "--stop", "--drain", "--cpu-only"]);
     assert_eq!(drained.code, 0);
+    assert_eq!(drained.stdout.lines().count(), 1, "{}", drained.stdout);
     let start = format!(
         "Draining clearml-agent worker_id=host:cpu:0 pid={}: running tasks ",
         daemon.pid()
