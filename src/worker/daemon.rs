@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
+use super::answers::Answers;
 use super::capacity::Capacity;
 use super::children::{Nursery, Placement, RunEnd, WatchedRun};
-use super::control::ControlSocket;
 use super::crew::{Crew, Ended, Member, Order};
 use super::log_file::LogFile;
 use super::poller::{PollOptions, Poller, Pulled};
 use super::recovery::Inheritance;
 use super::requests::{Request, Requests, listen};
+use super::service;
 use super::state::{About, KnownRun, State};
-use super::{gpu_idle, http, service};
 use crate::api::{QueueId, Session, TaskId};
 use crate::settings::{Settings, SettingsError};
 use crate::storage::{Slot, SlotError};
@@ -157,8 +157,12 @@ impl Daemon {
     /// Works until a signal ends it. Must run on a `LocalSet` of the main thread.
     pub async fn run(mut self) -> std::io::Result<DaemonEnd> {
         let mut requests = listen(self.options.ignores_hangup)?;
-        let _control = self.listen_to_its_user();
-        let monitoring = self.serve_metrics()?;
+        let answers = Answers::begin(
+            &self.nursery.places.control,
+            self.options.metrics.take(),
+            self.options.report.gpus.clone(),
+            &self.state,
+        )?;
         self.register().await;
         service::is_ready();
         self.tell_what_it_does();
@@ -183,42 +187,13 @@ impl Daemon {
             }
         }
         reporter.abort();
-        monitoring.iter().for_each(JoinHandle::abort);
+        drop(answers);
         self.printer
             .line(format!("\nLeaving process id {}", std::process::id()));
         if let (true, Some(log_file)) = (end != DaemonEnd::HandedOver, &self.options.log_file) {
             log_file.daemon_ends();
         }
         Ok(end)
-    }
-
-    /// Without it the worker cannot be asked, which is no reason not to work.
-    fn listen_to_its_user(&self) -> Option<ControlSocket> {
-        let folder = &self.nursery.places.control;
-        match ControlSocket::listen(folder, self.state.clone()) {
-            Ok(socket) => Some(socket),
-            Err(error) => {
-                self.printer.warning(&format!(
-                    "no control socket in `{}`, `--drain` and `--status --json` will not find this worker: {error}",
-                    folder.display()
-                ));
-                None
-            }
-        }
-    }
-
-    /// What is there for a monitoring system, and only for one.
-    fn serve_metrics(&mut self) -> std::io::Result<Vec<JoinHandle<()>>> {
-        let Some(listener) = self.options.metrics.take() else {
-            return Ok(Vec::new());
-        };
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let gpus = self.options.report.gpus.clone();
-        Ok(vec![
-            spawn_local(http::serve(listener, self.state.clone())),
-            spawn_local(gpu_idle::count(gpus, self.state.clone())),
-        ])
     }
 
     /// For the server, for the status of a service, and for those who ask.

@@ -3,6 +3,7 @@
 //! The worker never builds an environment and never reads a task's output. It can be killed at any
 //! moment without a task noticing.
 
+mod answers;
 mod capacity;
 mod children;
 mod control;
