@@ -196,4 +196,19 @@ mod tests {
         assert_eq!(said, expected);
         assert!(read[0]["timestamp"].as_str().unwrap().ends_with('Z'));
     }
+
+    /// A secret that is written in another way in JSON is found before it is.
+    #[test]
+    fn secrets_are_masked_before_they_are_quoted() {
+        let secret = "json\"lines\\secret";
+        secrets::Registry::global().register(secret);
+        let text = format!("Warning: it is {secret}");
+        for lines in [
+            records(&text),
+            message(LogLevel::Error, "no", Some(&text), None),
+            message(LogLevel::Error, &text, None, None),
+        ] {
+            assert!(lines.contains("it is ****"), "{lines}");
+        }
+    }
 }
