@@ -8,7 +8,7 @@ use super::queues::{find_queues, names, table};
 use super::status::status;
 use super::stop::stop;
 use super::{ExitStatus, Failed, cuda, folders, hours, metrics, options, running, unavailable};
-use crate::api::WorkerId;
+use crate::api::{ApiVersion, Session, WorkerId};
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
 use crate::task::{Devices, RunOptions};
@@ -42,6 +42,7 @@ pub(super) async fn daemon(
     unavailable::refuse_daemon(&arguments)?;
     let (session, base) =
         connect::begin(settings, Patience::Short, arguments.status, printer).await?;
+    check_owner_tokens(&session, &arguments).await?;
     let capacity = capacity(&arguments);
     let run = run_options(&base, &arguments, capacity, debug);
     let detected = options::detected(&base, &run).await;
@@ -68,9 +69,7 @@ pub(super) async fn daemon(
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
     printer.line(&table);
     cuda::check(&agent, &run, &selection.devices, printer)?;
-    if capacity != Capacity::One {
-        printer.line("ClearML-Agent running in services mode");
-    }
+    announce(capacity, printer);
     let for_one_task = is_detached && !debug;
     let log_file = (!arguments.foreground)
         .then(|| background::log_file(&places.temporary, for_one_task, debug, printer))
@@ -90,7 +89,7 @@ pub(super) async fn daemon(
         Some(ids.clone()),
     );
     let options = DaemonOptions {
-        session,
+        session: session.clone(),
         queue_names: names(&ids, &queues),
         metrics,
         reread,
@@ -102,6 +101,8 @@ pub(super) async fn daemon(
             options: run,
             arguments: debug.then(|| "--debug".to_owned()).into_iter().collect(),
             settings,
+            session,
+            as_owner: arguments.use_owner_token,
         },
         slot,
         grace: agent.stop_grace_period,
@@ -111,17 +112,25 @@ pub(super) async fn daemon(
             is_fair: arguments.order_fairness,
             schedule,
             clock: hours::local_hour,
+            with_owner: arguments.use_owner_token,
         },
         polling_interval: options::polling_interval(&agent, arguments.polling_interval),
         is_talkative: arguments.foreground || debug,
         log_file,
         task_runs: connect::leave_outages_to_supervisor,
+        crashes_on_exception: agent.crash_on_exception,
         ignores_hangup: is_detached,
     };
-    Ok(match Box::pin(Daemon::new(options).run()).await? {
+    let end = Box::pin(Daemon::new(options).run()).await?;
+    Ok(exit_status(end))
+}
+
+fn exit_status(end: DaemonEnd) -> ExitStatus {
+    match end {
+        DaemonEnd::Crashed => ExitStatus::FAILURE,
         DaemonEnd::Drained | DaemonEnd::HandedOver => ExitStatus::SUCCESS,
         DaemonEnd::Hurried | DaemonEnd::Terminated => ExitStatus::INTERRUPTED,
-    })
+    }
 }
 
 /// What needs no server: words about workers that run already.
@@ -153,6 +162,13 @@ fn reporting(run: &RunOptions, capacity: Capacity) -> RunOptions {
     run
 }
 
+/// D-102
+fn announce(capacity: Capacity, printer: Printer) {
+    if capacity != Capacity::One {
+        printer.line("ClearML-Agent running in services mode");
+    }
+}
+
 /// The worker of this name that runs, as `--stop` would find it; else the one that would come first (D-287).
 fn present_worker(places: &Places, name: &WorkerName) -> Result<WorkerId, Failed> {
     let mut living = Instance::all(&places.slots);
@@ -175,6 +191,36 @@ fn rereading(base: Settings, detected: Detected, run: RunOptions) -> Reread {
         settings.api()?;
         Ok(settings)
     })
+}
+
+///
+async fn check_owner_tokens(session: &Session, arguments: &Arguments) -> Result<(), Failed> {
+    const OLDEST: ApiVersion = ApiVersion {
+        major: 2,
+        minor: 14,
+    };
+    if !arguments.use_owner_token {
+        return Ok(());
+    }
+    let claims = session.claims().await?;
+    let may =
+        ["admin", "root", "system"].contains(&claims.role.as_str()) || claims.service_account >= 2;
+    let problem = if claims.api_version < OLDEST {
+        "Server does not support --use-owner-token option (incompatible API version)".to_owned()
+    } else if claims.feature_set == "basic" {
+        "Server does not support --use-owner-token option".to_owned()
+    } else if !may {
+        format!(
+            "User role not suitable for --use-owner-token option (requires at least admin or service account, found {})",
+            claims.role
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Failed::message(
+        problem,
+        "leave it out: tasks run with the agent's credentials then",
+    ))
 }
 
 /// D-032

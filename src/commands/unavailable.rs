@@ -39,11 +39,6 @@ pub(super) fn refuse_daemon(arguments: &Daemon) -> Result<(), Failed> {
             arguments.dynamic_gpus,
             "start one agent for each GPU",
         ),
-        (
-            "--use-owner-token",
-            arguments.use_owner_token,
-            "leave it out: tasks run with the agent's credentials then",
-        ),
     ];
     refuse_first("daemon", &options)
 }

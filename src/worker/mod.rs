@@ -20,6 +20,7 @@ mod requests;
 mod schedule;
 mod service;
 mod state;
+mod survival;
 
 pub use capacity::Capacity;
 pub use children::{Nursery, placed};

@@ -6,7 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::schedule::{Clock, Force, Schedule};
 use super::state::State;
-use crate::api::{Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, WorkerId};
+use crate::api::{
+    NextTask, Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, TaskOwner, WorkerId,
+};
 use crate::ui::Printer;
 
 /// Asks the queues in their order.
@@ -49,6 +51,8 @@ pub struct PollOptions {
     pub schedule: Schedule,
     /// The time.
     pub clock: Clock,
+    /// Asks whose task it is.
+    pub with_owner: bool,
 }
 
 /// Whether the server keeps properties of workers (D-156).
@@ -65,6 +69,8 @@ pub(super) struct Pulled {
     pub(super) task: TaskId,
     /// Queue.
     pub(super) queue: QueueId,
+    /// Whose task it is, where that was asked for.
+    pub(super) owner: Option<TaskOwner>,
 }
 
 impl Poller {
@@ -115,11 +121,15 @@ impl Poller {
             if !self.is_active(&queue) {
                 continue;
             }
-            if let Some(task) = self.pull(&queue).await {
+            if let Some(NextTask { entry, owner }) = self.pull(&queue).await {
                 if self.options.is_fair {
                     self.next = (place + 1) % count;
                 }
-                return Some(Pulled { task, queue });
+                return Some(Pulled {
+                    task: entry.task,
+                    queue,
+                    owner,
+                });
             }
         }
         None
@@ -146,8 +156,9 @@ impl Poller {
         self.options.schedule.is_active(tagged, self.property, now)
     }
 
-    async fn pull(&mut self, queue: &QueueId) -> Option<TaskId> {
-        let answer = self.session.queues().next_task(queue, false).await;
+    async fn pull(&mut self, queue: &QueueId) -> Option<NextTask> {
+        let with_owner = self.options.with_owner;
+        let answer = self.session.queues().next_task(queue, with_owner).await;
         self.state.asked(answer.is_ok());
         match answer {
             Ok(next) => {
@@ -155,7 +166,7 @@ impl Poller {
                 if next.is_none() && self.is_talkative {
                     self.printer.line(format!("No tasks in queue {queue}"));
                 }
-                next.map(|next| next.entry.task)
+                next
             }
             Err(error) => {
                 if self.unreachable.insert(queue.clone()) {
