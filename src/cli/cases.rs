@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::CommandFactory;
 
-use super::{Cli, Command, Daemon, Execute, Refused, completions, man_pages, parse};
+use super::{Cli, Command, Daemon, Execute, LogFormat, Refused, completions, man_pages, parse};
 
 fn words(words: &[&str]) -> Vec<OsString> {
     let program = std::iter::once("clearml-agent");
@@ -193,7 +193,7 @@ fn options_may_be_shortened_as_far_as_they_are_clear() {
     for (words, expected) in [
         (
             &["daemon", "--d"] as &[&str],
-            "clearml-agent daemon: error: ambiguous option: --d could match --detached, --dynamic-gpus, --downtime, --docker",
+            "clearml-agent daemon: error: ambiguous option: --d could match --detached, --drain, --dynamic-gpus, --downtime, --docker",
         ),
         (
             &["daemon", "--st"],
@@ -275,6 +275,17 @@ fn several_values_reach_to_the_next_option_and_the_last_ones_count() {
         "--clone",
     ]);
     assert_eq!(given.tasks.log_level, "error");
+}
+
+/// D-004: `--log-format` takes no short form away from the option that had them all.
+#[test]
+fn short_forms_of_the_log_level_mean_it_as_before() {
+    for short in ["--l", "--lo", "--log", "--log-", "--log-l"] {
+        let given = daemon(&[short, "debug"]);
+        assert_eq!(given.tasks.log_level, "debug", "{short}");
+    }
+    assert_eq!(daemon(&["--log-f", "json"]).log_format, LogFormat::Json);
+    assert_eq!(daemon(&[]).log_format, LogFormat::Text);
 }
 
 /// D-022 and all of D 1.3 and D 1.4: every option is understood; what each does is for other tests.
@@ -425,7 +436,11 @@ fn every_value_that_looks_like_an_option_arrives_as_it_was_given() {
                 && argument.get_long().is_some_and(|long| {
                     !matches!(
                         long,
-                        "polling-interval" | "services-mode" | "log-level" | "entry-point"
+                        "polling-interval"
+                            | "services-mode"
+                            | "log-level"
+                            | "log-format"
+                            | "entry-point"
                     )
                 })
         });
@@ -435,6 +450,9 @@ fn every_value_that_looks_like_an_option_arrives_as_it_was_given() {
             line.extend(required.iter().map(String::as_str));
             if verb.get_name() == "init" {
                 line.push("--non-interactive");
+            }
+            if long == "--drain" {
+                line.push("--stop");
             }
             line.extend([long.as_str(), "-% a value"]);
             let shown = format!("{:?}", parsed(&line));

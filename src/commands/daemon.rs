@@ -4,15 +4,15 @@ pub(super) use crate::cli::Daemon as Arguments;
 
 use super::background::{self, Waiting};
 use super::connect::{self, Patience};
-use super::queues::{find_queues, table};
+use super::queues::{find_queues, names, table};
 use super::status::status;
 use super::stop::stop;
-use super::{ExitStatus, Failed, cuda, folders, hours, options, unavailable};
+use super::{ExitStatus, Failed, cuda, folders, hours, metrics, options, running, unavailable};
 use crate::api::{ApiVersion, Session, WorkerId};
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
 use crate::task::{Devices, RunOptions};
-use crate::ui::Printer;
+use crate::ui::{Printer, speak_as};
 use crate::worker::{
     Capacity, Daemon, DaemonEnd, DaemonOptions, Nursery, PollOptions, Reread, WorkerName, placed,
     vacant_slots,
@@ -36,11 +36,8 @@ pub(super) async fn daemon(
         printer.line(notice);
     }
     unavailable::check_daemon(&arguments, settings.environment().get("PATH"))?;
-    if arguments.check_bootstrap {
-        printer.line("Nothing to check: this agent needs no bootstrap package");
-    }
-    if let Some(wanted) = &arguments.stop {
-        return stop(&settings, &arguments, wanted, printer).await;
+    if let Some(end) = about_others(&settings, &arguments, printer).await? {
+        return Ok(end);
     }
     unavailable::refuse_daemon(&arguments)?;
     let (session, base) =
@@ -60,8 +57,10 @@ pub(super) async fn daemon(
         let worker = present_worker(&places, &name)?;
         return Ok(status(&session, &worker, &queues, &schedule, printer).await);
     }
+    let metrics = metrics::listen(&arguments, printer)?;
     let slot = claim_slot(&places, &name).await?;
     let worker: WorkerId = slot.worker.parse()?;
+    speak_as(worker.as_str(), None);
     let own = settings.with_folders(slot.number as usize);
     folders::check(&own)?;
     let (printout, table) = (own.printout(), table(&ids, &queues).to_string());
@@ -91,6 +90,8 @@ pub(super) async fn daemon(
     );
     let options = DaemonOptions {
         session: session.clone(),
+        queue_names: names(&ids, &queues),
+        metrics,
         reread,
         nursery: Nursery {
             places,
@@ -120,11 +121,36 @@ pub(super) async fn daemon(
         crashes_on_exception: agent.crash_on_exception,
         ignores_hangup: is_detached,
     };
-    Ok(match Box::pin(Daemon::new(options).run()).await? {
+    let end = Box::pin(Daemon::new(options).run()).await?;
+    Ok(exit_status(end))
+}
+
+fn exit_status(end: DaemonEnd) -> ExitStatus {
+    match end {
         DaemonEnd::Crashed => ExitStatus::FAILURE,
-        DaemonEnd::HandedOver => ExitStatus::SUCCESS,
+        DaemonEnd::Drained | DaemonEnd::HandedOver => ExitStatus::SUCCESS,
         DaemonEnd::Hurried | DaemonEnd::Terminated => ExitStatus::INTERRUPTED,
-    })
+    }
+}
+
+/// What needs no server: words about workers that run already.
+async fn about_others(
+    settings: &Settings,
+    arguments: &Arguments,
+    printer: Printer,
+) -> Result<Option<ExitStatus>, Failed> {
+    if arguments.check_bootstrap {
+        printer.line("Nothing to check: this agent needs no bootstrap package");
+    }
+    if let Some(wanted) = &arguments.stop {
+        let mut wanted = wanted.clone();
+        wanted.extend(arguments.drain.iter().flatten().cloned());
+        return stop(settings, arguments, &wanted, printer).await.map(Some);
+    }
+    if arguments.json {
+        return running::print(settings, printer).await.map(Some);
+    }
+    Ok(None)
 }
 
 /// Where tasks are workers of their own, the tags are theirs (D-260).

@@ -14,10 +14,12 @@ mod git_options;
 mod hours;
 mod init;
 mod list;
+mod metrics;
 mod options;
 mod plan;
 mod queues;
 mod records;
+mod running;
 mod sections;
 mod status;
 mod stop;
@@ -34,11 +36,11 @@ use records::Records;
 
 use crate::REFERENCE_VERSION;
 use crate::api::ApiError;
-use crate::cli::{Cli, Command, GitCredentials};
+use crate::cli::{Cli, Command, GitCredentials, LogFormat};
 use crate::secrets::SecretString;
 use crate::settings::hocon::Kind;
 use crate::settings::{Environment, Overrides, Settings, SettingsError};
-use crate::ui::Printer;
+use crate::ui::{self, Printer};
 
 /// How a command ended, as the shell sees it (D 1.8).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -164,6 +166,14 @@ fn dispatch(
     let waiting = background::Waiting::of(environment);
     let environment = &environment.without_name(background::READY);
     let mut overrides = Overrides::of_file(cli.config_file);
+    let log_format = match &command {
+        Command::Daemon(options) => options.log_format,
+        Command::Supervise(options) => options.log_format,
+        _ => LogFormat::Text,
+    };
+    if log_format == LogFormat::Json {
+        ui::log_as_json();
+    }
     match &command {
         Command::Supervise(options) => {
             return block_on(supervise::supervise(&options.journal, environment));
@@ -192,9 +202,16 @@ fn dispatch(
     match command {
         Command::Cache(arguments) => block_on(cache::cache(settings, arguments, printer)),
         Command::Config(arguments) => block_on(config::config(&settings, &arguments, printer)),
-        Command::Daemon(arguments) => block_on(daemon::daemon(
-            settings, *arguments, is_debug, waiting, printer,
-        )),
+        Command::Daemon(arguments) => {
+            let printer = if arguments.json {
+                printer.beside_data()
+            } else {
+                printer
+            };
+            block_on(daemon::daemon(
+                settings, *arguments, is_debug, waiting, printer,
+            ))
+        }
         Command::Execute(arguments) => {
             block_on(execute::execute(settings, arguments, is_debug, printer))
         }

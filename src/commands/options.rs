@@ -22,7 +22,9 @@ use crate::settings::{
 };
 use crate::source::SourceOptions;
 use crate::storage::{Places, create_temporary};
-use crate::task::{DeviceSelection, Devices, Preparation, ReportOptions, RunOptions, WatchOptions};
+use crate::task::{
+    DeviceSelection, Devices, Preparation, ReportOptions, RunOptions, Taken, WatchOptions,
+};
 
 /// The least time between two looks at idle queues (D-027).
 const LEAST_POLLING: Duration = Duration::from_secs(5);
@@ -212,7 +214,7 @@ pub(super) fn report(
         queues,
         interval: agent.status_report_interval,
         disk_path: agent.monitoring.disk_use_path.clone(),
-        taken: || {},
+        taken: Taken::default(),
         gpus: VisibleGpus::of(devices.text()),
         default_gpu_usage: agent.monitoring.default_gpu_utilization,
     }

@@ -113,6 +113,15 @@ fn ambiguous_queue(name: &str, queues: &[Queue]) -> Failed {
 }
 
 /// As the daemon prints them at its start (D-135).
+/// The queues' names, in the order of the command line.
+pub(super) fn names(ids: &[QueueId], queues: &[Queue]) -> Vec<(QueueId, Option<String>)> {
+    let name = |id: &QueueId| {
+        let queue = queues.iter().find(|queue| queue.id == *id)?;
+        queue.name.clone()
+    };
+    ids.iter().map(|id| (id.clone(), name(id))).collect()
+}
+
 pub(super) fn table(ids: &[QueueId], queues: &[Queue]) -> Table<3> {
     let mut table = Table::new(["id", "name", "tags"]);
     for queue in ids

@@ -14,6 +14,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::secrets;
+use crate::ui::{self, LogLevel};
 
 /// How much is said.
 #[derive(Clone, Debug)]
@@ -73,6 +74,16 @@ where
         context
             .field_format()
             .format_fields(Writer::new(&mut text), event)?;
+        if ui::logs_as_json() {
+            let level = match *event.metadata().level() {
+                Level::ERROR => LogLevel::Error,
+                Level::WARN => LogLevel::Warning,
+                Level::INFO => LogLevel::Info,
+                Level::DEBUG | Level::TRACE => LogLevel::Debug,
+            };
+            let target = Some(event.metadata().target());
+            return write!(writer, "{}", ui::message(level, &text, None, target));
+        }
         let text = secrets::mask(&text);
         if !self.0.load(Ordering::Relaxed) {
             return writeln!(writer, "{text}");

@@ -1,5 +1,6 @@
 //! `clearml-agent daemon --stop`: ends agents of this machine, also where the server is away (D-288 to D-293).
 
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -10,7 +11,7 @@ use crate::process::ProcessIdentity;
 use crate::settings::{Detected, Settings};
 use crate::storage::Instance;
 use crate::ui::Printer;
-use crate::worker::WorkerName;
+use crate::worker::{Ask, WorkerName, ask};
 
 /// How long each of the two polite signals may take (D-290).
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,7 +43,8 @@ pub(super) async fn stop(
     let agent = settings.agent()?;
     let run = run_options(&settings, arguments, capacity(arguments), false);
     let name = worker_name(&agent, &options::devices(&settings, &run).devices);
-    let mut living = Instance::all(&options::places(&agent)?.slots);
+    let places = options::places(&agent)?;
+    let mut living = Instance::all(&places.slots);
     living.retain(Instance::is_alive);
     living.sort_by(|a, b| a.worker.cmp(&b.worker));
     let ids: Vec<&str> = living
@@ -51,7 +53,12 @@ pub(super) async fn stop(
         .collect();
     let (ended, missing, others) = match choose(&ids, &name, wanted) {
         Choice::Named(ids, missing) => (ids, missing, Vec::new()),
-        Choice::First(id, others) => (vec![id], Vec::new(), others),
+        Choice::First(id, mut others) => {
+            // The tasks of a service worker drain with it.
+            let below = format!("{id}:service:");
+            others.retain(|other| arguments.drain.is_none() || !other.starts_with(&below));
+            (vec![id], Vec::new(), others)
+        }
         Choice::Nobody => (Vec::new(), vec![String::new()], Vec::new()),
     };
     // Who they are is noted before the first wait: a number may be another process's after it.
@@ -60,8 +67,13 @@ pub(super) async fn stop(
         .filter(|instance| ended.contains(&instance.worker.as_str()))
         .map(|instance| (instance, ProcessIdentity::of(instance.pid)))
         .collect();
+    let mut refused = false;
     for (instance, process) in known {
-        end(instance, process, agent.stop_grace_period, printer).await;
+        if arguments.drain.is_some() {
+            refused |= !drain(&places.control, instance, printer).await;
+        } else {
+            end(instance, process, agent.stop_grace_period, printer).await;
+        }
     }
     let worker_name = agent.worker_name.as_deref().unwrap_or_default();
     for id in &missing {
@@ -70,12 +82,13 @@ pub(super) async fn stop(
         ));
     }
     if !others.is_empty() {
-        printer.line(format!(
-            "Still running: {}; the next --stop ends the first of them",
-            others.join(", ")
-        ));
+        let (state, next) = match arguments.drain {
+            Some(_) => ("Also running", "name them to drain them as well"),
+            None => ("Still running", "the next --stop ends the first of them"),
+        };
+        printer.line(format!("{state}: {}; {next}", others.join(", ")));
     }
-    Ok(if missing.is_empty() {
+    Ok(if missing.is_empty() && !refused {
         ExitStatus::SUCCESS
     } else {
         ExitStatus::FAILURE
@@ -142,6 +155,35 @@ async fn end(
         &format!("Could not terminate process pid={pid}"),
         Some("it may belong to another user"),
     );
+}
+
+/// Lets the worker end when its tasks have ended; true where it will.
+async fn drain(folder: &Path, instance: &Instance, printer: Printer) -> bool {
+    let (worker, pid) = (&instance.worker, instance.pid);
+    match ask(folder, u32::try_from(pid).unwrap_or_default(), Ask::Drain).await {
+        Ok(status) => {
+            let tasks: Vec<&str> = status.tasks.iter().map(|task| task.task.as_str()).collect();
+            let tasks = match tasks.as_slice() {
+                [] => "no running task".to_owned(),
+                [task] => format!("running task {task}"),
+                tasks => format!("running tasks {}", tasks.join(", ")),
+            };
+            printer.line(format!(
+                "Draining clearml-agent worker_id={worker} pid={pid}: {tasks}"
+            ));
+            true
+        }
+        Err(error) => {
+            printer.error(
+                &format!("Could not drain clearml-agent worker_id={worker} pid={pid}: {error}"),
+                Some(
+                    "official and older agents have no control socket, and one of another `XDG_STATE_HOME` or user \
+                     is not found; `daemon --stop` without `--drain` ends the agent with its task",
+                ),
+            );
+            false
+        }
+    }
 }
 
 #[cfg(test)]

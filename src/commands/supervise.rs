@@ -10,9 +10,10 @@ use super::{ExitStatus, Failed, sections};
 use crate::api::{QueueId, TaskId, WorkerId};
 use crate::settings::{Environment, Overrides, Settings};
 use crate::task::{
-    CurrentTask, Entry, Node, Phase, RunFolder, Shape, StandIn, Supervised, Supervision, TaskServer,
+    CurrentTask, Ending, Entry, Node, Phase, RunFolder, Shape, StandIn, Supervised, Supervision,
+    TaskServer,
 };
-use crate::ui::Printer;
+use crate::ui::{Printer, speak_as};
 
 /// Runs the task of the journal, or finishes what is left of it.
 pub(super) async fn supervise(
@@ -25,6 +26,7 @@ pub(super) async fn supervise(
     })?;
     let journal = folder.open()?;
     let entry = journal.entry();
+    speak_as(&entry.worker, Some(&entry.task));
     // A temporary folder that was emptied must not keep the task from being settled.
     let file = Some(entry.configuration.clone()).filter(|file| file.is_file());
     let overrides = Overrides::of_file(file);
@@ -95,7 +97,8 @@ pub(super) async fn supervise(
         give_up,
     };
     match Box::pin(supervision.run()).await? {
-        Supervised::Settled(_) => Ok(ExitStatus::SUCCESS),
+        // Its worker counts.
+        Supervised::Settled(outcome) => Ok(ExitStatus(Ending::of(&outcome).code())),
         Supervised::Unsettled(_) => Ok(ExitStatus::FAILURE),
     }
 }

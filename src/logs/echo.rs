@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 
 use super::{LineRules, Spool};
 use crate::secrets::{self, Registry};
+use crate::ui::{self, LogLevel};
+
+/// A line that has more bytes becomes several objects.
+const LONGEST_LINE: usize = 1 << 16;
 
 /// The thread's handle.
 #[derive(Debug)]
@@ -40,7 +44,12 @@ struct Copier {
     rules: LineRules,
     acknowledged: Arc<AtomicU64>,
     done: mpsc::Sender<()>,
+    lines: TaskLines,
 }
+
+/// The beginning of a line, where the task's lines become objects.
+#[derive(Debug, Default)]
+struct TaskLines(String);
 
 impl Echo {
     /// How often the file is looked at.
@@ -64,6 +73,7 @@ impl Echo {
             rules,
             acknowledged,
             done,
+            lines: TaskLines::default(),
         };
         std::thread::Builder::new()
             .name("echo".to_owned())
@@ -111,16 +121,22 @@ impl Copier {
             match request {
                 Ok(Request::Say(line, written)) => {
                     self.copy(true, written);
-                    print(format!("{}\n", secrets::mask(&line)).as_bytes());
+                    if ui::logs_as_json() {
+                        print(ui::records(&line).as_bytes());
+                    } else {
+                        print(format!("{}\n", secrets::mask(&line)).as_bytes());
+                    }
                 }
                 Ok(Request::Drain) => {
                     self.copy(true, u64::MAX);
+                    self.lines.end_line();
                     // Who asked may have stopped waiting.
                     let _ = self.done.send(());
                 }
                 Err(RecvTimeoutError::Timeout) => self.copy(false, u64::MAX),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.copy(true, u64::MAX);
+                    self.lines.end_line();
                     return;
                 }
             }
@@ -135,13 +151,45 @@ impl Copier {
         loop {
             // Asked each time: while nobody read stdout, what is next may have been given back to the disk.
             if spool.skip_to(self.acknowledged.load(Ordering::Relaxed)) {
-                print(b"[... output skipped: it was not read in time ...]\n");
+                let skipped = "[... output skipped: it was not read in time ...]\n";
+                if ui::logs_as_json() {
+                    self.lines.end_line();
+                    print(ui::message(LogLevel::Warning, skipped, None, None).as_bytes());
+                } else {
+                    print(skipped.as_bytes());
+                }
             }
             let Ok(Some(segment)) = spool.next(&masker, ended, Instant::now()) else {
                 return;
             };
-            print(self.rules.text(&segment.bytes).as_bytes());
+            let text = self.rules.text(&segment.bytes);
+            if ui::logs_as_json() {
+                self.lines.print(&text);
+            } else {
+                print(text.as_bytes());
+            }
         }
+    }
+}
+
+impl TaskLines {
+    /// Each whole line becomes an object; the rest waits for its end, but not for ever.
+    fn print(&mut self, text: &str) {
+        for piece in text.split_inclusive('\n') {
+            self.0.push_str(piece);
+            if piece.ends_with('\n') || self.0.len() > LONGEST_LINE {
+                self.end_line();
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        if self.0.is_empty() {
+            return;
+        }
+        let line = std::mem::take(&mut self.0);
+        let line = line.strip_suffix('\n').unwrap_or(&line);
+        print(ui::task_line(line).as_bytes());
     }
 }
 

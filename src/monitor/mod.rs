@@ -1,10 +1,12 @@
-//! Samples of the machine's load for the worker's status reports (D-173 to D-197).
+//! Samples of the machine's load for the worker's status reports (D-173 to D-197), and figures for monitoring systems.
 
 mod average;
+mod exposition;
 mod gpu;
 mod machine;
 
 pub use average::Averages;
+pub use exposition::{Exposition, MetricKind};
 pub use gpu::{
     CudaVersion, GpuAverages, GpuMemory, GpuReading, GpuTotals, GpuWatch, VisibleGpus,
     compiler_release, cuda_driver_version, cudnn_version, driver_table_version, is_amd_below,

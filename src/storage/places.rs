@@ -11,6 +11,8 @@ use directories::ProjectDirs;
 pub struct Places {
     /// Journals of running tasks; survives a reboot.
     pub runs: PathBuf,
+    /// Sockets by which running workers are asked.
+    pub control: PathBuf,
     /// Slot files, which the official agent reads as well (D-126).
     pub slots: PathBuf,
     /// Capture files and children's configuration (D-077).
@@ -29,6 +31,7 @@ impl Places {
         let system = std::env::temp_dir();
         Ok(Self {
             runs: state.join("runs"),
+            control: state.join("control"),
             temporary: temporary.unwrap_or_else(|| system.clone()),
             slots: system,
         })

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,23 @@ pub enum Phase {
     },
 }
 
+impl Phase {
+    /// All the words of [`Self::name`], in their order.
+    pub const NAMES: [&'static str; 5] = ["pulled", "preparing", "running", "ended", "announced"];
+
+    /// The word for it, for programs that ask.
+    pub fn name(&self) -> &'static str {
+        let place = match self {
+            Self::Pulled => 0,
+            Self::Preparing => 1,
+            Self::Running { .. } => 2,
+            Self::Ended { .. } => 3,
+            Self::Announced { .. } => 4,
+        };
+        Self::NAMES[place]
+    }
+}
+
 /// What a journal says.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Entry {
@@ -87,6 +104,9 @@ pub struct Entry {
     pub supervisor: Option<ProcessIdentity>,
     /// Where the run is.
     pub phase: Phase,
+    /// When that phase began, in milliseconds since the epoch; 0 where an earlier release has written the journal.
+    #[serde(default)]
+    pub since: u64,
     /// How far the log has come.
     pub progress: Progress,
 }
@@ -288,6 +308,7 @@ impl Entry {
             options: RunOptions::default(),
             supervisor: None,
             phase: Phase::Pulled,
+            since: now(),
             progress: Progress::default(),
         }
     }
@@ -314,7 +335,11 @@ impl Journal {
     /// A disk that is full does not end the task: the run goes on with what is in memory.
     pub fn update(&self, change: impl FnOnce(&mut Entry)) {
         let mut entry = self.lock();
+        let before = entry.phase.clone();
         change(&mut entry);
+        if entry.phase != before {
+            entry.since = now();
+        }
         if let Err(error) = self.0.folder.write(&entry) {
             tracing::warn!(%error, "could not write the journal");
         }
@@ -328,6 +353,12 @@ impl Journal {
     fn lock(&self) -> MutexGuard<'_, Entry> {
         self.0.entry.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Milliseconds since the epoch.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The kernel's name for the time since the machine was started.
@@ -345,6 +376,7 @@ mod tests {
     fn places(folder: &Path) -> Places {
         Places {
             runs: folder.join("runs"),
+            control: folder.join("control"),
             slots: folder.to_owned(),
             temporary: folder.to_owned(),
         }
@@ -405,12 +437,38 @@ mod tests {
         let run = RunFolder::create(&places(folder.path()), &newer).expect("created");
         assert!(matches!(run.read(), Err(JournalError::Unreadable(_))));
     }
-    /// A release before has not written what the command line asked for.
+
+    /// A release before has not written what the command line asked for, nor when a phase began.
     #[test]
     fn a_journal_without_options_is_read() {
         let mut json = serde_json::to_value(entry()).expect("written");
-        json.as_object_mut().expect("an object").remove("options");
+        let object = json.as_object_mut().expect("an object");
+        object.remove("options");
+        object.remove("since");
         let read: Entry = serde_json::from_value(json).expect("read");
-        assert_eq!(read, entry());
+        assert_eq!(
+            Entry {
+                since: 0,
+                ..entry()
+            },
+            read
+        );
+    }
+
+    #[test]
+    fn a_phase_keeps_the_time_at_which_it_began() {
+        let folder = tempfile::tempdir().expect("folder");
+        let first = Entry {
+            since: 1,
+            ..entry()
+        };
+        let journal = RunFolder::create(&places(folder.path()), &first)
+            .expect("created")
+            .open()
+            .expect("opened");
+        journal.update(|entry| entry.progress.acknowledged = 7);
+        assert_eq!(journal.entry().since, 1);
+        journal.update(|entry| entry.phase = Phase::Preparing);
+        assert!(journal.entry().since > 1);
     }
 }

@@ -3,6 +3,7 @@
 mod abort_command;
 mod definition;
 mod devices;
+mod ending;
 mod journal;
 mod launch;
 mod links;
@@ -22,6 +23,7 @@ mod watch;
 pub use abort_command::{AbortCommand, StandBy};
 pub use definition::{Definition, DefinitionError};
 pub use devices::{DeviceSelection, Devices, VariableChange};
+pub use ending::Ending;
 pub use journal::{Entry, Journal, JournalError, Owner, Phase, RunFolder, Watcher};
 pub use launch::run_beside;
 pub use node::Node;
@@ -33,6 +35,6 @@ pub use prepare::{
 pub use run_options::RunOptions;
 pub use server::TaskServer;
 pub use stand_in::StandIn;
-pub use status_reports::{CurrentTask, ReportOptions, StatusReporter};
+pub use status_reports::{CurrentTask, ReportOptions, StatusReporter, Taken};
 pub use supervise::{Shape, SuperviseError, Supervised, Supervision};
 pub use watch::WatchOptions;

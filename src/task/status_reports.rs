@@ -1,6 +1,7 @@
 //! `workers.status_report`: the machine's figures and the task at hand (D 4).
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use crate::api::{MachineStats, QueueId, Session, StatusReport, TaskId, WorkerId};
@@ -29,11 +30,35 @@ pub struct ReportOptions {
     /// File system whose free share is reported (D-190).
     pub disk_path: PathBuf,
     /// Called for each report that the server has taken.
-    pub taken: fn(),
+    pub taken: Taken,
     /// GPUs whose figures are reported (D-199, D-320).
     pub gpus: VisibleGpus,
     /// Load of a GPU that tells none; none is reported then without it (D-193).
     pub default_gpu_usage: Option<f64>,
+}
+
+/// What a worker does when the server has taken a report of it.
+#[derive(Clone)]
+pub struct Taken(Rc<dyn Fn()>);
+
+impl Taken {
+    /// This.
+    pub fn new(does: impl Fn() + 'static) -> Self {
+        Self(Rc::new(does))
+    }
+}
+
+impl Default for Taken {
+    /// Nothing.
+    fn default() -> Self {
+        Self::new(|| {})
+    }
+}
+
+impl std::fmt::Debug for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Taken")
+    }
 }
 
 /// The task that a worker runs, with its queue (D-179, D-180).
@@ -128,7 +153,7 @@ impl StatusReporter {
         };
         match self.session.workers().status_report(&report).await {
             Ok(()) => {
-                (self.options.taken)();
+                (self.options.taken.0)();
                 true
             }
             Err(error) => {
@@ -198,7 +223,7 @@ mod tests {
             is_daemon: true,
             interval: Duration::from_secs(30),
             disk_path: PathBuf::from("/"),
-            taken: || {},
+            taken: Taken::default(),
             gpus: VisibleGpus::None,
             default_gpu_usage: None,
         };

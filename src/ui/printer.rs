@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::json_lines::{self, LogLevel};
 use crate::secrets;
 
 /// Writes to stdout, but for notes; a reader that has gone away is not an error.
@@ -21,7 +22,9 @@ impl Printer {
 
     /// One line, or several.
     pub fn line(self, text: impl AsRef<str>) {
-        if self.stdout_is_for_data {
+        if json_lines::logs_as_json() {
+            self.objects(&json_lines::records(text.as_ref()));
+        } else if self.stdout_is_for_data {
             self.note(text);
         } else {
             self.data(text);
@@ -37,6 +40,10 @@ impl Printer {
 
     /// One line to stderr, for whoever asked for more with `--debug`.
     pub fn note(self, text: impl AsRef<str>) {
+        if json_lines::logs_as_json() {
+            json_lines::print(io::stderr().lock(), &json_lines::records(text.as_ref()));
+            return;
+        }
         let _ = writeln!(io::stderr().lock(), "{}", secrets::mask(text.as_ref()));
     }
 
@@ -49,6 +56,10 @@ impl Printer {
 
     /// A mistake, in the shape that log scrapers know (D-065), and what to do about it.
     pub fn error(self, message: &str, hint: Option<&str>) {
+        if json_lines::logs_as_json() {
+            self.objects(&json_lines::message(LogLevel::Error, message, hint, None));
+            return;
+        }
         self.line(format!("\nclearml_agent: ERROR: {message}"));
         if let Some(hint) = hint {
             self.line(format!("hint: {hint}"));
@@ -59,5 +70,13 @@ impl Printer {
     /// Something that a person should know (D-065).
     pub fn warning(self, message: &str) {
         self.line(format!("clearml_agent: Warning: {message}"));
+    }
+
+    fn objects(self, lines: &str) {
+        if self.stdout_is_for_data {
+            json_lines::print(io::stderr().lock(), lines);
+        } else {
+            json_lines::print_out(lines);
+        }
     }
 }

@@ -16,7 +16,8 @@ use crate::process::{ProcessIdentity, start_session};
 use crate::secrets::SecretString;
 use crate::settings::{Settings, env_vars};
 use crate::storage::{Places, Slot, create_temporary};
-use crate::task::{Entry, Owner, RunFolder, RunOptions};
+use crate::task::{Ending, Entry, Owner, RunFolder, RunOptions};
+use crate::ui::logs_as_json;
 
 /// The first pause before a supervisor that died is replaced.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -81,7 +82,7 @@ pub(super) struct Placement {
 #[derive(Debug)]
 pub(super) enum RunEnd {
     /// The server has everything.
-    Settled,
+    Settled(Ending),
     /// The server does not let the task run with its owner's rights; nobody has told the server about the task.
     NotAllowed(String),
     /// Its supervisor was told to end and has; what it could not tell the server is left to the next worker.
@@ -245,6 +246,7 @@ impl Nursery {
             .arg("supervise")
             .arg("--journal")
             .arg(run.journal())
+            .args(logs_as_json().then_some("--log-format=json"))
             .stdin(Stdio::from(File::open("/dev/null")?));
         // What the command line has overruled must not come back through the supervisor's environment (E-027).
         let variables = self.settings.environment();
@@ -313,7 +315,7 @@ impl WatchedRun {
             }
             let status = self.supervisor_ended().await;
             if !self.run.journal().exists() {
-                return RunEnd::Settled;
+                return RunEnd::Settled(Ending::of_code(status.and_then(|status| status.code())));
             }
             match status.filter(|status| !status.success()) {
                 Some(status) if self.started.elapsed() < START => {

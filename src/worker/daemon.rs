@@ -6,20 +6,22 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::capacity::Capacity;
+use super::answers::Answers;
 use super::children::{Nursery, Placement, RunEnd};
 use super::crew::{Crew, Ended, Member, Order};
-use super::log_file::LogFile;
-use super::poller::{PollOptions, Poller, Pulled};
+use super::options::{DaemonEnd, DaemonOptions};
+use super::poller::{Poller, Pulled};
 use super::recovery::Inheritance;
 use super::requests::{Request, Requests, listen};
 use super::service;
+use super::state::{About, KnownRun, State};
 use super::strays::give_back;
 use super::survival::{caught, pause, surviving};
 use crate::api::{Session, TaskId};
-use crate::settings::{Settings, SettingsError};
 use crate::storage::{Slot, SlotError};
-use crate::task::{CurrentTask, FinalStatus, ReportOptions, RunFolder, StatusReporter, TaskServer};
+use crate::task::{
+    CurrentTask, Ending, FinalStatus, ReportOptions, RunFolder, StatusReporter, Taken, TaskServer,
+};
 use crate::ui::Printer;
 
 /// How long the farewell may take (D-300).
@@ -29,70 +31,10 @@ const ENDING: Duration = Duration::from_secs(7);
 /// The same for tasks that are workers of their own (D-261).
 const ENDING_SEVERAL: Duration = Duration::from_secs(20);
 
+/// How long a worker that drains waits for the answer to its last question for tasks.
+const LAST_ANSWER: Duration = Duration::from_secs(30);
 /// How long a worker that is told twice to end waits for its supervisors (D-301).
 const HURRY: Duration = Duration::from_millis(500);
-
-/// Makes the settings of the next task's supervisor, all layers read again (F-015).
-pub struct Reread(Box<dyn Fn() -> Result<Settings, SettingsError>>);
-
-impl Reread {
-    /// By this function.
-    pub fn new(read: impl Fn() -> Result<Settings, SettingsError> + 'static) -> Self {
-        Self(Box::new(read))
-    }
-}
-
-impl std::fmt::Debug for Reread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Reread")
-    }
-}
-
-/// What a daemon is told.
-#[derive(Debug)]
-pub struct DaemonOptions {
-    /// The way to the server.
-    pub session: Session,
-    /// Its place on this machine; given back at the end.
-    pub slot: Slot,
-    /// How supervisors are started.
-    pub nursery: Nursery,
-    /// How long a program may take to end by itself.
-    pub grace: Duration,
-    /// How many tasks run at once.
-    pub capacity: Capacity,
-    /// Used after each look at the queues where `agent.reload_config` says so.
-    pub reread: Reread,
-    /// What it reports.
-    pub report: ReportOptions,
-    /// How the queues are asked.
-    pub polling: PollOptions,
-    /// Between two looks at idle queues (D-027).
-    pub polling_interval: Duration,
-    /// Idle messages are printed (D-137).
-    pub is_talkative: bool,
-    /// Called when a task begins and when it has ended.
-    pub task_runs: fn(bool),
-    /// What it writes to in the background.
-    pub log_file: Option<LogFile>,
-    /// A mistake of the program ends it (D-084).
-    pub crashes_on_exception: bool,
-    /// A terminal that is closed is nothing to it (D-298).
-    pub ignores_hangup: bool,
-}
-
-/// How a daemon ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum DaemonEnd {
-    /// Ended by a mistake of the program, as `agent.crash_on_exception` wants it; its tasks go on (D-084).
-    Crashed,
-    /// Handed over to the next worker; its task goes on (SIGUSR1).
-    HandedOver,
-    /// Told twice to end: the server was not told (D-301).
-    Hurried,
-    /// Told to end; its task has been aborted (D-058).
-    Terminated,
-}
 
 /// A worker that polls.
 #[derive(Debug)]
@@ -103,6 +45,7 @@ pub struct Daemon {
     crew: Crew,
     nursery: Rc<Nursery>,
     current: watch::Sender<Option<CurrentTask>>,
+    state: State,
     /// The configuration is read again after each look; a file that is just being written does not end that.
     reloads: bool,
     /// Why the configuration could not be read again, so that it is said once.
@@ -119,11 +62,18 @@ impl Daemon {
     /// A daemon that has not begun.
     pub fn new(options: DaemonOptions) -> Self {
         let nursery = &options.nursery;
+        let state = State::new(About {
+            worker: nursery.worker.clone(),
+            queues: options.queue_names.clone(),
+            has_one_task: options.capacity.is_one(),
+            report_interval: options.report.interval,
+        });
         let poller = Poller::new(
             options.session.clone(),
             nursery.worker.clone(),
             nursery.queues.clone(),
             options.polling.clone(),
+            state.clone(),
             options.is_talkative,
         );
         Self {
@@ -132,6 +82,7 @@ impl Daemon {
             crew: Crew::new(),
             nursery: Rc::new(nursery.clone()),
             current: watch::Sender::new(None),
+            state,
             reloads: options.nursery.settings.is_on("agent.reload_config"),
             unreadable: None,
             options,
@@ -141,11 +92,21 @@ impl Daemon {
     /// Works until a signal ends it. Must run on a `LocalSet` of the main thread.
     pub async fn run(mut self) -> std::io::Result<DaemonEnd> {
         let mut requests = listen(self.options.ignores_hangup)?;
+        let answers = Answers::begin(
+            &self.nursery.places.control,
+            self.options.metrics.take(),
+            self.options.report.gpus.clone(),
+            &self.state,
+        )?;
         self.register().await;
         service::is_ready();
         self.tell_what_it_does();
+        let state = self.state.clone();
         let report = ReportOptions {
-            taken: service::is_alive,
+            taken: Taken::new(move || {
+                service::is_alive();
+                state.report_taken();
+            }),
             ..self.options.report.clone()
         };
         let session = self.options.session.clone();
@@ -157,7 +118,7 @@ impl Daemon {
         self.adopt();
         let end = self.work_on(&mut requests).await;
         service::is_stopping();
-        if end == DaemonEnd::Terminated {
+        if matches!(end, DaemonEnd::Drained | DaemonEnd::Terminated) {
             self.current = watch::Sender::new(None);
             tokio::select! {
                 () = self.farewell(&mut reporter) => {}
@@ -166,6 +127,7 @@ impl Daemon {
             }
         }
         reporter.abort();
+        drop(answers);
         self.printer
             .line(format!("\nLeaving process id {}", std::process::id()));
         let is_over = !matches!(end, DaemonEnd::Crashed | DaemonEnd::HandedOver);
@@ -175,12 +137,14 @@ impl Daemon {
         Ok(end)
     }
 
-    /// For the server, and for the status of a service.
+    /// For the server, for the status of a service, and for those who ask.
     fn tell_what_it_does(&self) {
-        let worker = &self.nursery.worker;
-        let running = self.crew.members().len();
+        let runs = self.crew.members().iter().map(|member| KnownRun {
+            run: member.run.clone(),
+            current: member.current.clone(),
+        });
+        self.state.runs(runs.collect());
         if !self.options.capacity.is_one() {
-            service::does(format!("{worker}: {running} tasks"));
             return;
         }
         let current = self
@@ -188,11 +152,7 @@ impl Daemon {
             .members()
             .iter()
             .find_map(|one| one.current.clone());
-        (self.options.task_runs)(running > 0);
-        match &current {
-            Some(current) => service::does(format!("{worker}: running task {}", current.task)),
-            None => service::does(format!("{worker}: waiting for tasks")),
-        }
+        (self.options.task_runs)(!self.crew.members().is_empty());
         self.current.send_if_modified(|reported| {
             let is_news = *reported != current;
             *reported = current;
@@ -218,7 +178,12 @@ impl Daemon {
     async fn work(&mut self, requests: &mut Requests) -> DaemonEnd {
         let mut has_polled = false;
         loop {
-            let next = if self.options.capacity.is_used_up(self.crew.members().len()) {
+            let next = if self.state.is_draining() {
+                if self.crew.members().is_empty() {
+                    return DaemonEnd::Drained;
+                }
+                self.wait(None, requests).await
+            } else if self.options.capacity.is_used_up(self.crew.members().len()) {
                 self.wait_for_room(requests).await
             } else {
                 if !has_polled && !self.poller.is_talkative {
@@ -240,6 +205,11 @@ impl Daemon {
         };
         self.reload();
         match pulled {
+            Some(pulled) if self.state.is_draining() => {
+                return_to_queue(&self.options.session, &pulled).await;
+                Next::Continue
+            }
+            None if self.state.is_draining() => Next::Continue,
             Some(pulled) => {
                 if let Some(log_file) = &self.options.log_file {
                     log_file.task_begins();
@@ -272,17 +242,26 @@ impl Daemon {
     }
 
     /// One look at the queues. A question that is on its way is not forgotten when a signal comes: its answer
-    /// may be a task, which goes back to the front of its queue then.
+    /// may be a task, which goes back to the front of its queue then. A worker that drains has time for the answer.
     async fn poll(&mut self, requests: &mut Requests) -> Result<Option<Pulled>, Option<Request>> {
         let session = self.options.session.clone();
         let leaving = self.poller.leaving.clone();
+        let draining = self.state.draining();
         let round = self.poller.round();
         tokio::pin!(round);
-        let request = tokio::select! {
+        let mut request = tokio::select! {
             pulled = &mut round => return Ok(pulled),
-            request = requests.recv() => request,
+            request = requests.recv() => Some(request),
+            () = draining.cancelled() => None,
         };
         leaving.cancel();
+        if request.is_none() {
+            tokio::select! {
+                pulled = &mut round => return Ok(pulled),
+                () = tokio::time::sleep(LAST_ANSWER) => {}
+                late = requests.recv() => request = Some(late),
+            }
+        }
         match tokio::time::timeout(FAREWELL, round).await {
             Ok(Some(pulled)) => return_to_queue(&session.with_deadline(FAREWELL), &pulled).await,
             Ok(None) => {}
@@ -291,23 +270,19 @@ impl Daemon {
                  queue any more and must be enqueued again",
             ),
         }
-        Err(request)
+        request.map_or(Ok(None), Err)
     }
 
     /// A failure is not fatal: status reports register the worker as well (D-105).
     async fn register(&self) {
         let nursery = &self.nursery;
-        if let Err(error) = self
-            .options
-            .session
-            .workers()
-            .register(&nursery.worker, &nursery.queues)
-            .await
-        {
-            self.printer.warning(&format!(
+        let workers = self.options.session.workers();
+        match workers.register(&nursery.worker, &nursery.queues).await {
+            Ok(()) => self.state.registered(),
+            Err(error) => self.printer.warning(&format!(
                 "could not register the worker: {}",
                 error.reference_text()
-            ));
+            )),
         }
     }
 
@@ -403,6 +378,7 @@ impl Daemon {
     }
 
     async fn mark_as_failed(&self, task: &TaskId, reason: String) {
+        self.state.task_ends(Ending::Failed);
         let server = TaskServer::new(
             self.options.session.clone(),
             task.clone(),
@@ -466,9 +442,14 @@ impl Daemon {
 
     /// Waits for the end of a task, a signal, or the end of `time`.
     async fn wait(&mut self, time: Option<Duration>, requests: &mut Requests) -> Next {
+        let draining = self.state.draining();
+        let is_draining = self.state.is_draining();
         let time_is_over = async {
             match time {
-                Some(time) => tokio::time::sleep(time).await,
+                Some(time) => {
+                    self.state.rests(time);
+                    tokio::time::sleep(time).await;
+                }
                 None => std::future::pending().await,
             }
         };
@@ -478,6 +459,7 @@ impl Daemon {
                 return Next::Continue;
             }
             () = time_is_over => return Next::Continue,
+            () = draining.cancelled(), if !is_draining => return Next::Continue,
             request = requests.recv() => request,
         };
         let is_one = self.options.capacity.is_one();
@@ -507,7 +489,8 @@ impl Daemon {
                 self.printer.line(reason);
                 self.abandon(&ended, reason.clone()).await;
             }
-            RunEnd::Settled | RunEnd::Left => {}
+            RunEnd::Settled(ending) => self.state.task_ends(ending),
+            RunEnd::Left => {}
         }
         self.tell_what_it_does();
     }

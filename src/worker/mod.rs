@@ -3,25 +3,34 @@
 //! The worker never builds an environment and never reads a task's output. It can be killed at any
 //! moment without a task noticing.
 
+mod answers;
 mod capacity;
 mod children;
+mod control;
 mod crew;
 mod daemon;
+mod gpu_idle;
+mod http;
 mod identity;
 mod log_file;
+mod options;
+mod pages;
 mod poller;
 mod recovery;
 mod requests;
 mod schedule;
 mod service;
+mod state;
 mod strays;
 mod survival;
 
 pub use capacity::Capacity;
 pub use children::{Nursery, placed};
-pub use daemon::{Daemon, DaemonEnd, DaemonOptions, Reread};
+pub use control::{Ask, AskError, QueueStatus, TaskStatus, WorkerStatus, ask, listening};
+pub use daemon::Daemon;
 pub use identity::WorkerName;
 pub use log_file::LogFile;
+pub use options::{DaemonEnd, DaemonOptions, Reread};
 pub use poller::{PollOptions, force_of};
 pub use recovery::vacant_slots;
 pub use schedule::{Clock, Force, Hour, InvalidHours, Schedule, forced_by_tag};

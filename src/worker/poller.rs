@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::{Clock, Force, Schedule};
+use super::state::State;
 use super::strays::Strays;
 use crate::api::{
     NextTask, Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, TaskOwner, WorkerId,
@@ -34,6 +35,8 @@ pub(super) struct Poller {
     is_resting: bool,
     /// Where the next round begins; always 0 where the first queue comes first.
     next: usize,
+    /// Told what was asked.
+    state: State,
     /// Idle messages are printed (D-137).
     pub(super) is_talkative: bool,
     printer: Printer,
@@ -79,6 +82,7 @@ impl Poller {
         worker: WorkerId,
         queues: Vec<QueueId>,
         options: PollOptions,
+        state: State,
         is_talkative: bool,
     ) -> Self {
         Self {
@@ -95,6 +99,7 @@ impl Poller {
             tags_are_missing: false,
             is_resting: false,
             next: 0,
+            state,
             is_talkative,
             printer: Printer::default(),
             leaving: CancellationToken::new(),
@@ -106,6 +111,7 @@ impl Poller {
     /// A queue that cannot be asked costs a warning, and the others their turn (D-159, D-171).
     pub(super) async fn round(&mut self) -> Option<Pulled> {
         self.strays.look().await;
+        self.state.poll_begins();
         self.ask_for_tags().await;
         self.ask_for_properties().await;
         self.say_whether_it_rests();
@@ -143,6 +149,9 @@ impl Poller {
             });
         }
         self.is_resting = rests;
+        if rests {
+            self.state.rests_by_schedule();
+        }
     }
 
     fn is_active(&self, queue: &QueueId) -> bool {
@@ -153,7 +162,9 @@ impl Poller {
 
     async fn pull(&mut self, queue: &QueueId) -> Option<NextTask> {
         let with_owner = self.options.with_owner;
-        match self.session.queues().next_task(queue, with_owner).await {
+        let answer = self.session.queues().next_task(queue, with_owner).await;
+        self.state.asked(answer.is_ok());
+        match answer {
             Ok(next) => {
                 self.unreachable.remove(queue);
                 if next.is_none() && self.is_talkative {

@@ -80,6 +80,24 @@ fn a_unit_is_told_and_its_stop_leaves_the_task_alone() {
     context.wait_for_no_processes();
 }
 
+#[test]
+fn a_unit_says_that_its_worker_drains() {
+    let context = TestContext::new();
+    let socket = context.folder().join("notify");
+    let manager = Manager::listen(&socket);
+    let gate = context.gate("gate");
+    let task = context.enqueue(Script::shell(&gate.wait()));
+    let mut worker = context.daemon_with(&[("NOTIFY_SOCKET", socket.to_str().unwrap())]);
+    manager.wait_for(&format!("STATUS=host:0: running task {task}"));
+    assert_eq!(context.run(&["daemon", "--stop", "--drain"]).code, 0);
+    manager.wait_for(&format!("STATUS=host:0: draining, running task {task}"));
+    gate.open();
+    manager.wait_for("STATUS=host:0: draining");
+    manager.wait_for("STOPPING=1");
+    // No code of a unit that was ended: systemd starts it again only where it is told to.
+    assert_eq!(worker.wait(), 0);
+}
+
 /// A report that does not arrive feeds nobody.
 #[test]
 fn the_watchdog_is_fed_by_reports_that_arrive() {

@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args};
 
-use super::{TaskOptions, values};
+use super::{LogFormat, TaskOptions, values};
 
 /// Options of `daemon`, in the order of the reference's usage.
 #[derive(Args, Debug)]
@@ -11,6 +11,9 @@ pub struct Daemon {
     /// Seconds between two looks at idle queues; at least 5
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = values::integer)]
     pub polling_interval: i64,
+    /// What the agent prints: text, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
     /// Keep the terminal: print what the agent and its tasks do
     #[arg(long)]
     pub foreground: bool,
@@ -38,6 +41,10 @@ pub struct Daemon {
     /// Stop the agent that was started with the same options, or the workers with these ids
     #[arg(long, action = ArgAction::Set, num_args = 0.., value_name = "WORKER", value_parser = values::text)]
     pub stop: Option<Vec<String>>,
+    /// With --stop: end when the running tasks have ended, and take no more
+    #[arg(long, action = ArgAction::Set, num_args = 0.., value_name = "WORKER", value_parser = values::text,
+          requires = "stop")]
+    pub drain: Option<Vec<String>>,
     /// Give each task as many GPUs as its queue says: --queue NAME=2 OTHER=1-4 (not available yet)
     #[arg(long)]
     pub dynamic_gpus: bool,
@@ -50,6 +57,12 @@ pub struct Daemon {
     /// Print the worker's hours and queues, and end
     #[arg(long)]
     pub status: bool,
+    /// With --status: what the running workers of this user do, as JSON, without the server
+    #[arg(long, requires = "status")]
+    pub json: bool,
+    /// Answer a monitoring system at this address, such as 127.0.0.1:9090: /metrics, /healthz, /readyz
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::text)]
+    pub metrics_listen: Option<String>,
     /// For scripts of the official agent: there is no bootstrap package to check
     #[arg(long)]
     pub check_bootstrap: bool,

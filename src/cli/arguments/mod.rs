@@ -21,7 +21,7 @@ pub use generate::{Generate, Kind as GenerateKind};
 pub use init::Init;
 pub use install_bootstrap::InstallBootstrap;
 pub use list::List;
-pub use shared::{Devices, GitCredentials, TaskOptions};
+pub use shared::{Devices, GitCredentials, LogFormat, TaskOptions};
 pub use supervise::Supervise;
 
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Options that several verbs have (D 1.3).
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 
 use super::values;
 use crate::secrets::SecretString;
@@ -14,11 +14,21 @@ pub struct TaskOptions {
     #[command(flatten)]
     pub git: GitCredentials,
     /// Log level of the SDK in the task
-    #[arg(long, value_name = "LEVEL", default_value = "INFO", ignore_case = true,
+    // The beginnings are those that meant it before there was `--log-format` (D-004).
+    #[arg(long, value_name = "LEVEL", default_value = "INFO", ignore_case = true, aliases = ["l", "lo", "log", "log-"],
           value_parser = ["DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL"])]
     pub log_level: String,
     #[command(flatten)]
     pub devices: Devices,
+}
+
+/// The shape of what the agent prints.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line, for collectors of logs
+    Json,
 }
 
 /// Credentials for repositories, before those of the configuration (D-020).

@@ -1,0 +1,253 @@
+//! What is known of a running worker, and what is counted: for those who ask it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::service;
+use crate::api::{QueueId, WorkerId};
+use crate::task::{CurrentTask, Ending, RunFolder};
+
+/// What a worker is, for as long as it lives.
+#[derive(Clone, Debug)]
+pub(super) struct About {
+    /// Its id.
+    pub(super) worker: WorkerId,
+    /// Its queues with their names, most important first.
+    pub(super) queues: Vec<(QueueId, Option<String>)>,
+    /// It runs one task at a time.
+    pub(super) has_one_task: bool,
+    /// Between two status reports.
+    pub(super) report_interval: Duration,
+}
+
+/// What is counted from the worker's start on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counters {
+    /// Looks at the queues.
+    pub(super) polls: u64,
+    /// Questions to a queue that had no answer, or a refusal.
+    pub(super) poll_errors: u64,
+    /// Tasks that have ended, by [`Ending::ALL`].
+    pub(super) tasks: [u64; Ending::ALL.len()],
+}
+
+/// A run that the worker watches.
+#[derive(Clone, Debug)]
+pub(super) struct KnownRun {
+    /// Where its journal is.
+    pub(super) run: RunFolder,
+    /// Its task, where the journal could be read.
+    pub(super) current: Option<CurrentTask>,
+}
+
+/// What is known at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// When the worker began.
+    pub(super) started: Instant,
+    /// What is counted.
+    pub(super) counters: Counters,
+    /// Runs that are not settled.
+    pub(super) runs: Vec<KnownRun>,
+    /// When the server last answered.
+    pub(super) contact: Option<Instant>,
+    /// When it last took a report.
+    pub(super) report: Option<Instant>,
+    /// When the queues are asked again; none while they are asked, and while there is no reason to.
+    pub(super) next_poll: Option<Instant>,
+    /// The server knows the worker.
+    pub(super) is_registered: bool,
+    /// A queue has answered, or none was to be asked.
+    pub(super) has_polled: bool,
+    /// It takes no more tasks.
+    pub(super) is_draining: bool,
+    /// Its GPUs, where they are watched.
+    pub(super) gpus: Vec<String>,
+    /// How long they have waited for a program.
+    pub(super) gpu_idle: Duration,
+    /// Without a task, up to `idle_since`.
+    idle: Duration,
+    /// Without a task from then on.
+    idle_since: Option<Instant>,
+}
+
+impl Known {
+    /// How long the worker has had no task, all in all.
+    pub(super) fn idle(&self) -> Duration {
+        self.idle
+            + self
+                .idle_since
+                .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+/// The worker's own copy; all clones are one.
+#[derive(Clone, Debug)]
+pub(super) struct State(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    about: About,
+    known: RefCell<Known>,
+    draining: CancellationToken,
+}
+
+impl State {
+    /// Of a worker that begins now.
+    pub(super) fn new(about: About) -> Self {
+        let now = Instant::now();
+        Self(Rc::new(Inner {
+            about,
+            known: RefCell::new(Known {
+                started: now,
+                counters: Counters::default(),
+                runs: Vec::new(),
+                contact: None,
+                report: None,
+                next_poll: None,
+                is_registered: false,
+                has_polled: false,
+                is_draining: false,
+                gpus: Vec::new(),
+                gpu_idle: Duration::ZERO,
+                idle: Duration::ZERO,
+                idle_since: Some(now),
+            }),
+            draining: CancellationToken::new(),
+        }))
+    }
+
+    /// Who it is.
+    pub(super) fn about(&self) -> &About {
+        &self.0.about
+    }
+
+    /// What is known now.
+    pub(super) fn known(&self) -> Known {
+        self.0.known.borrow().clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        change(&mut self.0.known.borrow_mut());
+    }
+
+    /// The server has registered the worker.
+    pub(super) fn registered(&self) {
+        self.change(|known| {
+            known.is_registered = true;
+            known.contact = Some(Instant::now());
+        });
+    }
+
+    /// The server has taken a report, which registers as well (D-105).
+    pub(super) fn report_taken(&self) {
+        self.registered();
+        self.change(|known| known.report = known.contact);
+    }
+
+    /// A queue was asked.
+    pub(super) fn asked(&self, has_answered: bool) {
+        self.change(|known| {
+            if has_answered {
+                known.contact = Some(Instant::now());
+                known.has_polled = true;
+            } else {
+                known.counters.poll_errors += 1;
+            }
+        });
+    }
+
+    /// A look at the queues begins.
+    pub(super) fn poll_begins(&self) {
+        self.change(|known| {
+            known.counters.polls += 1;
+            known.next_poll = None;
+        });
+    }
+
+    /// Outside of its hours a worker asks no queue, and is well all the same.
+    pub(super) fn rests_by_schedule(&self) {
+        self.change(|known| known.has_polled = true);
+    }
+
+    /// The queues are left alone for so long.
+    pub(super) fn rests(&self, interval: Duration) {
+        self.change(|known| known.next_poll = Some(Instant::now() + interval));
+    }
+
+    /// The worker watches these runs.
+    pub(super) fn runs(&self, runs: Vec<KnownRun>) {
+        self.change(|known| {
+            if runs.is_empty() {
+                known.idle_since.get_or_insert_with(Instant::now);
+            } else {
+                known.idle = known.idle();
+                known.idle_since = None;
+                known.next_poll = None;
+            }
+            known.runs = runs;
+        });
+        self.tell_service();
+    }
+
+    /// A task has ended, with or without a run.
+    pub(super) fn task_ends(&self, ending: Ending) {
+        self.change(|known| known.counters.tasks[ending as usize] += 1);
+    }
+
+    /// These GPUs are watched.
+    pub(super) fn has_gpus(&self, gpus: Vec<String>) {
+        self.change(|known| known.gpus = gpus);
+    }
+
+    /// No program that could use a GPU ran for so long.
+    pub(super) fn gpus_waited(&self, time: Duration) {
+        self.change(|known| known.gpu_idle += time);
+    }
+
+    /// No more tasks; the worker leaves when it has none.
+    pub(super) fn drain(&self) {
+        self.change(|known| {
+            known.is_draining = true;
+            known.next_poll = None;
+        });
+        self.0.draining.cancel();
+        self.tell_service();
+    }
+
+    /// True from [`Self::drain`] on.
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.draining.is_cancelled()
+    }
+
+    /// Cancelled from [`Self::drain`] on.
+    pub(super) fn draining(&self) -> CancellationToken {
+        self.0.draining.clone()
+    }
+
+    /// What it does, for the status of a service.
+    pub(super) fn tell_service(&self) {
+        let known = self.0.known.borrow();
+        let mut does = self.running(&known.runs);
+        if known.is_draining {
+            does = match known.runs.len() {
+                0 => "draining".to_owned(),
+                _ => format!("draining, {does}"),
+            };
+        }
+        service::does(format!("{}: {does}", self.0.about.worker));
+    }
+
+    fn running(&self, runs: &[KnownRun]) -> String {
+        if !self.0.about.has_one_task {
+            return format!("{} tasks", runs.len());
+        }
+        match runs.iter().find_map(|run| run.current.as_ref()) {
+            Some(current) => format!("running task {}", current.task),
+            None => "waiting for tasks".to_owned(),
+        }
+    }
+}
