@@ -76,6 +76,30 @@ fn assert_nothing_left(context: &TestContext) {
     assert_eq!(context.workers(), Vec::<String>::new());
 }
 
+/// D-143: what a daemon and its tasks write is for whom its caller's umask says.
+#[test]
+fn a_detached_daemon_keeps_the_umask_of_its_caller() {
+    let context = TestContext::new();
+    let agent = context.command(&[]).get_program().to_owned();
+    let mut command = context.beside_agent("sh");
+    command
+        .args([
+            "-c",
+            "umask 027; exec \"$0\" daemon --queue default --detached",
+        ])
+        .arg(agent);
+    let started = context.finish(command);
+    assert_eq!(started.code, 0, "{}", started.stdout);
+    let pid = slot(&context, "host:0").expect("a worker");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("alive");
+    assert!(status.contains("Umask:\t0027\n"), "{status}");
+    let task = context.enqueue(Script::shell("umask"));
+    context.wait_for_status(&task, "completed");
+    assert!(context.console(&task).contains("\n0027\n"));
+    assert_eq!(stop(&context, &[]).code, 0);
+    assert_nothing_left(&context);
+}
+
 /// D-055, D-134, D-141, D-143, D-145, D-146, D-288, D-290, D-030, D-308, D-353
 #[test]
 fn a_detached_daemon_works_on_until_it_is_stopped() {

@@ -109,6 +109,27 @@ fn a_day_with_a_server_that_fails_at_random() {
     assert_eq!(context.processes(), Vec::<i32>::new());
 }
 
+/// D-172, D-207: a task that cannot be marked as running is not left as it is: it fails with the reason, and the worker goes on.
+#[test]
+fn a_task_that_cannot_be_started_fails() {
+    let context = TestContext::new();
+    let proxy = FaultProxy::start(&context.server.url());
+    context.configure(&format!("api.api_server: \"{}\"", proxy.url()));
+    proxy.set(|call| (call == "tasks.started").then_some(Fault::ServerError));
+    let task = context.enqueue(Script::shell("echo never"));
+    let mut agent = context.daemon();
+    agent.wait_for_output("could not set status=in_progress task id '");
+    proxy.set(|_| None);
+    context.wait_for_no_runs();
+    assert_eq!(context.status(&task), "failed");
+    let console = context.console(&task);
+    assert!(console.contains("General data error"), "{console}");
+    assert!(!console.contains("never"), "{console}");
+    let next = context.enqueue(Script::shell("echo next"));
+    context.wait_for_status(&next, "completed");
+    assert_eq!(agent.terminate(), 254);
+}
+
 /// D-172: a task that left its queue for an answer that never came goes back, and runs.
 #[test]
 fn a_task_whose_answer_was_lost_is_not() {
