@@ -5,6 +5,7 @@
 
 mod children;
 mod daemon;
+mod gpus;
 mod identity;
 mod log_file;
 mod poller;
@@ -14,6 +15,10 @@ mod service;
 
 pub use children::Nursery;
 pub use daemon::{Daemon, DaemonEnd, DaemonOptions, Reread};
+pub use gpus::{
+    Demand, Gpu, GpuPool, InvalidGpus, KnownGpu, Lease, PoolOptions, Shortage, demands, pool,
+    without_ranges,
+};
 pub use identity::WorkerName;
 pub use log_file::LogFile;
 pub use poller::{PollOptions, force_of};
