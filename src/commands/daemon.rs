@@ -2,24 +2,21 @@
 
 pub(super) use crate::cli::Daemon as Arguments;
 
-use std::collections::HashSet;
-
 use super::background::{self, Waiting};
 use super::connect::{self, Patience};
+use super::queues::{find_queues, table};
 use super::status::status;
 use super::stop::stop;
 use super::{ExitStatus, Failed, cuda, folders, hours, options, unavailable};
-use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
+use crate::api::WorkerId;
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
 use crate::task::{Devices, RunOptions};
-use crate::ui::{Printer, Table};
+use crate::ui::Printer;
 use crate::worker::{
-    Daemon, DaemonEnd, DaemonOptions, Nursery, PollOptions, Reread, WorkerName, vacant_slots,
+    Capacity, Daemon, DaemonEnd, DaemonOptions, Nursery, PollOptions, Reread, WorkerName, placed,
+    vacant_slots,
 };
-
-/// Most names that an error lists (D-109, D-110).
-const MOST_LISTED: usize = 10;
 
 /// Takes tasks from queues until a signal ends it.
 pub(super) async fn daemon(
@@ -48,10 +45,8 @@ pub(super) async fn daemon(
     unavailable::refuse_daemon(&arguments)?;
     let (session, base) =
         connect::begin(settings, Patience::Short, arguments.status, printer).await?;
-    let run = RunOptions {
-        tags: arguments.child_report_tags.clone(),
-        ..options::run_options(&base, &arguments.tasks, arguments.standalone_mode, debug)
-    };
+    let capacity = capacity(&arguments);
+    let run = run_options(&base, &arguments, capacity, debug);
     let detected = options::detected(&base, &run).await;
     let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
@@ -66,15 +61,17 @@ pub(super) async fn daemon(
     }
     let slot = claim_slot(&places, &name).await?;
     let worker: WorkerId = slot.worker.parse()?;
-    let settings = settings.with_folders(slot.number as usize);
-    folders::check(&settings)?;
-    let (printout, table) = (settings.printout(), table(&ids, &queues).to_string());
+    let own = settings.with_folders(slot.number as usize);
+    folders::check(&own)?;
+    let (printout, table) = (own.printout(), table(&ids, &queues).to_string());
     printer.line(&printout);
-    let settings = named(&settings, &worker);
-    let agent = settings.agent()?;
+    let agent = placed(&settings, worker.as_str(), slot.number).agent()?;
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
     printer.line(&table);
     cuda::check(&agent, &run, &selection.devices, printer)?;
+    if capacity != Capacity::One {
+        printer.line("ClearML-Agent running in services mode");
+    }
     let for_one_task = is_detached && !debug;
     let log_file = (!arguments.foreground)
         .then(|| background::log_file(&places.temporary, for_one_task, debug, printer))
@@ -85,10 +82,10 @@ pub(super) async fn daemon(
             printer.line(text);
         }
     }
-    let reread = rereading(base, detected, run.clone(), slot.number, worker.clone());
+    let reread = rereading(base, detected, run.clone());
     let report = options::report(
         &agent,
-        &run,
+        &reporting(&run, capacity),
         &selection.devices,
         worker.clone(),
         Some(ids.clone()),
@@ -106,6 +103,7 @@ pub(super) async fn daemon(
             settings,
         },
         slot,
+        capacity,
         report,
         polling: PollOptions {
             is_fair: arguments.order_fairness,
@@ -124,6 +122,15 @@ pub(super) async fn daemon(
     })
 }
 
+/// Where tasks are workers of their own, the tags are theirs (D-260).
+fn reporting(run: &RunOptions, capacity: Capacity) -> RunOptions {
+    let mut run = run.clone();
+    if capacity != Capacity::One {
+        run.tags = Some(Vec::new());
+    }
+    run
+}
+
 /// The worker of this name that runs, as `--stop` would find it; else the one that would come first (D-287).
 fn present_worker(places: &Places, name: &WorkerName) -> Result<WorkerId, Failed> {
     let mut living = Instance::all(&places.slots);
@@ -139,19 +146,42 @@ fn present_worker(places: &Places, name: &WorkerName) -> Result<WorkerId, Failed
 }
 
 /// F-015
-fn rereading(
-    base: Settings,
-    detected: Detected,
-    run: RunOptions,
-    slot: u32,
-    worker: WorkerId,
-) -> Reread {
+fn rereading(base: Settings, detected: Detected, run: RunOptions) -> Reread {
     Reread::new(move || {
         let settings = options::for_devices(base.reread()?.completed(&detected), &run);
         // A file that is just being written may be a good one without its end.
         settings.api()?;
-        Ok(named(&settings.with_folders(slot as usize), &worker))
+        Ok(settings)
     })
+}
+
+/// D-032
+pub(super) fn capacity(arguments: &Arguments) -> Capacity {
+    match arguments.services_mode {
+        None => Capacity::One,
+        Some(limit) => Capacity::services(limit.unwrap_or(-1)),
+    }
+}
+
+/// How tasks are run; services get no GPU (D-255).
+pub(super) fn run_options(
+    settings: &Settings,
+    arguments: &Arguments,
+    capacity: Capacity,
+    debug: bool,
+) -> RunOptions {
+    let run = RunOptions {
+        tags: arguments.child_report_tags.clone(),
+        ..options::run_options(settings, &arguments.tasks, arguments.standalone_mode, debug)
+    };
+    match capacity {
+        Capacity::One => run,
+        Capacity::Services { .. } => RunOptions {
+            cpu_only: true,
+            gpus: None,
+            ..run
+        },
+    }
 }
 
 /// D-114
@@ -185,118 +215,4 @@ fn slot_failed(error: SlotError) -> Failed {
         SlotError::Storage { .. } => "set `TMPDIR` to a folder that can be written",
     };
     Failed::new(error, Some(hint))
-}
-
-/// The queues in the order of the command line; each is known to the server (D-107, D-112).
-async fn find_queues(
-    session: &Session,
-    arguments: &Arguments,
-) -> Result<(Vec<QueueId>, Vec<Queue>), Failed> {
-    let mut ids = resolve_queues(session, arguments).await?;
-    // A queue that is named twice is asked once.
-    let mut seen = HashSet::new();
-    ids.retain(|id| seen.insert(id.clone()));
-    let queues = session.queues().by_ids(&ids).await?;
-    match ids
-        .iter()
-        .find(|id| !queues.iter().any(|queue| queue.id == **id))
-    {
-        Some(missing) => Err(unknown_queue(missing.as_str(), &[])),
-        None => Ok((ids, queues)),
-    }
-}
-
-/// D 2.3
-async fn resolve_queues(session: &Session, arguments: &Arguments) -> Result<Vec<QueueId>, Failed> {
-    let Some(names) = &arguments.queue else {
-        return match session.queues().default_queue().await {
-            Ok(queue) => Ok(vec![queue.id]),
-            Err(error) if error.refusal().is_some() => Ok(vec![
-                resolve_queue(session, "default", arguments.create_queue).await?,
-            ]),
-            Err(error) => Err(error.into()),
-        };
-    };
-    let mut ids = Vec::new();
-    for name in names {
-        ids.push(resolve_queue(session, name, arguments.create_queue).await?);
-    }
-    Ok(ids)
-}
-
-async fn resolve_queue(session: &Session, name: &str, create: bool) -> Result<QueueId, Failed> {
-    if QueueId::is_written_in(name) {
-        return Ok(name.parse()?);
-    }
-    match session.queues().by_name(name).await? {
-        NameMatch::One(queue) => Ok(queue.id),
-        NameMatch::None { .. } if create => Ok(session.queues().create(name, &[]).await?),
-        NameMatch::None { near } => Err(unknown_queue(name, &near)),
-        NameMatch::Several(queues) => Err(ambiguous_queue(name, &queues)),
-    }
-}
-
-/// D-110
-fn unknown_queue(name: &str, similar: &[Queue]) -> Failed {
-    let mut names: Vec<(&str, &QueueId)> = similar
-        .iter()
-        .map(|queue| (queue.name.as_deref().unwrap_or_default(), &queue.id))
-        .collect();
-    names.sort_unstable();
-    let intro = if names.is_empty() {
-        ""
-    } else {
-        ". Did you mean this?"
-    };
-    let lines: Vec<String> = names
-        .iter()
-        .take(MOST_LISTED)
-        .map(|(name, id)| {
-            format!(
-                "
-* ({id}) {name}"
-            )
-        })
-        .collect();
-    let lines = lines.concat();
-    Failed::message(
-        format!("Could not find queue with name/id \"{name}\"{intro}{lines}"),
-        "name a queue of the server, or add `--create-queue`",
-    )
-}
-
-/// D-109
-fn ambiguous_queue(name: &str, queues: &[Queue]) -> Failed {
-    let (shown, more) = match queues.len() {
-        count if count > MOST_LISTED => (format!(" (showing {MOST_LISTED}/{count})"), "\n..."),
-        _ => (String::new(), ""),
-    };
-    let lines: Vec<String> = queues
-        .iter()
-        .take(MOST_LISTED)
-        .map(|queue| {
-            format!(
-                "
-* {}",
-                queue.id
-            )
-        })
-        .collect();
-    let lines = lines.concat();
-    Failed::message(
-        format!("Found multiple queues with name \"{name}\"{shown}:{lines}{more}"),
-        "name the queue by its id",
-    )
-}
-
-fn table(ids: &[QueueId], queues: &[Queue]) -> Table<3> {
-    let mut table = Table::new(["id", "name", "tags"]);
-    for queue in ids
-        .iter()
-        .filter_map(|id| queues.iter().find(|queue| queue.id == *id))
-    {
-        let name = queue.name.clone().unwrap_or_default();
-        table.row([queue.id.to_string(), name, queue.tags.join(", ")]);
-    }
-    table
 }

@@ -230,7 +230,7 @@ impl Assignment {
         // The program sees the worker's file where it runs below one, else the user's own (E-254).
         let (settings, shown) = match shape {
             Shape::Plain => (self.settings.clone(), None),
-            Shape::Daemon | Shape::Full => (
+            Shape::Daemon | Shape::Service | Shape::Full => (
                 self.settings.located(&configuration),
                 Some((configuration, worker.clone())),
             ),

@@ -15,6 +15,7 @@ mod init;
 mod list;
 mod options;
 mod plan;
+mod queues;
 mod records;
 mod sections;
 mod status;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::daemon::{Arguments, worker_name};
+use super::daemon::{Arguments, capacity, run_options, worker_name};
 use super::{ExitStatus, Failed, connect, options};
 use crate::process::ProcessIdentity;
 use crate::settings::{Detected, Settings};
@@ -40,7 +40,7 @@ pub(super) async fn stop(
         ..Detected::default()
     });
     let agent = settings.agent()?;
-    let run = options::run_options(&settings, &arguments.tasks, false, false);
+    let run = run_options(&settings, arguments, capacity(arguments), false);
     let name = worker_name(&agent, &options::devices(&settings, &run).devices);
     let mut living = Instance::all(&options::places(&agent)?.slots);
     living.retain(Instance::is_alive);

@@ -40,8 +40,14 @@ pub(super) async fn supervise(
     let devices = options::devices(&settings, &entry.options).devices;
     let agent = settings.agent()?;
     let give_up = CancellationToken::new();
-    let session = connect::session(&settings, Patience::Endless, Printer::default())?
-        .with_cancellation(give_up.clone());
+    let is_own_worker = entry.parent.is_some();
+    let session = if is_own_worker {
+        // Its worker runs several tasks, and speaks of an outage once for all of them.
+        connect::silent_session(&settings, Patience::Endless)?
+    } else {
+        connect::session(&settings, Patience::Endless, Printer::default())?
+    };
+    let session = session.with_cancellation(give_up.clone());
     let (task, worker): (TaskId, WorkerId) = (entry.task.parse()?, entry.worker.parse()?);
     let queues: Vec<QueueId> = parsed(&entry)?;
     let mut preparation = options::preparation(
@@ -62,7 +68,7 @@ pub(super) async fn supervise(
             &entry.options,
             &devices,
             worker.clone(),
-            Some(queues),
+            (!is_own_worker).then_some(queues),
         ),
         current: CurrentTask {
             task: task.clone(),
@@ -70,12 +76,17 @@ pub(super) async fn supervise(
         },
         slots: options::places(&agent)?.slots,
         slot: entry.slot,
+        is_own_worker,
     };
     let supervision = Supervision {
         journal,
         server: TaskServer::new(session, task, worker).on(Node::of(settings.environment())),
         preparation,
-        shape: Shape::Daemon,
+        shape: if is_own_worker {
+            Shape::Service
+        } else {
+            Shape::Daemon
+        },
         rules: options::rules(&agent),
         watch: options::watch(&agent),
         host: connect::host_name(),

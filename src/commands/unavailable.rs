@@ -31,15 +31,9 @@ pub(super) fn check_daemon(arguments: &Daemon, search_path: Option<&str>) -> Res
 
 /// What is asked of a daemon that is to be started and cannot be had.
 pub(super) fn refuse_daemon(arguments: &Daemon) -> Result<(), Failed> {
-    let is_service = is_service(arguments);
     let options = [
         ("--docker", arguments.docker.is_some(), CONTAINER_HINT),
         ("--podman", arguments.podman.is_some(), CONTAINER_HINT),
-        (
-            "--services-mode",
-            is_service,
-            "start one agent for each task that is to run at the same time",
-        ),
         (
             "--dynamic-gpus",
             arguments.dynamic_gpus,

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ const VERSION: u32 = 1;
 const JOURNAL: &str = "journal.json";
 const LOCK: &str = "lock";
 const WORKER: &str = "worker.json";
+/// How often a journal is looked at that is to be signed.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Where a run is; each phase is written before the step that it names is taken.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -58,6 +61,9 @@ pub struct Entry {
     pub task: String,
     /// Worker id under which the task runs.
     pub worker: String,
+    /// The worker that has started it where the task is a worker of its own (D-256).
+    #[serde(default)]
+    pub parent: Option<String>,
     /// Queue that it came from.
     pub queue: String,
     /// All queues of the worker, for status reports on its behalf.
@@ -196,6 +202,13 @@ impl RunFolder {
         serde_json::from_slice(&bytes).ok()
     }
 
+    /// Waits until a supervisor has signed the journal, or the run is gone.
+    pub async fn signed(&self) {
+        while self.read().is_ok_and(|entry| entry.supervisor.is_none()) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Makes this process the run's worker.
     pub fn watch(&self) -> io::Result<()> {
         let process = ProcessIdentity::of_this_process().ok_or(io::ErrorKind::NotFound)?;
@@ -252,6 +265,7 @@ impl Entry {
             boot: boot(),
             task,
             worker,
+            parent: None,
             queue,
             queues: Vec::new(),
             slot: 0,

@@ -1,4 +1,6 @@
-//! What a supervisor does in place of its worker while there is none: it keeps the slot and reports the status.
+//! What a supervisor does as a worker: in place of one that is gone, or because its task has none but itself.
+//!
+//! It keeps the slot and reports the status.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub struct StandIn {
     pub slots: PathBuf,
     /// Number of the worker's slot.
     pub slot: u32,
+    /// The task is a worker of its own, and nobody comes to take its place over (D-256).
+    pub is_own_worker: bool,
 }
 
 /// A worker's place that is held for it; letting go unregisters the worker.
@@ -51,15 +55,21 @@ impl StandIn {
         finished: CancellationToken,
     ) {
         loop {
-            tokio::select! {
-                () = self.worker_ended() => {}
-                () = finished.cancelled() => return,
+            if !self.is_own_worker {
+                tokio::select! {
+                    () = self.worker_ended() => {}
+                    () = finished.cancelled() => return,
+                }
+                if self.has_worker() {
+                    continue;
+                }
+                held.send_replace(Some(self.hold()));
             }
-            if self.has_worker() {
-                continue;
-            }
-            held.send_replace(Some(self.hold()));
             let (keep, current) = tokio::sync::watch::channel(Some(self.current.clone()));
+            if self.is_own_worker {
+                // A worker that shows up is reported at once.
+                keep.send_replace(Some(self.current.clone()));
+            }
             let reporter = StatusReporter::new(self.session.clone(), self.report.clone());
             let reports = reporter.run(current);
             tokio::pin!(reports);
@@ -90,12 +100,16 @@ impl StandIn {
     }
 
     async fn new_worker(&self) {
+        if self.is_own_worker {
+            return std::future::pending().await;
+        }
         while !self.has_worker() {
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    fn hold(&self) -> HeldPlace {
+    /// Takes the worker's slot; letting go of what comes back gives it up.
+    pub(super) fn hold(&self) -> HeldPlace {
         let slot = Slot::inherit(&self.slots, self.report.worker.to_string(), self.slot);
         HeldPlace {
             _slot: slot

@@ -32,6 +32,8 @@ use crate::storage::Places;
 pub enum Shape {
     /// For a daemon: everything is uploaded, the hand-over is announced.
     Daemon,
+    /// As for a daemon that runs several tasks; only what the agent says itself is printed (D-256, D-257).
+    Service,
     /// `execute --full-monitoring`: a worker for one task.
     Full,
     /// `execute`: the preparation stays on the console.
@@ -99,13 +101,15 @@ impl Supervision {
     /// Runs the task, or finishes what an earlier supervisor has left. Must run on a `LocalSet` of the main thread.
     pub async fn run(self) -> Result<Supervised, SuperviseError> {
         let signals = Signals::listen();
+        // Who signs the journal must hold the slot: the worker lets go of it then.
+        let own = self.stand_in.as_ref().filter(|one| one.is_own_worker);
+        let (hold, held) = tokio::sync::watch::channel(own.map(StandIn::hold));
         let inherited = self.take_over();
         if let Err(error) = become_subreaper() {
             tracing::warn!(%error, "programs that detach themselves may survive their task");
         }
         let stop = Stop::default();
         let signals = spawn_local(signals.obey(stop.clone(), self.give_up.clone()));
-        let (hold, held) = tokio::sync::watch::channel(None);
         let this = Rc::new(self);
         let finished = CancellationToken::new();
         let stand_in = this.clone().stand_in(hold, finished.clone());
@@ -200,8 +204,10 @@ impl Supervision {
         }
         let output = Output::append(&entry.output)?;
         let acknowledged = Arc::new(AtomicU64::new(entry.progress.acknowledged));
+        // What several tasks print at once is of no use to anybody.
+        let echoed = (self.shape != Shape::Service).then_some(entry.output.as_path());
         let echo = Echo::start(
-            Some(&entry.output),
+            echoed,
             entry.progress.acknowledged,
             self.rules,
             acknowledged.clone(),
@@ -270,12 +276,10 @@ impl Supervision {
         }
         let entry = self.journal.entry();
         let task = self.server.task();
-        if self.shape == Shape::Daemon {
+        if matches!(self.shape, Shape::Daemon | Shape::Service) {
             self.server.started("pulled by agent").await?;
-            let pulled = format!(
-                "task {task} pulled from {} by worker {}",
-                entry.queue, entry.worker
-            );
+            let worker = entry.parent.as_ref().unwrap_or(&entry.worker);
+            let pulled = format!("task {task} pulled from {} by worker {worker}", entry.queue);
             streams.echo.say(pulled.as_str());
             streams.log.notice(Level::Info, pulled + "\n");
         }
@@ -290,6 +294,15 @@ impl Supervision {
         streams.echo.say(format!(
             "Storing stdout and stderr log to '{output}', '{output}'"
         ));
+        if self.shape == Shape::Service {
+            // D-248; the worker goes on from here.
+            streams
+                .echo
+                .say(format!("Service bootstrap completed: task '{task}'"));
+            streams
+                .echo
+                .say("Service started, docker running in the background");
+        }
         Ok(())
     }
 
@@ -402,9 +415,11 @@ impl Supervision {
         if let Some(abort_command) = abort_command {
             abort_command.end().await;
         }
-        streams
-            .echo
-            .say(format!("\nLeaving process id {}", identity.pid));
+        if self.shape != Shape::Service {
+            streams
+                .echo
+                .say(format!("\nLeaving process id {}", identity.pid));
+        }
         match code {
             // Nobody but the program's own user can have interrupted it there (E-275).
             Ok(-2) if self.shape == Shape::Plain => Outcome::Exited(-1),
@@ -444,7 +459,8 @@ impl Supervision {
             // Whoever looks at this console has read why the task was not started, with the hint.
             let is_said =
                 self.shape == Shape::Plain && matches!(outcome, Outcome::NotStarted { .. });
-            if !is_said {
+            // Among the lines of several tasks nobody would know which one is meant.
+            if !is_said && self.shape != Shape::Service {
                 streams.echo.say(event.as_str());
             }
             streams.log.notice(Level::Debug, event);

@@ -14,7 +14,7 @@ use super::service;
 use crate::api::{QueueId, WorkerId};
 use crate::process::{ProcessIdentity, start_session};
 use crate::settings::Settings;
-use crate::storage::{Places, create_temporary};
+use crate::storage::{Places, Slot, create_temporary};
 use crate::task::{Entry, RunFolder, RunOptions};
 
 /// The first pause before a supervisor that died is replaced.
@@ -33,7 +33,7 @@ const TRIES: u32 = 8;
 pub struct Nursery {
     /// Where runs and their files are.
     pub places: Places,
-    /// What supervisor and program get as their configuration.
+    /// What supervisor and program get as their configuration, but for what depends on slot and worker.
     pub settings: Settings,
     /// The worker.
     pub worker: WorkerId,
@@ -55,6 +55,17 @@ pub(super) struct WatchedRun {
     supervisor: Supervisor,
     started: Instant,
     failed_starts: u32,
+    /// Until the supervisor holds the slot itself.
+    claim: Option<Slot>,
+}
+
+/// A place of its own for a task that is its own worker (D-256).
+#[derive(Debug)]
+pub(super) struct Placement {
+    /// Id and slot, held for the supervisor.
+    pub(super) slot: Slot,
+    /// How the task is run.
+    pub(super) options: RunOptions,
 }
 
 /// How the watch over a run ended.
@@ -62,6 +73,8 @@ pub(super) struct WatchedRun {
 pub(super) enum RunEnd {
     /// The server has everything.
     Settled,
+    /// Its supervisor was told to end and has; what it could not tell the server is left to the next worker.
+    Left,
     /// Its supervisors fail at their start, the last one with this status; nobody has told the server.
     Hopeless(ExitStatus),
 }
@@ -77,23 +90,41 @@ enum Supervisor {
 }
 
 impl Nursery {
-    /// Writes the run down and starts its supervisor.
-    pub(super) fn hand_over(&self, pulled: &Pulled) -> io::Result<WatchedRun> {
-        let (configuration, output) = self.files()?;
+    /// Writes the run down and starts its supervisor; the task is a worker of its own in the place that it is given.
+    pub(super) fn hand_over(
+        &self,
+        pulled: &Pulled,
+        place: Option<Placement>,
+    ) -> io::Result<WatchedRun> {
+        let worker = place.as_ref().map_or_else(
+            || self.worker.to_string(),
+            |place| place.slot.worker.clone(),
+        );
+        let slot = place.as_ref().map_or(self.slot, |place| place.slot.number);
+        let (configuration, output) = self.files(&worker, slot)?;
         let mut entry = Entry::new(
             pulled.task.to_string(),
-            self.worker.to_string(),
+            worker,
             pulled.queue.to_string(),
             configuration,
             output,
         );
-        entry.queues = self.queues.iter().map(ToString::to_string).collect();
-        entry.slot = self.slot;
+        entry.slot = slot;
         entry.keeps_output = self.options.debug;
-        entry.options = self.options.clone();
+        if let Some(place) = &place {
+            entry.parent = Some(self.worker.to_string());
+            entry.options = place.options.clone();
+        } else {
+            entry.queues = self.queues.iter().map(ToString::to_string).collect();
+            entry.options = self.options.clone();
+        }
         let run = RunFolder::create(&self.places, &entry)?;
         // The task is marked as failed then: nobody must find it here and run it.
-        self.adopt(run.clone()).inspect_err(|_| run.remove(&entry))
+        let mut watched = self
+            .adopt(run.clone())
+            .inspect_err(|_| run.remove(&entry))?;
+        watched.claim = place.map(|place| place.slot);
+        Ok(watched)
     }
 
     /// Watches over a run that is there already; starts a supervisor where it has none.
@@ -113,14 +144,14 @@ impl Nursery {
             supervisor,
             started: Instant::now(),
             failed_starts: 0,
+            claim: None,
         })
     }
 
     /// A configuration and an output file, for the owner alone (D-150, D-152, D-208).
-    fn files(&self) -> io::Result<(PathBuf, PathBuf)> {
+    fn files(&self, worker: &str, slot: u32) -> io::Result<(PathBuf, PathBuf)> {
         let (configuration, _) = create_temporary(&self.places.slots, ".clearml_agent.", ".cfg")?;
-        let output = self
-            .settings
+        let output = placed(&self.settings, worker, slot)
             .write(&configuration)
             .and_then(|()| create_temporary(&self.places.temporary, ".clearml_agent_out.", ".txt"));
         match output {
@@ -158,7 +189,24 @@ impl Nursery {
     }
 }
 
+/// What depends on slot and worker is in the settings of a task (D-125, D-132).
+pub fn placed(settings: &Settings, worker: &str, slot: u32) -> Settings {
+    settings
+        .with_folders(slot as usize)
+        .with_detected("agent.worker_id", worker.to_owned())
+}
+
 impl WatchedRun {
+    /// True while the slot is held for a supervisor that does not hold it yet.
+    pub(super) fn has_claim(&self) -> bool {
+        self.claim.is_some()
+    }
+
+    /// The supervisor holds the slot itself.
+    pub(super) fn give_claim_up(&mut self) {
+        self.claim = None;
+    }
+
     /// Waits until the run is settled, with as many supervisors as it takes; gives up where none comes to its work.
     pub(super) async fn settled(&mut self, nursery: &Nursery) -> RunEnd {
         let mut pause = FIRST_PAUSE;

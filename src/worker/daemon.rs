@@ -1,21 +1,23 @@
 //! The worker's life: register, adopt, poll, hand over, wait, take leave.
 
 use std::process::ExitStatus;
+use std::rc::Rc;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::children::{Nursery, RunEnd, WatchedRun};
+use super::capacity::Capacity;
+use super::children::{Nursery, Placement, RunEnd, WatchedRun};
+use super::crew::{Crew, Ended, Member, Order};
 use super::log_file::LogFile;
 use super::poller::{PollOptions, Poller, Pulled};
 use super::recovery::Inheritance;
+use super::requests::{Request, Requests, listen};
 use super::service;
 use crate::api::{Session, TaskId};
 use crate::settings::{Settings, SettingsError};
-use crate::storage::Slot;
+use crate::storage::{Slot, SlotError};
 use crate::task::{CurrentTask, FinalStatus, ReportOptions, RunFolder, StatusReporter, TaskServer};
 use crate::ui::Printer;
 
@@ -23,6 +25,11 @@ use crate::ui::Printer;
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long a supervisor may take to end its task: its own limit and a little more.
 const ENDING: Duration = Duration::from_secs(7);
+/// The same for tasks that are workers of their own (D-261).
+const ENDING_SEVERAL: Duration = Duration::from_secs(20);
+
+/// How long a worker that is told twice to end waits for its supervisors (D-301).
+const HURRY: Duration = Duration::from_millis(500);
 
 /// Makes the settings of the next task's supervisor, all layers read again (F-015).
 pub struct Reread(Box<dyn Fn() -> Result<Settings, SettingsError>>);
@@ -49,6 +56,8 @@ pub struct DaemonOptions {
     pub slot: Slot,
     /// How supervisors are started.
     pub nursery: Nursery,
+    /// How many tasks run at once.
+    pub capacity: Capacity,
     /// Used after each look at the queues where `agent.reload_config` says so.
     pub reread: Reread,
     /// What it reports.
@@ -84,22 +93,13 @@ pub struct Daemon {
     options: DaemonOptions,
     poller: Poller,
     printer: Printer,
+    crew: Crew,
+    nursery: Rc<Nursery>,
     current: watch::Sender<Option<CurrentTask>>,
     /// The configuration is read again after each look; a file that is just being written does not end that.
     reloads: bool,
     /// Why the configuration could not be read again, so that it is said once.
     unreadable: Option<String>,
-}
-
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Request {
-    /// Ctrl-C: ends the task, or the idle daemon (D-296, D-297).
-    Interrupt,
-    /// Leave the task to the next worker.
-    HandOver,
-    /// End (D-294, D-295, D-298).
-    Terminate,
 }
 
 /// What to do after something was waited for.
@@ -122,6 +122,8 @@ impl Daemon {
         Self {
             poller,
             printer: Printer::default(),
+            crew: Crew::new(),
+            nursery: Rc::new(nursery.clone()),
             current: watch::Sender::new(None),
             reloads: options.nursery.settings.is_on("agent.reload_config"),
             unreadable: None,
@@ -134,7 +136,7 @@ impl Daemon {
         let mut requests = listen(self.options.ignores_hangup)?;
         self.register().await;
         service::is_ready();
-        self.tell_what_it_does(None);
+        self.tell_what_it_does();
         let report = ReportOptions {
             taken: service::is_alive,
             ..self.options.report.clone()
@@ -160,41 +162,64 @@ impl Daemon {
         Ok(end)
     }
 
-    /// For the status of a service.
-    fn tell_what_it_does(&self, current: Option<&CurrentTask>) {
-        (self.options.task_runs)(current.is_some());
-        let worker = &self.options.nursery.worker;
-        match current {
+    /// For the server, and for the status of a service.
+    fn tell_what_it_does(&self) {
+        let worker = &self.nursery.worker;
+        let running = self.crew.members().len();
+        if !self.options.capacity.is_one() {
+            service::does(format!("{worker}: {running} tasks"));
+            return;
+        }
+        let current = self
+            .crew
+            .members()
+            .iter()
+            .find_map(|one| one.current.clone());
+        (self.options.task_runs)(running > 0);
+        match &current {
             Some(current) => service::does(format!("{worker}: running task {}", current.task)),
             None => service::does(format!("{worker}: waiting for tasks")),
         }
+        self.current.send_if_modified(|reported| {
+            let is_news = *reported != current;
+            *reported = current;
+            is_news
+        });
     }
 
-    async fn work(&mut self, requests: &mut mpsc::UnboundedReceiver<Request>) -> DaemonEnd {
-        if let Next::Leave(end) = self.adopt(requests).await {
-            return end;
-        }
-        if !self.poller.is_talkative {
-            self.printer.line("Starting infinite task polling loop...");
-        }
+    async fn work(&mut self, requests: &mut Requests) -> DaemonEnd {
+        self.adopt();
+        let mut has_polled = false;
         loop {
-            let pulled = match self.poll(requests).await {
-                Ok(pulled) => pulled,
-                Err(end) => return end,
-            };
-            self.reload();
-            let next = match pulled {
-                Some(pulled) => {
-                    if let Some(log_file) = &self.options.log_file {
-                        log_file.task_begins();
-                    }
-                    self.hand_over(&pulled, requests).await
+            let next = if self.options.capacity.is_used_up(self.crew.members().len()) {
+                self.wait_for_room(requests).await
+            } else {
+                if !has_polled && !self.poller.is_talkative {
+                    self.printer.line("Starting infinite task polling loop...");
                 }
-                None => self.rest(requests).await,
+                has_polled = true;
+                self.take_a_task(requests).await
             };
             if let Next::Leave(end) = next {
                 return end;
             }
+        }
+    }
+
+    async fn take_a_task(&mut self, requests: &mut Requests) -> Next {
+        let pulled = match self.poll(requests).await {
+            Ok(pulled) => pulled,
+            Err(request) => return self.leave(request, requests).await,
+        };
+        self.reload();
+        match pulled {
+            Some(pulled) => {
+                if let Some(log_file) = &self.options.log_file {
+                    log_file.task_begins();
+                }
+                self.hand_over(&pulled, requests).await
+            }
+            None => self.rest(requests).await,
         }
     }
 
@@ -205,7 +230,7 @@ impl Daemon {
         }
         match (self.options.reread.0)() {
             Ok(settings) => {
-                self.options.nursery.settings = settings;
+                Rc::make_mut(&mut self.nursery).settings = settings;
                 self.unreadable = None;
             }
             Err(error) => {
@@ -221,10 +246,7 @@ impl Daemon {
 
     /// One look at the queues. A question that is on its way is not forgotten when a signal comes: its answer
     /// may be a task, which goes back to the front of its queue then.
-    async fn poll(
-        &mut self,
-        requests: &mut mpsc::UnboundedReceiver<Request>,
-    ) -> Result<Option<Pulled>, DaemonEnd> {
+    async fn poll(&mut self, requests: &mut Requests) -> Result<Option<Pulled>, Option<Request>> {
         let session = self.options.session.clone();
         let leaving = self.poller.leaving.clone();
         let round = self.poller.round();
@@ -242,12 +264,12 @@ impl Daemon {
                  queue any more and must be enqueued again",
             ),
         }
-        Err(ended_by(request))
+        Err(request)
     }
 
     /// A failure is not fatal: status reports register the worker as well (D-105).
     async fn register(&self) {
-        let nursery = &self.options.nursery;
+        let nursery = &self.nursery;
         if let Err(error) = self
             .options
             .session
@@ -262,38 +284,28 @@ impl Daemon {
         }
     }
 
-    /// Takes over the runs of an earlier worker of this id; pulls nothing while one of them holds the place.
-    async fn adopt(&mut self, requests: &mut mpsc::UnboundedReceiver<Request>) -> Next {
-        let inheritance = Inheritance::of(
-            &self.options.nursery.places,
-            self.options.nursery.worker.as_str(),
-        );
+    /// Takes over the runs of an earlier worker of this id; nothing is pulled while they take up its room.
+    fn adopt(&mut self) {
+        let inheritance = Inheritance::of(&self.nursery.places, self.nursery.worker.as_str());
         for run in inheritance.abandoned {
             self.settle_abandoned(run);
         }
         for run in inheritance.own {
-            let current = current(&run);
-            let Ok(mut watched) = self.options.nursery.adopt(run) else {
+            let Ok(watched) = self.nursery.adopt(run) else {
                 continue;
             };
-            if let Some(current) = &current {
+            self.crew.add(watched, self.nursery.clone());
+            let adopted = self.crew.members().last();
+            if let Some(current) = adopted.and_then(|member| member.current.as_ref()) {
                 self.printer
                     .line(format!("Adopted running task '{}'", current.task));
             }
-            self.tell_what_it_does(current.as_ref());
-            self.current.send_replace(current);
-            let next = self.watch(&mut watched, requests).await;
-            self.current.send_replace(None);
-            self.tell_what_it_does(None);
-            if let Next::Leave(_) = next {
-                return next;
-            }
         }
-        Next::Continue
+        self.tell_what_it_does();
     }
 
     fn settle_abandoned(&self, run: RunFolder) {
-        let nursery = self.options.nursery.clone();
+        let nursery = self.nursery.clone();
         spawn_local(async move {
             match nursery.adopt(run) {
                 Ok(mut watched) => {
@@ -307,41 +319,63 @@ impl Daemon {
         });
     }
 
-    async fn hand_over(
-        &mut self,
-        pulled: &Pulled,
-        requests: &mut mpsc::UnboundedReceiver<Request>,
-    ) -> Next {
-        let mut watched = match self.options.nursery.hand_over(pulled) {
-            Ok(watched) => watched,
+    async fn hand_over(&mut self, pulled: &Pulled, requests: &mut Requests) -> Next {
+        let place = match self.place(pulled).await {
+            Ok(place) => place,
+            Err(SlotError::Duplicate(worker)) => {
+                // Its former run ends as soon as it has seen that it was enqueued again.
+                self.printer.warning(&format!(
+                    "task '{}' still runs as worker {worker}; it goes back to its queue until that has ended",
+                    pulled.task
+                ));
+                give_back(&self.options.session, pulled).await;
+                return self.rest(requests).await;
+            }
+            Err(error) => {
+                let hint = "set `TMPDIR` to a folder that can be written";
+                self.give_up_on(&pulled.task, error.to_string(), hint).await;
+                return self.rest(requests).await;
+            }
+        };
+        match self.nursery.hand_over(pulled, place) {
+            Ok(watched) => {
+                self.crew.add(watched, self.nursery.clone());
+                self.tell_what_it_does();
+                Next::Continue
+            }
             Err(error) => {
                 let reason = format!("the agent could not start the task's supervisor: {error}");
                 let hint = "make room on the disk, or raise the limit of processes";
                 self.give_up_on(&pulled.task, reason, hint).await;
                 // A full disk must not fail a whole queue at once.
-                return self.rest(requests).await;
+                self.rest(requests).await
             }
+        }
+    }
+
+    /// Where a task is a worker of its own: its id and slot.
+    async fn place(&self, pulled: &Pulled) -> Result<Option<Placement>, SlotError> {
+        let Some(worker) = self
+            .options
+            .capacity
+            .own_worker(&self.nursery.worker, &pulled.task)
+        else {
+            return Ok(None);
         };
-        let current = CurrentTask {
-            task: pulled.task.clone(),
-            queue: Some(pulled.queue.clone()),
-        };
-        self.tell_what_it_does(Some(&current));
-        self.current.send_replace(Some(current));
-        let next = self.watch(&mut watched, requests).await;
-        self.current.send_replace(None);
-        self.tell_what_it_does(None);
-        next
+        let slot = Slot::claim(&self.nursery.places.slots, |_| worker.clone(), &[]).await?;
+        Ok(Some(Placement {
+            slot,
+            options: self.nursery.options.clone(),
+        }))
     }
 
     /// A task that cannot be handed over must not stay as it is: it has left its queue (D-172).
     async fn give_up_on(&self, task: &TaskId, reason: String, hint: &str) {
         self.printer.error(&reason, Some(hint));
-        let nursery = &self.options.nursery;
         let server = TaskServer::new(
             self.options.session.clone(),
             task.clone(),
-            nursery.worker.clone(),
+            self.nursery.worker.clone(),
         );
         if let Err(error) = server.settle(&FinalStatus::Failed(reason)).await {
             self.printer.warning(&format!(
@@ -352,8 +386,8 @@ impl Daemon {
     }
 
     /// No supervisor comes to its work: the task must not stay as it is, and the worker has others to run.
-    async fn abandon(&self, run: &WatchedRun, status: ExitStatus) {
-        let Some(current) = current(&run.run) else {
+    async fn abandon(&self, run: &WatchedRun, current: Option<CurrentTask>, status: ExitStatus) {
+        let Some(current) = current else {
             run.abandon();
             return;
         };
@@ -370,39 +404,22 @@ impl Daemon {
         }
     }
 
-    /// Waits for the run's end; signals are passed on.
-    async fn watch(
-        &self,
-        run: &mut WatchedRun,
-        requests: &mut mpsc::UnboundedReceiver<Request>,
-    ) -> Next {
-        let mut is_interrupted = false;
-        loop {
-            let request = tokio::select! {
-                end = run.settled(&self.options.nursery) => {
-                    if let RunEnd::Hopeless(status) = end {
-                        self.abandon(run, status).await;
-                    }
-                    return Next::Continue;
-                }
-                request = requests.recv() => request,
-            };
-            match request {
-                Some(Request::Interrupt) if !is_interrupted => {
-                    is_interrupted = true;
-                    self.printer
-                        .line("User abort: ending the task; press Ctrl-C again to end the agent");
-                    run.signal(Signal::SIGINT).await;
-                }
-                Some(Request::HandOver) => return Next::Leave(DaemonEnd::HandedOver),
-                Some(Request::Interrupt | Request::Terminate) | None => {
-                    return Next::Leave(end(run, requests).await);
-                }
-            }
+    /// No task is taken until one has ended (D-258).
+    async fn wait_for_room(&mut self, requests: &mut Requests) -> Next {
+        let interval = self.options.polling_interval;
+        let Some(limit) = self.options.capacity.limit() else {
+            return self.wait(None, requests).await;
+        };
+        if self.poller.is_talkative {
+            self.printer.line(format!(
+                "Reached max number of services {limit}, sleeping for {:.1} seconds",
+                interval.as_secs_f64()
+            ));
         }
+        self.wait(Some(interval), requests).await
     }
 
-    async fn rest(&self, requests: &mut mpsc::UnboundedReceiver<Request>) -> Next {
+    async fn rest(&mut self, requests: &mut Requests) -> Next {
         let interval = self.options.polling_interval;
         if self.poller.is_talkative {
             self.printer.line(format!(
@@ -410,15 +427,83 @@ impl Daemon {
                 interval.as_secs_f64()
             ));
         }
-        tokio::select! {
-            () = tokio::time::sleep(interval) => Next::Continue,
-            request = requests.recv() => Next::Leave(ended_by(request)),
+        self.wait(Some(interval), requests).await
+    }
+
+    /// Waits for the end of a task, a signal, or the end of `time`.
+    async fn wait(&mut self, time: Option<Duration>, requests: &mut Requests) -> Next {
+        let time_is_over = async {
+            match time {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        let request = tokio::select! {
+            ended = self.crew.next_end() => {
+                self.has_ended(ended).await;
+                return Next::Continue;
+            }
+            () = time_is_over => return Next::Continue,
+            request = requests.recv() => request,
+        };
+        let is_one = self.options.capacity.is_one();
+        if let (true, Some(Request::Interrupt), Some(member)) = (is_one, request, self.crew.sole())
+            && !member.is_interrupted
+        {
+            member.is_interrupted = true;
+            self.printer
+                .line("User abort: ending the task; press Ctrl-C again to end the agent");
+            member.order(Order::Interrupt);
+            return Next::Continue;
         }
+        self.leave(request, requests).await
+    }
+
+    async fn has_ended(&mut self, ended: Ended) {
+        if let RunEnd::Hopeless(status) = ended.end {
+            self.abandon(&ended.run, ended.current, status).await;
+        }
+        self.tell_what_it_does();
+    }
+
+    /// Ends all tasks, or leaves them to the next worker.
+    async fn leave(&mut self, request: Option<Request>, requests: &mut Requests) -> Next {
+        if request == Some(Request::HandOver) {
+            return Next::Leave(DaemonEnd::HandedOver);
+        }
+        let mut end = DaemonEnd::Terminated;
+        let mut patience = ENDING;
+        if !self.options.capacity.is_one() {
+            patience = ENDING_SEVERAL;
+            let supervisors = self.crew.members().iter().filter_map(Member::supervisor);
+            for process in supervisors {
+                self.printer
+                    .line(format!("Terminating child process {}", process.pid));
+            }
+        }
+        self.crew.order(Order::Terminate);
+        let mut deadline = tokio::time::Instant::now() + patience;
+        while !self.crew.members().is_empty() {
+            tokio::select! {
+                _ = self.crew.next_end() => {}
+                () = tokio::time::sleep_until(deadline) => break,
+                _ = requests.recv() => {
+                    if end == DaemonEnd::Hurried {
+                        break;
+                    }
+                    // They stop waiting for the server.
+                    self.crew.order(Order::Terminate);
+                    end = DaemonEnd::Hurried;
+                    deadline = tokio::time::Instant::now() + HURRY;
+                }
+            }
+        }
+        Next::Leave(end)
     }
 
     /// A report that is on its way must not arrive behind the farewell.
     async fn farewell(&self, reporter: &mut JoinHandle<()>) {
-        let nursery = &self.options.nursery;
+        let nursery = &self.nursery;
         let workers = self.options.session.workers();
         let told = async {
             // It ends by itself: nobody has tasks for it any more.
@@ -432,28 +517,6 @@ impl Daemon {
         };
         self.printer
             .warning(&format!("could not unregister the worker: {reason}"));
-    }
-}
-
-/// Ends the run; what its supervisor cannot tell the server in time is left to the next worker.
-async fn end(run: &mut WatchedRun, requests: &mut mpsc::UnboundedReceiver<Request>) -> DaemonEnd {
-    run.signal(Signal::SIGTERM).await;
-    tokio::select! {
-        _ = run.supervisor_ended() => DaemonEnd::Terminated,
-        () = tokio::time::sleep(ENDING) => DaemonEnd::Terminated,
-        _ = requests.recv() => {
-            // It stops waiting for the server.
-            run.signal(Signal::SIGTERM).await;
-            DaemonEnd::Hurried
-        }
-    }
-}
-
-/// What a request means to an idle daemon.
-fn ended_by(request: Option<Request>) -> DaemonEnd {
-    match request {
-        Some(Request::HandOver) => DaemonEnd::HandedOver,
-        Some(Request::Interrupt | Request::Terminate) | None => DaemonEnd::Terminated,
     }
 }
 
@@ -471,40 +534,4 @@ async fn give_back(session: &Session, pulled: &Pulled) {
             pulled.task, pulled.queue
         ));
     }
-}
-
-fn current(run: &RunFolder) -> Option<CurrentTask> {
-    let entry = run.read().ok()?;
-    Some(CurrentTask {
-        task: entry.task.parse().ok()?,
-        queue: entry.queue.parse().ok(),
-    })
-}
-
-/// Signals as requests, for ever.
-fn listen(ignores_hangup: bool) -> std::io::Result<mpsc::UnboundedReceiver<Request>> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let kinds = [
-        (SignalKind::interrupt(), Some(Request::Interrupt)),
-        (SignalKind::terminate(), Some(Request::Terminate)),
-        (
-            SignalKind::hangup(),
-            (!ignores_hangup).then_some(Request::Terminate),
-        ),
-        (SignalKind::user_defined1(), Some(Request::HandOver)),
-    ];
-    for (kind, request) in kinds {
-        let mut signal = signal(kind)?;
-        let sender = sender.clone();
-        spawn_local(async move {
-            while signal.recv().await.is_some() {
-                if let Some(request) = request
-                    && sender.send(request).is_err()
-                {
-                    return;
-                }
-            }
-        });
-    }
-    Ok(receiver)
 }

@@ -3,17 +3,21 @@
 //! The worker never builds an environment and never reads a task's output. It can be killed at any
 //! moment without a task noticing.
 
+mod capacity;
 mod children;
+mod crew;
 mod daemon;
 mod gpus;
 mod identity;
 mod log_file;
 mod poller;
 mod recovery;
+mod requests;
 mod schedule;
 mod service;
 
-pub use children::Nursery;
+pub use capacity::Capacity;
+pub use children::{Nursery, placed};
 pub use daemon::{Daemon, DaemonEnd, DaemonOptions, Reread};
 pub use gpus::{
     Demand, Gpu, GpuPool, InvalidGpus, KnownGpu, Lease, PoolOptions, Shortage, demands, pool,

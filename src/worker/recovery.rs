@@ -22,7 +22,7 @@ impl Inheritance {
                 Ok(entry) if has_worker(&run) => {
                     tracing::debug!(task = entry.task, "watched by another worker");
                 }
-                Ok(entry) if entry.worker == worker => inheritance.own.push(run),
+                Ok(entry) if is_of(&entry, worker) => inheritance.own.push(run),
                 Ok(_) if run.is_supervised() => {}
                 Ok(_) => inheritance.abandoned.push(run),
                 Err(error) => tracing::warn!(%error, "left alone"),
@@ -49,6 +49,11 @@ pub fn vacant_slots(places: &Places, name: &WorkerName) -> Vec<i32> {
         .map(|instance| instance.pid)
         .collect();
     supervisors.filter(|pid| holders.contains(pid)).collect()
+}
+
+/// Also where the task is a worker of its own below this one.
+fn is_of(entry: &Entry, worker: &str) -> bool {
+    entry.worker == worker || entry.parent.as_deref() == Some(worker)
 }
 
 fn has_worker(run: &RunFolder) -> bool {

@@ -41,6 +41,7 @@ mod private_git;
 mod recovery;
 mod sdk;
 mod service;
+mod services;
 mod side_by_side;
 mod stop;
 mod store;

@@ -174,8 +174,6 @@ fn what_cannot_be_obeyed_yet_is_said_at_once() {
     let of_daemon = [
         "--docker",
         "--podman image",
-        "--services-mode",
-        "--services-mode 2",
         "--dynamic-gpus",
         "--use-owner-token",
     ];

@@ -23,7 +23,7 @@ pub struct Daemon {
     /// Fetch and install nothing: code and packages are on the machine already
     #[arg(long)]
     pub standalone_mode: bool,
-    /// Run several long tasks at once, without GPUs; at most N of them (not available yet)
+    /// Run several long tasks at once, without GPUs; at most N of them
     #[arg(long, num_args = 0..=1, value_name = "N", value_parser = values::integer)]
     pub services_mode: Option<Option<i64>>,
     /// Tags for the status reports of the worker while it runs a task
