@@ -4,18 +4,19 @@ pub(super) use crate::cli::Daemon as Arguments;
 
 use super::background::{self, Waiting};
 use super::connect::{self, Patience};
-use super::queues::{find_queues, table};
+use super::dynamic_gpus::DynamicGpus;
+use super::queues::{find_queues, resolve_queues, table, table_with_gpus};
 use super::status::status;
 use super::stop::stop;
 use super::{ExitStatus, Failed, cuda, folders, hours, options, unavailable};
-use crate::api::WorkerId;
+use crate::api::{Queue, QueueId, WorkerId};
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
 use crate::task::{Devices, RunOptions};
 use crate::ui::Printer;
 use crate::worker::{
-    Capacity, Daemon, DaemonEnd, DaemonOptions, Nursery, PollOptions, Reread, WorkerName, placed,
-    vacant_slots,
+    Capacity, Daemon, DaemonEnd, DaemonOptions, Nursery, PollOptions, Reread, Schedule, WorkerName,
+    placed, vacant_slots,
 };
 
 /// Takes tasks from queues until a signal ends it.
@@ -43,33 +44,40 @@ pub(super) async fn daemon(
         return stop(&settings, &arguments, wanted, printer).await;
     }
     unavailable::refuse_daemon(&arguments)?;
+    let capacity = capacity(&arguments);
+    let named = named_devices(&settings, &arguments, capacity);
+    let dynamic = dynamic_gpus(&settings, &arguments, capacity, &named).await?;
     let (session, base) =
         connect::begin(settings, Patience::Short, arguments.status, printer).await?;
-    let capacity = capacity(&arguments);
     let run = run_options(&base, &arguments, capacity, debug);
+    let run = over_pool(run, dynamic.as_ref());
     let detected = options::detected(&base, &run).await;
     let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
-    let (ids, queues) = find_queues(&session, &arguments).await?;
+    let names = wanted_queues(&arguments, dynamic.as_ref());
+    let given = resolve_queues(&session, names, arguments.create_queue).await?;
+    let (ids, queues) = find_queues(&session, &given).await?;
     let schedule = hours::schedule(&agent, &arguments)?;
     let places = options::usable_places(&agent)?;
     let selection = options::devices(&settings, &run);
-    let name = worker_name(&agent, &selection.devices);
+    let name = daemon_name(&agent, &named, capacity);
     if arguments.status {
         let worker = present_worker(&places, &name)?;
         return Ok(status(&session, &worker, &queues, &schedule, printer).await);
     }
+    let former = former_workers(&places);
     let slot = claim_slot(&places, &name).await?;
     let worker: WorkerId = slot.worker.parse()?;
     let own = settings.with_folders(slot.number as usize);
     folders::check(&own)?;
-    let (printout, table) = (own.printout(), table(&ids, &queues).to_string());
+    let printout = own.printout();
+    let table = queue_table((&ids, &queues), &given, dynamic.as_ref());
     printer.line(&printout);
     let agent = placed(&settings, worker.as_str(), slot.number).agent()?;
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
     printer.line(&table);
     cuda::check(&agent, &run, &selection.devices, printer)?;
-    if capacity != Capacity::One {
+    if matches!(capacity, Capacity::Services { .. }) {
         printer.line("ClearML-Agent running in services mode");
     }
     let for_one_task = is_detached && !debug;
@@ -78,9 +86,7 @@ pub(super) async fn daemon(
         .transpose()?;
     if let Some(waiting) = waiting {
         waiting.let_go()?;
-        for text in [format!("Worker \"{worker}\" :"), printout, table] {
-            printer.line(text);
-        }
+        printer.line(format!("Worker \"{worker}\" :\n{printout}\n{table}"));
     }
     let reread = rereading(base, detected, run.clone());
     let report = options::report(
@@ -90,8 +96,14 @@ pub(super) async fn daemon(
         worker.clone(),
         Some(ids.clone()),
     );
+    let gpus = dynamic.map(|dynamic| {
+        let place = (worker.clone(), places.slots.clone());
+        let threshold = agent.gpu_idle_threshold;
+        dynamic.into_queues(session.clone(), place, given, former, threshold)
+    });
     let options = DaemonOptions {
         session,
+        gpus,
         reread,
         nursery: Nursery {
             places,
@@ -105,21 +117,30 @@ pub(super) async fn daemon(
         slot,
         capacity,
         report,
-        polling: PollOptions {
-            is_fair: arguments.order_fairness,
-            schedule,
-            clock: hours::local_hour,
-        },
+        polling: polling(&arguments, schedule),
         polling_interval: options::polling_interval(&agent, arguments.polling_interval),
         is_talkative: arguments.foreground || debug,
         log_file,
         task_runs: connect::leave_outages_to_supervisor,
         ignores_hangup: is_detached,
     };
-    Ok(match Box::pin(Daemon::new(options).run()).await? {
+    let end = Box::pin(Daemon::new(options).run()).await?;
+    Ok(exit_status(end))
+}
+
+fn polling(arguments: &Arguments, schedule: Schedule) -> PollOptions {
+    PollOptions {
+        is_fair: arguments.order_fairness,
+        schedule,
+        clock: hours::local_hour,
+    }
+}
+
+fn exit_status(end: DaemonEnd) -> ExitStatus {
+    match end {
         DaemonEnd::HandedOver => ExitStatus::SUCCESS,
         DaemonEnd::Hurried | DaemonEnd::Terminated => ExitStatus::INTERRUPTED,
-    })
+    }
 }
 
 /// Where tasks are workers of their own, the tags are theirs (D-260).
@@ -158,6 +179,7 @@ fn rereading(base: Settings, detected: Detected, run: RunOptions) -> Reread {
 /// D-032
 pub(super) fn capacity(arguments: &Arguments) -> Capacity {
     match arguments.services_mode {
+        None | Some(Some(0)) if arguments.dynamic_gpus => Capacity::Gpus,
         None => Capacity::One,
         Some(limit) => Capacity::services(limit.unwrap_or(-1)),
     }
@@ -175,7 +197,7 @@ pub(super) fn run_options(
         ..options::run_options(settings, &arguments.tasks, arguments.standalone_mode, debug)
     };
     match capacity {
-        Capacity::One => run,
+        Capacity::One | Capacity::Gpus => run,
         Capacity::Services { .. } => RunOptions {
             cpu_only: true,
             gpus: None,
@@ -186,12 +208,84 @@ pub(super) fn run_options(
 
 /// D-114
 pub(super) fn worker_name(agent: &AgentSettings, devices: &Devices) -> WorkerName {
+    daemon_name(agent, devices, Capacity::One)
+}
+
+/// D-114, D-120
+pub(super) fn daemon_name(
+    agent: &AgentSettings,
+    devices: &Devices,
+    capacity: Capacity,
+) -> WorkerName {
+    let name = || agent.worker_name.clone().unwrap_or_else(connect::host_name);
     match &agent.worker_id {
         Some(id) => WorkerName::Fixed(id.clone()),
-        None => WorkerName::new(
-            agent.worker_name.clone().unwrap_or_else(connect::host_name),
-            devices,
-        ),
+        None if capacity == Capacity::Gpus => WorkerName::over_pool(name(), devices),
+        None => WorkerName::new(name(), devices),
+    }
+}
+
+/// The GPUs as they were named: a pool keeps its range in its worker's id (D-120).
+pub(super) fn named_devices(
+    settings: &Settings,
+    arguments: &Arguments,
+    capacity: Capacity,
+) -> Devices {
+    let mut run = run_options(settings, arguments, capacity, false);
+    if capacity == Capacity::Gpus {
+        run.gpus.clone_from(&arguments.tasks.devices.gpus);
+    }
+    options::devices(settings, &run).devices
+}
+
+async fn dynamic_gpus(
+    settings: &Settings,
+    arguments: &Arguments,
+    capacity: Capacity,
+    named: &Devices,
+) -> Result<Option<DynamicGpus>, Failed> {
+    match capacity {
+        Capacity::Gpus => {
+            let dynamic = DynamicGpus::of(arguments, named, settings.environment());
+            dynamic.await.map(Some)
+        }
+        Capacity::One | Capacity::Services { .. } => Ok(None),
+    }
+}
+
+/// The worker itself has all GPUs of its pool.
+fn over_pool(run: RunOptions, dynamic: Option<&DynamicGpus>) -> RunOptions {
+    let pool = dynamic.map(DynamicGpus::list);
+    RunOptions {
+        gpus: pool.or(run.gpus),
+        ..run
+    }
+}
+
+fn wanted_queues<'a>(
+    arguments: &'a Arguments,
+    dynamic: Option<&'a DynamicGpus>,
+) -> Option<&'a [String]> {
+    match dynamic {
+        Some(dynamic) => Some(&dynamic.queues),
+        None => arguments.queue.as_deref(),
+    }
+}
+
+/// Whoever has a file on this machine, or had one.
+fn former_workers(places: &Places) -> Vec<String> {
+    let instances = Instance::all(&places.slots).into_iter();
+    instances.map(|instance| instance.worker).collect()
+}
+
+fn queue_table(
+    (ids, queues): (&[QueueId], &[Queue]),
+    given: &[QueueId],
+    dynamic: Option<&DynamicGpus>,
+) -> String {
+    match dynamic {
+        Some(dynamic) => table_with_gpus(ids, queues, |id| dynamic.shown(given, id)).to_string(),
+        None => table(ids, queues).to_string(),
     }
 }
 

@@ -6,6 +6,7 @@ mod config;
 mod connect;
 mod cuda;
 mod daemon;
+mod dynamic_gpus;
 mod execute;
 mod folders;
 mod generate;

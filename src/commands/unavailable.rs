@@ -35,11 +35,6 @@ pub(super) fn refuse_daemon(arguments: &Daemon) -> Result<(), Failed> {
         ("--docker", arguments.docker.is_some(), CONTAINER_HINT),
         ("--podman", arguments.podman.is_some(), CONTAINER_HINT),
         (
-            "--dynamic-gpus",
-            arguments.dynamic_gpus,
-            "start one agent for each GPU",
-        ),
-        (
             "--use-owner-token",
             arguments.use_owner_token,
             "leave it out: tasks run with the agent's credentials then",

@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use super::capacity::Capacity;
 use super::children::{Nursery, Placement, RunEnd, WatchedRun};
 use super::crew::{Crew, Ended, Member, Order};
+use super::gpus::{GpuQueues, Lease};
 use super::log_file::LogFile;
 use super::poller::{PollOptions, Poller, Pulled};
 use super::recovery::Inheritance;
@@ -18,7 +19,9 @@ use super::service;
 use crate::api::{Session, TaskId};
 use crate::settings::{Settings, SettingsError};
 use crate::storage::{Slot, SlotError};
-use crate::task::{CurrentTask, FinalStatus, ReportOptions, RunFolder, StatusReporter, TaskServer};
+use crate::task::{
+    CurrentTask, FinalStatus, ReportOptions, RunFolder, RunOptions, StatusReporter, TaskServer,
+};
 use crate::ui::Printer;
 
 /// How long the farewell may take (D-300).
@@ -58,6 +61,8 @@ pub struct DaemonOptions {
     pub nursery: Nursery,
     /// How many tasks run at once.
     pub capacity: Capacity,
+    /// Where tasks get their GPUs from, with [`Capacity::Gpus`].
+    pub gpus: Option<GpuQueues>,
     /// Used after each look at the queues where `agent.reload_config` says so.
     pub reread: Reread,
     /// What it reports.
@@ -110,13 +115,15 @@ enum Next {
 
 impl Daemon {
     /// A daemon that has not begun.
-    pub fn new(options: DaemonOptions) -> Self {
+    pub fn new(mut options: DaemonOptions) -> Self {
+        let gpus = options.gpus.take();
         let nursery = &options.nursery;
         let poller = Poller::new(
             options.session.clone(),
             nursery.worker.clone(),
             nursery.queues.clone(),
             options.polling.clone(),
+            gpus,
             options.is_talkative,
         );
         Self {
@@ -217,7 +224,7 @@ impl Daemon {
                 if let Some(log_file) = &self.options.log_file {
                     log_file.task_begins();
                 }
-                self.hand_over(&pulled, requests).await
+                self.hand_over(pulled, requests).await
             }
             None => self.rest(requests).await,
         }
@@ -291,9 +298,11 @@ impl Daemon {
             self.settle_abandoned(run);
         }
         for run in inheritance.own {
-            let Ok(watched) = self.nursery.adopt(run) else {
+            let lease = self.lease_of(&run);
+            let Ok(mut watched) = self.nursery.adopt(run) else {
                 continue;
             };
+            watched.lease = lease;
             self.crew.add(watched, self.nursery.clone());
             let adopted = self.crew.members().last();
             if let Some(current) = adopted.and_then(|member| member.current.as_ref()) {
@@ -302,6 +311,17 @@ impl Daemon {
             }
         }
         self.tell_what_it_does();
+    }
+
+    /// The GPUs of a run that an earlier worker has left.
+    fn lease_of(&self, run: &RunFolder) -> Option<Lease> {
+        let entry = run.read().ok()?;
+        let pool = &self.poller.gpus.as_ref()?.pool;
+        entry.parent.as_ref()?;
+        let lease = pool.inherit(entry.options.gpus.as_deref()?, entry.slot);
+        lease
+            .inspect_err(|error| tracing::warn!(%error, "could not hold the GPUs of a task"))
+            .ok()
     }
 
     fn settle_abandoned(&self, run: RunFolder) {
@@ -319,8 +339,8 @@ impl Daemon {
         });
     }
 
-    async fn hand_over(&mut self, pulled: &Pulled, requests: &mut Requests) -> Next {
-        let place = match self.place(pulled).await {
+    async fn hand_over(&mut self, mut pulled: Pulled, requests: &mut Requests) -> Next {
+        let place = match self.place(&mut pulled).await {
             Ok(place) => place,
             Err(SlotError::Duplicate(worker)) => {
                 // Its former run ends as soon as it has seen that it was enqueued again.
@@ -328,7 +348,7 @@ impl Daemon {
                     "task '{}' still runs as worker {worker}; it goes back to its queue until that has ended",
                     pulled.task
                 ));
-                give_back(&self.options.session, pulled).await;
+                give_back(&self.options.session, &pulled).await;
                 return self.rest(requests).await;
             }
             Err(error) => {
@@ -337,7 +357,7 @@ impl Daemon {
                 return self.rest(requests).await;
             }
         };
-        match self.nursery.hand_over(pulled, place) {
+        match self.nursery.hand_over(&pulled, place) {
             Ok(watched) => {
                 self.crew.add(watched, self.nursery.clone());
                 self.tell_what_it_does();
@@ -354,7 +374,19 @@ impl Daemon {
     }
 
     /// Where a task is a worker of its own: its id and slot.
-    async fn place(&self, pulled: &Pulled) -> Result<Option<Placement>, SlotError> {
+    async fn place(&self, pulled: &mut Pulled) -> Result<Option<Placement>, SlotError> {
+        if let Some(lease) = pulled.lease.take() {
+            return Ok(Some(Placement {
+                worker: lease.worker(),
+                number: lease.number(),
+                claim: None,
+                options: RunOptions {
+                    gpus: Some(lease.gpus().to_owned()),
+                    ..self.nursery.options.clone()
+                },
+                lease: Some(lease),
+            }));
+        }
         let Some(worker) = self
             .options
             .capacity
@@ -364,7 +396,10 @@ impl Daemon {
         };
         let slot = Slot::claim(&self.nursery.places.slots, |_| worker.clone(), &[]).await?;
         Ok(Some(Placement {
-            slot,
+            worker,
+            number: slot.number,
+            claim: Some(slot),
+            lease: None,
             options: self.nursery.options.clone(),
         }))
     }
@@ -422,8 +457,12 @@ impl Daemon {
     async fn rest(&mut self, requests: &mut Requests) -> Next {
         let interval = self.options.polling_interval;
         if self.poller.is_talkative {
+            let why = match self.poller.shortage {
+                None => "No tasks in Queues".to_owned(),
+                Some(shortage) => shortage.to_string(),
+            };
             self.printer.line(format!(
-                "No tasks in Queues, sleeping for {:.1} seconds",
+                "{why}, sleeping for {:.1} seconds",
                 interval.as_secs_f64()
             ));
         }

@@ -20,8 +20,8 @@ pub use capacity::Capacity;
 pub use children::{Nursery, placed};
 pub use daemon::{Daemon, DaemonEnd, DaemonOptions, Reread};
 pub use gpus::{
-    Demand, Gpu, GpuPool, InvalidGpus, KnownGpu, Lease, PoolOptions, Shortage, demands, pool,
-    without_ranges,
+    Demand, Gpu, GpuPool, GpuQueues, InvalidGpus, KnownGpu, Lease, PoolOptions, Shortage, demands,
+    gpus_are_free, pool, without_ranges,
 };
 pub use identity::WorkerName;
 pub use log_file::LogFile;

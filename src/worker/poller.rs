@@ -4,8 +4,11 @@ use std::collections::HashSet;
 
 use tokio_util::sync::CancellationToken;
 
+mod with_gpus;
+
+use super::gpus::{GpuQueues, Lease, Shortage};
 use super::schedule::{Clock, Force, Schedule};
-use crate::api::{Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, WorkerId};
+use crate::api::{ApiError, Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, WorkerId};
 use crate::ui::Printer;
 
 /// Asks the queues in their order.
@@ -28,6 +31,10 @@ pub(super) struct Poller {
     tags_are_missing: bool,
     /// No queue was to be asked in the last round, which is said once.
     is_resting: bool,
+    /// Where tasks get GPUs of their own.
+    pub(super) gpus: Option<GpuQueues>,
+    /// Why the last round has taken no task, where there was one.
+    pub(super) shortage: Option<Shortage>,
     /// Where the next round begins; always 0 where the first queue comes first.
     next: usize,
     /// Idle messages are printed (D-137).
@@ -56,12 +63,14 @@ enum RuntimeProperties {
 }
 
 /// A task that has left its queue.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Pulled {
     /// Task.
     pub(super) task: TaskId,
     /// Queue.
     pub(super) queue: QueueId,
+    /// Its GPUs, where they are dynamic.
+    pub(super) lease: Option<Lease>,
 }
 
 impl Poller {
@@ -71,6 +80,7 @@ impl Poller {
         worker: WorkerId,
         queues: Vec<QueueId>,
         options: PollOptions,
+        gpus: Option<GpuQueues>,
         is_talkative: bool,
     ) -> Self {
         Self {
@@ -85,6 +95,8 @@ impl Poller {
             invalid_property: None,
             tags_are_missing: false,
             is_resting: false,
+            gpus,
+            shortage: None,
             next: 0,
             is_talkative,
             printer: Printer::default(),
@@ -99,6 +111,9 @@ impl Poller {
         self.ask_for_tags().await;
         self.ask_for_properties().await;
         self.say_whether_it_rests();
+        if self.gpus.is_some() {
+            return self.round_with_gpus().await;
+        }
         let count = self.queues.len();
         for step in 0..count {
             let place = (self.next + step) % count;
@@ -113,7 +128,11 @@ impl Poller {
                 if self.options.is_fair {
                     self.next = (place + 1) % count;
                 }
-                return Some(Pulled { task, queue });
+                return Some(Pulled {
+                    task,
+                    queue,
+                    lease: None,
+                });
             }
         }
         None
@@ -147,14 +166,18 @@ impl Poller {
                 next.map(|next| next.entry.task)
             }
             Err(error) => {
-                if self.unreachable.insert(queue.clone()) {
-                    self.printer.line(format!(
-                        "Warning: Could not access task queue [{queue}], error: {}",
-                        error.reference_text()
-                    ));
-                }
+                self.is_unreachable(queue, &error);
                 None
             }
+        }
+    }
+
+    fn is_unreachable(&mut self, queue: &QueueId, error: &ApiError) {
+        if self.unreachable.insert(queue.clone()) {
+            self.printer.line(format!(
+                "Warning: Could not access task queue [{queue}], error: {}",
+                error.reference_text()
+            ));
         }
     }
 

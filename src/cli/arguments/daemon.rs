@@ -38,7 +38,7 @@ pub struct Daemon {
     /// Stop the agent that was started with the same options, or the workers with these ids
     #[arg(long, action = ArgAction::Set, num_args = 0.., value_name = "WORKER", value_parser = values::text)]
     pub stop: Option<Vec<String>>,
-    /// Give each task as many GPUs as its queue says: --queue NAME=2 OTHER=1-4 (not available yet)
+    /// Give each task as many GPUs as its queue says: --queue NAME=2 OTHER=1-4
     #[arg(long)]
     pub dynamic_gpus: bool,
     /// Hours in which to work, such as "17-20 TUE"; not together with --downtime

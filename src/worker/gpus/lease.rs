@@ -1,9 +1,10 @@
 //! GPUs that are held for one task: one file beside those of the machine's agents.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::{Busy, Demand, Gpu, KnownGpu, allocation, list};
+use super::{Busy, Demand, Gpu, KnownGpu, allocation, list, parse};
 use crate::storage::{Instance, Slot, SlotError};
 
 /// What stands before the GPUs in the id of a lease, so that nobody takes it for the task's worker.
@@ -23,6 +24,16 @@ pub struct Shortage {
     pub have: usize,
     /// So many are needed.
     pub need: usize,
+}
+
+/// D-269, D-270
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.have {
+            0 => f.write_str("All GPUs allocated"),
+            have => write!(f, "Not enough free GPUs {have}/{}", self.need),
+        }
+    }
 }
 
 impl Lease {
@@ -66,6 +77,11 @@ impl Lease {
         &self.gpus
     }
 
+    /// The worker that the task is (D-120, D-272).
+    pub(in crate::worker) fn worker(&self) -> String {
+        worker_on(base_of(base_of(&self.slot.worker)), &self.gpus)
+    }
+
     /// Number of the slot, which is the one of the task's worker as well.
     pub fn number(&self) -> u32 {
         self.slot.number
@@ -90,14 +106,32 @@ fn id(base: &str, gpus: &str) -> String {
     format!("{base}:{LEASE}:gpu{gpus}")
 }
 
+/// True where no living agent but this `worker` has one of its GPUs; `watcher` may hold a lease of them for it.
+///
+/// For a supervisor whose worker may have died before it held them itself.
+pub fn gpus_are_free(worker: &str, living: &[Instance], watcher: Option<i32>) -> bool {
+    let Some((base, gpus)) = worker.rsplit_once(":gpu") else {
+        return true;
+    };
+    let lease = id(base, gpus);
+    let mut busy = Busy::default();
+    for other in living {
+        let is_its_lease = Some(other.pid) == watcher && other.worker == lease;
+        if !is_its_lease {
+            busy.add_worker(&other.worker, &[]);
+        }
+    }
+    let items = gpus.split(',').filter_map(parse::items).flatten();
+    !items.into_iter().any(|gpu| busy.has(gpu))
+}
+
 /// The name of the machine's workers in the id of a pool's worker (D-120, D-272).
 pub(super) fn base_of(worker: &str) -> &str {
     worker.rsplit_once(':').map_or(worker, |(base, _)| base)
 }
 
 /// The id of the worker that runs a task on these GPUs (D-120, D-272).
-#[cfg(test)]
-pub(in crate::worker) fn worker_on(base: &str, gpus: &str) -> String {
+fn worker_on(base: &str, gpus: &str) -> String {
     format!("{base}:gpu{gpus}")
 }
 
@@ -174,6 +208,7 @@ mod tests {
         std::fs::write(folder.join(name), "host:lease:gpu0\n0").expect("written");
         let lease = Lease::inherit(folder, "host", "1", 4).expect("written");
         assert_eq!((lease.gpus(), lease.number()), ("1", 4));
+        assert_eq!(lease.worker(), "host:gpu1");
         let taken = take(folder, Demand { least: 1, most: 3 }, &Busy::default()).await;
         assert_eq!(taken.expect("free").gpus(), "0,2");
     }
@@ -185,6 +220,25 @@ mod tests {
         assert_eq!(child("host:dgpu0-2"), "host:gpu0,1");
         assert_eq!(child("rack:box:dgpuall"), "rack:box:gpu0,1");
         assert_eq!(child("mine"), "mine:gpu0,1");
+    }
+
+    /// D-275
+    #[test]
+    fn a_supervisor_takes_what_nobody_else_has() {
+        let folder = tempfile::tempdir().expect("folder");
+        let this = i32::try_from(std::process::id()).expect("a pid");
+        let are_free = |watcher| {
+            let living = Instance::all(folder.path());
+            gpus_are_free("host:gpu1,2", &living, watcher)
+        };
+        for worker in ["host:dgpu0-7", "host:gpu0", "host:3"] {
+            occupy(folder.path(), worker);
+        }
+        assert!(are_free(None));
+        occupy(folder.path(), "host:lease:gpu1,2");
+        assert!(are_free(Some(this)) && !are_free(None) && !are_free(Some(1)));
+        occupy(folder.path(), "other:gpu2,3");
+        assert!(!are_free(Some(this)));
     }
 
     #[test]

@@ -10,12 +10,14 @@ mod gpu;
 mod lease;
 mod parse;
 mod pool;
+mod queues;
 
 use busy::Busy;
 pub use busy::KnownGpu;
 pub use gpu::Gpu;
 use gpu::list;
 use lease::base_of;
-pub use lease::{Lease, Shortage};
+pub use lease::{Lease, Shortage, gpus_are_free};
 pub use parse::{Demand, InvalidGpus, demands, pool, without_ranges};
 pub use pool::{GpuPool, PoolOptions};
+pub use queues::GpuQueues;
