@@ -22,6 +22,7 @@ mod configuration;
 mod custom_build;
 mod dialect;
 mod differential;
+mod dynamic_gpus;
 mod execute;
 mod existing;
 mod fuzz;
