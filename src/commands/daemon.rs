@@ -98,8 +98,7 @@ pub(super) async fn daemon(
     );
     let gpus = dynamic.map(|dynamic| {
         let place = (worker.clone(), places.slots.clone());
-        let threshold = agent.gpu_idle_threshold;
-        dynamic.into_queues(session.clone(), place, given, former, threshold)
+        dynamic.into_queues(session.clone(), place, given, former, &agent)
     });
     let options = DaemonOptions {
         session,
@@ -115,6 +114,7 @@ pub(super) async fn daemon(
             settings,
         },
         slot,
+        grace: agent.stop_grace_period,
         capacity,
         report,
         polling: polling(&arguments, schedule),
@@ -124,8 +124,7 @@ pub(super) async fn daemon(
         task_runs: connect::leave_outages_to_supervisor,
         ignores_hangup: is_detached,
     };
-    let end = Box::pin(Daemon::new(options).run()).await?;
-    Ok(exit_status(end))
+    Ok(exit_status(Box::pin(Daemon::new(options).run()).await?))
 }
 
 fn polling(arguments: &Arguments, schedule: Schedule) -> PollOptions {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::api::{QueueId, Session, WorkerId};
 use crate::monitor::{GpuList, GpuReading, gpu_list};
-use crate::settings::{Environment, env_vars};
+use crate::settings::{AgentSettings, Environment, env_vars};
 use crate::task::Devices;
 use crate::worker::{
     Demand, Gpu, GpuPool, GpuQueues, InvalidGpus, KnownGpu, PoolOptions, demands, pool,
@@ -80,12 +80,12 @@ impl DynamicGpus {
         (worker, slots): (WorkerId, PathBuf),
         ids: Vec<QueueId>,
         former: Vec<String>,
-        idle_threshold: Option<f64>,
+        agent: &AgentSettings,
     ) -> GpuQueues {
         let options = PoolOptions {
             gpus: self.gpus,
             known: self.known,
-            idle_threshold,
+            idle_threshold: agent.gpu_idle_threshold,
             former,
         };
         let pool = GpuPool::new(session, worker, slots, options);

@@ -252,6 +252,7 @@ impl Assignment {
             shape,
             rules: options::rules(&self.agent),
             watch: options::watch(&self.agent),
+            grace: self.agent.stop_grace_period,
             host: connect::host_name(),
             stand_in: None,
             give_up,

@@ -64,7 +64,7 @@ pub(super) async fn stop(
         .map(|instance| (instance, ProcessIdentity::of(instance.pid)))
         .collect();
     for (instance, process) in known {
-        end(instance, process, printer).await;
+        end(instance, process, agent.stop_grace_period, printer).await;
     }
     let worker_name = agent.worker_name.as_deref().unwrap_or_default();
     for id in &missing {
@@ -110,8 +110,13 @@ fn choose<'a>(ids: &[&'a str], name: &WorkerName, wanted: &[String]) -> Choice<'
     Choice::Named(found, missing.into_iter().cloned().collect())
 }
 
-/// SIGTERM, once more, then SIGKILL (D-290).
-async fn end(instance: &Instance, process: Option<ProcessIdentity>, printer: Printer) {
+/// SIGTERM, once more, then SIGKILL (D-290); its programs may take `grace` before the second one cuts that short.
+async fn end(
+    instance: &Instance,
+    process: Option<ProcessIdentity>,
+    grace: Duration,
+    printer: Printer,
+) {
     let (worker, pid) = (&instance.worker, instance.pid);
     printer.line(format!(
         "Terminating clearml-agent worker_id={worker} pid={pid}"
@@ -126,7 +131,7 @@ async fn end(instance: &Instance, process: Option<ProcessIdentity>, printer: Pri
         PATIENCE
     };
     let steps = [
-        (Signal::SIGTERM, patience),
+        (Signal::SIGTERM, patience + grace),
         (Signal::SIGTERM, patience),
         (Signal::SIGKILL, LAST_PATIENCE),
     ];

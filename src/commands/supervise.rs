@@ -91,6 +91,7 @@ pub(super) async fn supervise(
         },
         rules: options::rules(&agent),
         watch: options::watch(&agent),
+        grace: agent.stop_grace_period,
         host: connect::host_name(),
         stand_in: Some(stand_in),
         give_up,

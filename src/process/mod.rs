@@ -14,7 +14,9 @@ pub use identity::ProcessIdentity;
 pub use output::Output;
 pub use piped::{PipedProgram, Pipes};
 pub use search::find_program;
-pub use tree::{kill_descendants, kill_followers, kill_inheritors, kill_tree};
+pub use tree::{
+    has_descendants, kill_descendants, kill_followers, kill_inheritors, kill_tree, terminate_tree,
+};
 pub use unix::{
     become_subreaper, inherited_file, register_git_transport, replace_self, start_session,
     tie_to_parent, untie_from_parent,

@@ -18,6 +18,22 @@ pub fn kill_tree(pid: i32) {
     kill_all(&found);
 }
 
+/// Sends SIGTERM to `pid`, its process group and every descendant, each once.
+pub fn terminate_tree(pid: i32) {
+    let mut found = descendants(pid);
+    found.push(pid);
+    let rest = processes().filter(|(other, stat)| stat.group == pid && !found.contains(other));
+    let rest: Vec<i32> = rest.map(|(other, _)| other).collect();
+    for found in found.into_iter().chain(rest) {
+        send(found, Signal::SIGTERM);
+    }
+}
+
+/// True while `pid` has a living descendant.
+pub fn has_descendants(pid: i32) -> bool {
+    !descendants(pid).is_empty()
+}
+
 /// Sends SIGKILL to every descendant of `pid`, and not to `pid`; returns how many there were (D-215).
 ///
 /// For a sub-reaper this includes what detached itself from a program that has ended.

@@ -3,15 +3,20 @@
 use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
+use super::stop::Stop;
 use crate::process::{
-    Command, Output, ProcessIdentity, kill_descendants, kill_tree, tie_to_parent,
+    Command, Output, ProcessIdentity, has_descendants, kill_descendants, kill_tree, terminate_tree,
+    tie_to_parent,
 };
+
+/// How often is looked whether a program that was asked to end has left something running.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A program that runs.
 #[derive(Debug)]
@@ -47,19 +52,50 @@ impl Program {
         self.identity
     }
 
-    /// Waits for the program's end; kills it with all that it started once `stop` is cancelled (D-236).
+    /// Waits for the program's end; kills it with all that it started once it is to stop (D-236).
     ///
-    /// What the program leaves behind is ended as well (D-215, E-274). The code is negative for a signal.
-    pub(super) async fn wait(mut self, stop: &CancellationToken) -> io::Result<i32> {
+    /// With a `grace` it is asked to end before, and `asked` is called. What the program leaves behind is
+    /// ended as well (D-215, E-274). The code is negative for a signal.
+    pub(super) async fn wait(
+        mut self,
+        stop: &Stop,
+        grace: Duration,
+        asked: impl FnOnce(),
+    ) -> io::Result<i32> {
         let status = tokio::select! {
             status = self.child.wait() => status?,
-            () = stop.cancelled() => {
-                kill_tree(self.identity.pid);
+            () = stop.token().cancelled() => {
+                if !grace.is_zero() {
+                    asked();
+                    self.end_by_itself(stop, grace).await;
+                }
+                // The number of one that has ended may be another process's.
+                if self.child.try_wait()?.is_none() {
+                    kill_tree(self.identity.pid);
+                }
                 self.child.wait().await?
             }
         };
         kill_descendants(nix::unistd::getpid().as_raw());
         Ok(code(status))
+    }
+
+    /// SIGTERM to the whole tree; until nothing of it is left, the time is over, or somebody is in a hurry.
+    async fn end_by_itself(&mut self, stop: &Stop, grace: Duration) {
+        terminate_tree(self.identity.pid);
+        let child = &mut self.child;
+        let ended = async {
+            // An error shows where its status is read.
+            let _ = child.wait().await;
+            while has_descendants(nix::unistd::getpid().as_raw()) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = tokio::time::sleep(grace) => {}
+            () = stop.hurried().cancelled() => {}
+        }
     }
 }
 

@@ -40,7 +40,9 @@ impl Signals {
     }
 
     /// Obeys for ever: the first signal ends the task, the second one ends the waiting for the server.
-    pub(super) async fn obey(self, stop: Stop, give_up: CancellationToken) {
+    ///
+    /// The limit counts from the end of the program, which has `grace` for it.
+    pub(super) async fn obey(self, stop: Stop, grace: Duration, give_up: CancellationToken) {
         let Some(Kinds {
             mut terminate,
             mut interrupt,
@@ -49,33 +51,25 @@ impl Signals {
         else {
             return;
         };
-        let mut deadline = None;
+        let ended = stop.program_ended().clone();
+        let limit = async {
+            // Over or not, the program is killed then.
+            let _ = tokio::time::timeout(grace, ended.cancelled()).await;
+            tokio::time::sleep(PATIENCE).await;
+        };
+        tokio::pin!(limit);
+        let mut is_told = false;
         loop {
-            let waiting = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = terminate.recv() => {
-                    if deadline.is_some() {
-                        give_up.cancel();
-                    }
-                    deadline = Some(tokio::time::Instant::now() + PATIENCE);
-                }
-                _ = interrupt.recv() => {
-                    if stop.cause().is_some() {
-                        give_up.cancel();
-                    }
-                }
+            let is_hurried = tokio::select! {
+                _ = terminate.recv() => std::mem::replace(&mut is_told, true),
+                _ = interrupt.recv() => stop.cause().is_some(),
                 // A terminal that is closed is its worker's business.
                 _ = hangup.recv() => continue,
-                () = waiting => {
-                    give_up.cancel();
-                    deadline = None;
-                    continue;
-                }
+                () = &mut limit, if is_told && !give_up.is_cancelled() => true,
+            };
+            if is_hurried {
+                stop.hurry();
+                give_up.cancel();
             }
             stop.because(Outcome::Aborted);
         }

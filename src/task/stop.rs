@@ -10,6 +10,8 @@ use super::outcome::Outcome;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stop {
     token: CancellationToken,
+    hurry: CancellationToken,
+    program_ended: CancellationToken,
     cause: Arc<OnceLock<Outcome>>,
 }
 
@@ -19,6 +21,21 @@ impl Stop {
         // The first cause is the one that is reported.
         let _ = self.cause.set(cause);
         self.token.cancel();
+    }
+
+    /// Ends the time that the program has been given to end by itself.
+    pub(super) fn hurry(&self) {
+        self.hurry.cancel();
+    }
+
+    /// Cancelled by [`Stop::hurry`].
+    pub(super) fn hurried(&self) -> &CancellationToken {
+        &self.hurry
+    }
+
+    /// Nothing of the program runs any more, or it never has.
+    pub(super) fn program_ended(&self) -> &CancellationToken {
+        &self.program_ended
     }
 
     /// The token that everything which the task waits for listens to.

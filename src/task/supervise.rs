@@ -59,6 +59,8 @@ pub struct Supervision {
     pub host: String,
     /// Stands in for a worker that is gone; none where the worker is this process.
     pub stand_in: Option<StandIn>,
+    /// How long a program that is to stop may take to end by itself; none by default (D-236).
+    pub grace: Duration,
     /// Ends every wait for the server.
     pub give_up: CancellationToken,
 }
@@ -112,7 +114,7 @@ impl Supervision {
             tracing::warn!(%error, "programs that detach themselves may survive their task");
         }
         let stop = Stop::default();
-        let signals = spawn_local(signals.obey(stop.clone(), self.give_up.clone()));
+        let signals = spawn_local(signals.obey(stop.clone(), self.grace, self.give_up.clone()));
         let this = Rc::new(self);
         let finished = CancellationToken::new();
         let stand_in = this.clone().stand_in(hold.clone(), finished.clone());
@@ -129,6 +131,7 @@ impl Supervision {
             });
             outcome
         };
+        stop.program_ended().cancel();
         let told = this.settle(&outcome, &streams).await;
         signals.abort();
         finished.cancel();
@@ -419,7 +422,13 @@ impl Supervision {
             let (server, output) = (self.server.clone(), streams.output.clone());
             command.stand_by(server, self.watch.interval, output)
         });
-        let code = program.wait(stop.token()).await;
+        let asked = || {
+            streams.echo.say(format!(
+                "Waiting up to {:.1} seconds for the program to end",
+                self.grace.as_secs_f64()
+            ));
+        };
+        let code = program.wait(stop, self.grace, asked).await;
         if let Some(abort_command) = abort_command {
             abort_command.end().await;
         }

@@ -4,6 +4,7 @@ use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
@@ -59,6 +60,8 @@ pub struct DaemonOptions {
     pub slot: Slot,
     /// How supervisors are started.
     pub nursery: Nursery,
+    /// How long a program may take to end by itself.
+    pub grace: Duration,
     /// How many tasks run at once.
     pub capacity: Capacity,
     /// Where tasks get their GPUs from, with [`Capacity::Gpus`].
@@ -521,11 +524,16 @@ impl Daemon {
             }
         }
         self.crew.order(Order::Terminate);
-        let mut deadline = tokio::time::Instant::now() + patience;
+        let mut deadline = tokio::time::Instant::now() + self.options.grace + patience;
         while !self.crew.members().is_empty() {
             tokio::select! {
                 _ = self.crew.next_end() => {}
-                () = tokio::time::sleep_until(deadline) => break,
+                () = tokio::time::sleep_until(deadline) => {
+                    if end == DaemonEnd::Terminated && !self.options.capacity.is_one() {
+                        self.kill_the_rest();
+                    }
+                    break;
+                }
                 _ = requests.recv() => {
                     if end == DaemonEnd::Hurried {
                         break;
@@ -538,6 +546,19 @@ impl Daemon {
             }
         }
         Next::Leave(end)
+    }
+
+    /// Supervisors that have not obeyed in time, and their programs with them; the next worker settles their runs
+    /// (D-261, D-273).
+    fn kill_the_rest(&self) {
+        for process in self.crew.members().iter().filter_map(Member::supervisor) {
+            self.printer.warning(&format!(
+                "child process {} does not end, killing it",
+                process.pid
+            ));
+            // It may have ended in the meantime.
+            let _ = process.signal(Signal::SIGKILL);
+        }
     }
 
     /// A report that is on its way must not arrive behind the farewell.

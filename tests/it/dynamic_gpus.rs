@@ -119,6 +119,14 @@ impl Machine {
         of_task.next().unwrap_or_default()
     }
 
+    /// Kills the supervisor of a task of ours that runs.
+    fn kill_supervisor(&self, task: &str) -> bool {
+        let pid = self.journal(task)["supervisor"]["pid"].as_i64();
+        let pid = pid.filter(|_| self.place_of(task).is_some());
+        let pid = pid.and_then(|pid| i32::try_from(pid).ok());
+        pid.is_some_and(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok())
+    }
+
     fn supervisor(&self, task: &str) -> Pid {
         let pid = self.journal(task)["supervisor"]["pid"].as_i64();
         Pid::from_raw(pid.expect("a supervisor").try_into().expect("a pid"))
@@ -532,6 +540,25 @@ fn a_worker_that_is_stopped_ends_its_tasks() {
     context.wait_for_no_processes();
 }
 
+/// D-261, D-273: a supervisor that does not end is killed after 20 seconds, and its program with it.
+#[test]
+fn a_supervisor_that_does_not_end_is_killed() {
+    let machine = Machine::new();
+    let (task, _gate) = machine.held(&machine.context.queue(), "gate");
+    let mut daemon = machine.start("0", &["default=1"]);
+    machine.wait_for_place(&task);
+    let supervisor = machine.supervisor(&task);
+    kill(supervisor, Signal::SIGSTOP).unwrap();
+    assert_eq!(daemon.terminate(), 254);
+    let warning = format!("child process {supervisor} does not end, killing it\n");
+    assert!(daemon.output().contains(&warning), "{}", daemon.output());
+    machine.context.wait_for_no_processes();
+    let mut next = machine.start("0", &["default=1"]);
+    machine.context.wait_for_status(&task, "failed");
+    machine.wait_for_files(&["host:dgpu0"]);
+    assert_eq!(next.terminate(), 254);
+}
+
 /// D-269, D-274, D-275: two workers of ours over the same GPUs and an official agent with one of them, and no GPU is
 /// ever used by two tasks. `GPU_TASKS` says how many tasks; 200 are what a release is held to.
 #[test]
@@ -575,21 +602,22 @@ fn no_gpu_is_used_twice_by_two_workers_and_an_official_agent() {
     let name = [("CLEARML_WORKER_NAME", "other")];
     let mut other = machine.start_with("0-7", &demands, &name);
     let mut killed = None;
-    assert!(wait_until(|| {
-        // One of the supervisors is killed on the way; its task fails.
-        if killed.is_none() {
-            let running = tasks.iter().position(|task| {
-                let pid = machine.journal(task)["supervisor"]["pid"].as_i64();
-                let is_running = machine.place_of(task).is_some();
-                pid.filter(|_| is_running)
-                    .and_then(|pid| i32::try_from(pid).ok())
-                    .is_some_and(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok())
-            });
-            killed = running.map(|place| tasks.remove(place));
-        }
-        tasks.retain(|task| context.status(task) != "completed");
-        tasks.is_empty()
-    }));
+    while !tasks.is_empty() {
+        let before = tasks.len();
+        let goes_on = wait_until(|| {
+            // One of the supervisors is killed on the way; its task fails.
+            if killed.is_none() {
+                killed = tasks.iter().position(|task| machine.kill_supervisor(task));
+                if let Some(place) = killed {
+                    tasks.remove(place);
+                }
+            }
+            tasks.retain(|task| context.status(task) != "completed");
+            tasks.len() < before
+        });
+        assert!(goes_on, "{} tasks are left", tasks.len());
+    }
+    assert!(killed.is_some());
     machine.assert_no_gpu_was_used_twice();
     let all = fs::read_to_string(machine.used().join("all")).unwrap();
     let of_official = all.lines().filter(|line| line.contains(" host:gpu1 "));

@@ -27,6 +27,7 @@ mod execute;
 mod existing;
 mod fuzz;
 mod gpus;
+mod grace;
 mod hours;
 mod init;
 mod layers;

@@ -28,6 +28,9 @@ pub(super) const GENERAL: Group = group! { "The worker":
     "agent.uptime": List eg "[\"17-20 TUE\", \"08-12 SAT,SUN\"]";
     /// Hours and days in which no task is taken. Only one of the two may be given.
     "agent.downtime": List eg "[\"09-13 MON-FRI\"]";
+    /// Seconds that a program gets to end by itself when its task is aborted or the agent ends: SIGTERM to it and all that it has
+    /// started, SIGKILL when the time is over. 0 kills it at once, as the official agent does.
+    "agent.stop_grace_period": Seconds = "0" eg "10";
     /// Most seconds that the program which is called when a task is aborted may take, whatever the task allows it.
     "agent.abort_callback_max_timeout": Seconds;
     /// Gives a task the variables of its own `Environment` parameters.
