@@ -293,6 +293,20 @@ fn a_pool_may_have_parts_of_gpus() {
     assert_eq!(daemon.terminate(), 254);
 }
 
+/// D-264, D-314: variables of the agent are as good as the option.
+#[test]
+fn a_pool_may_come_from_a_variable() {
+    let machine = Machine::new();
+    let task = machine.task(&machine.context.queue(), "");
+    let variable = [("CUDA_VISIBLE_DEVICES", "2,3")];
+    let mut daemon = machine.start_with("", &["default=-8"], &variable);
+    let place = machine.wait_for_place(&task);
+    assert_eq!(place, ("host:gpu2,3".to_owned(), "2,3".to_owned()));
+    daemon.wait_for_output("Worker \"host:dgpu2,3\" - Listening to queues:");
+    machine.context.wait_for_status(&task, "completed");
+    assert_eq!(daemon.terminate(), 254);
+}
+
 /// D-269: without `--gpus` the pool is what the driver lists; programs of tasks have their GPUs, and with
 /// `agent.gpu_idle_threshold` those of others and a load have them as well.
 #[test]
@@ -538,6 +552,36 @@ fn a_worker_that_is_stopped_ends_its_tasks() {
     assert_eq!(context.workers(), [] as [&str; 0]);
     machine.wait_for_files(&[]);
     context.wait_for_no_processes();
+}
+
+/// D-275: between the choice and the supervisor's own file the worker may be killed, and somebody else take the GPUs.
+#[test]
+fn a_supervisor_waits_for_gpus_that_somebody_has_taken() {
+    let machine = Machine::new();
+    let context = &machine.context;
+    let mut daemon = machine.start("0", &["default=1"]);
+    daemon.wait_for_output("No tasks in Queues");
+    let taken = format!(".clearmlagent_{}_somebody.tmp", daemon.pid());
+    let taken = context.temporary().join(taken);
+    let has_waited = (0..20).any(|_| {
+        let task = machine.task(&context.queue(), "");
+        while !machine.files().contains(&"host:lease:gpu0".to_owned()) {
+            std::hint::spin_loop();
+        }
+        fs::write(&taken, "somebody:gpu0\n7").unwrap();
+        let text = "Another worker has the GPUs of this task, waiting for them\n";
+        let waits = || context.console(&task).contains(text);
+        assert!(wait_until(|| waits() || machine.place_of(&task).is_some()));
+        // Else this test was too late, and tries again.
+        let has_waited = machine.place_of(&task).is_none();
+        assert!(!has_waited || !machine.files().contains(&"host:gpu0".to_owned()));
+        fs::remove_file(&taken).unwrap();
+        context.wait_for_status(&task, "completed");
+        machine.wait_for_files(&["host:dgpu0"]);
+        has_waited
+    });
+    assert!(has_waited);
+    assert_eq!(daemon.terminate(), 254);
 }
 
 /// D-261, D-273: a supervisor that does not end is killed after 20 seconds, and its program with it.
