@@ -48,6 +48,8 @@ pub(super) struct Request<'a> {
     /// Below the host's own path, with the query.
     pub(super) path: &'a str,
     pub(super) authorization: &'a HeaderValue,
+    /// A header of this request alone.
+    pub(super) extra: Option<(&'static str, &'a str)>,
     pub(super) body: &'a Body,
 }
 
@@ -129,6 +131,9 @@ impl Http {
             .request(method.clone(), format!("{}/{}", self.base, request.path))
             .header(AUTHORIZATION, request.authorization.clone())
             .timeout(connect + read + transfer);
+        if let Some((name, value)) = request.extra {
+            builder = builder.header(name, value);
+        }
         if let Some(content_type) = content_type {
             builder = builder.header(CONTENT_TYPE, content_type).body(bytes);
         }

@@ -76,7 +76,6 @@ impl Session {
 
     async fn log_in(&self, old: Option<&Token>, retry: Retry) -> Result<Token, ApiError> {
         let options = &self.inner.options;
-        let http = self.http()?;
         let authorization = match (&options.credentials, old) {
             (Credentials::Token(token), None) => {
                 Claims::read(token.expose(), None).ok_or_else(|| malformed(NOT_A_TOKEN))?;
@@ -94,12 +93,26 @@ impl Session {
             method: options.default_method,
             path: &path,
             authorization: &authorization,
+            extra: None,
             body: &Body::None,
         };
+        let token = self.ask_for_token(&request, retry).await?;
+        self.inner.established.store(true, Ordering::Relaxed);
+        Ok(token)
+    }
+
+    /// Sends a login until it is answered.
+    pub(super) async fn ask_for_token(
+        &self,
+        request: &Request<'_>,
+        retry: Retry,
+    ) -> Result<Token, ApiError> {
+        let options = &self.inner.options;
+        let http = self.http()?;
         let phase = self.phase();
         let mut tries = Tries::new(&options.retries, phase);
         let data = loop {
-            let result = match http.send(&request, phase).await {
+            let result = match http.send(request, phase).await {
                 Ok(answer) => answer.data(LOGIN.name),
                 Err(error) => Err(error),
             };
@@ -110,7 +123,6 @@ impl Session {
         let token = read_token(data)?;
         let claims = Claims::read(token.expose(), options.version_limit)
             .ok_or_else(|| malformed(NOT_A_TOKEN))?;
-        self.inner.established.store(true, Ordering::Relaxed);
         Ok(Token::new(token, claims))
     }
 

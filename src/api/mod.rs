@@ -16,6 +16,7 @@ mod login;
 mod names;
 mod options;
 mod outage;
+mod owner;
 mod pages;
 mod projects;
 mod proxy;

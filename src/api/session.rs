@@ -230,6 +230,7 @@ impl Session {
                     .unwrap_or(options.default_method),
                 path: &endpoint.path(newest),
                 authorization: &bearer(&token.bearer),
+                extra: None,
                 body,
             };
             let sent_before = sent.swap(true, Ordering::Relaxed);

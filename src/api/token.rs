@@ -64,6 +64,10 @@ pub struct Claims {
     pub role: String,
     /// The company.
     pub company: String,
+    /// The tenant that the token acts in; none from servers that know no tenants.
+    pub tenant: Option<String>,
+    /// The kind of service account; 0 for a person.
+    pub service_account: u64,
     /// When the token was made, by the server's clock.
     pub issued: Option<SystemTime>,
     lifetime: Option<Duration>,
@@ -81,6 +85,8 @@ struct RawClaims {
     feature_set: Option<String>,
     #[serde(default, deserialize_with = "lenient::text")]
     env: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    tenant: Option<String>,
     #[serde(default, deserialize_with = "lenient::or_default")]
     identity: RawIdentity,
 }
@@ -93,6 +99,8 @@ struct RawIdentity {
     role: Option<String>,
     #[serde(default, deserialize_with = "lenient::text")]
     company: Option<String>,
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    service_account_type: Option<u64>,
 }
 
 impl Claims {
@@ -134,6 +142,8 @@ impl Claims {
             user: raw.identity.user.unwrap_or_default(),
             role: raw.identity.role.unwrap_or_default(),
             company: raw.identity.company.unwrap_or_default(),
+            tenant: raw.tenant,
+            service_account: raw.identity.service_account_type.unwrap_or_default(),
             issued: raw.iat.and_then(|seconds| {
                 UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
             }),

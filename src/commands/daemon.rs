@@ -9,7 +9,7 @@ use super::queues::{find_queues, resolve_queues, table, table_with_gpus};
 use super::status::status;
 use super::stop::stop;
 use super::{ExitStatus, Failed, cuda, folders, hours, options, unavailable};
-use crate::api::{Queue, QueueId, WorkerId};
+use crate::api::{ApiVersion, Queue, QueueId, Session, WorkerId};
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
 use crate::task::{Devices, RunOptions};
@@ -49,13 +49,13 @@ pub(super) async fn daemon(
     let dynamic = dynamic_gpus(&settings, &arguments, capacity, &named).await?;
     let (session, base) =
         connect::begin(settings, Patience::Short, arguments.status, printer).await?;
+    check_owner_tokens(&session, &arguments).await?;
     let run = run_options(&base, &arguments, capacity, debug);
     let run = over_pool(run, dynamic.as_ref());
     let detected = options::detected(&base, &run).await;
     let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
-    let names = wanted_queues(&arguments, dynamic.as_ref());
-    let given = resolve_queues(&session, names, arguments.create_queue).await?;
+    let given = given_queues(&session, &arguments, dynamic.as_ref()).await?;
     let (ids, queues) = find_queues(&session, &given).await?;
     let schedule = hours::schedule(&agent, &arguments)?;
     let places = options::usable_places(&agent)?;
@@ -77,9 +77,7 @@ pub(super) async fn daemon(
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
     printer.line(&table);
     cuda::check(&agent, &run, &selection.devices, printer)?;
-    if matches!(capacity, Capacity::Services { .. }) {
-        printer.line("ClearML-Agent running in services mode");
-    }
+    announce(capacity, printer);
     let for_one_task = is_detached && !debug;
     let log_file = (!arguments.foreground)
         .then(|| background::log_file(&places.temporary, for_one_task, debug, printer))
@@ -101,7 +99,7 @@ pub(super) async fn daemon(
         dynamic.into_queues(session.clone(), place, given, former, &agent)
     });
     let options = DaemonOptions {
-        session,
+        session: session.clone(),
         gpus,
         reread,
         nursery: Nursery {
@@ -112,6 +110,8 @@ pub(super) async fn daemon(
             options: run,
             arguments: debug.then(|| "--debug".to_owned()).into_iter().collect(),
             settings,
+            session,
+            as_owner: arguments.use_owner_token,
         },
         slot,
         grace: agent.stop_grace_period,
@@ -122,6 +122,7 @@ pub(super) async fn daemon(
         is_talkative: arguments.foreground || debug,
         log_file,
         task_runs: connect::leave_outages_to_supervisor,
+        crashes_on_exception: agent.crash_on_exception,
         ignores_hangup: is_detached,
     };
     Ok(exit_status(Box::pin(Daemon::new(options).run()).await?))
@@ -132,11 +133,13 @@ fn polling(arguments: &Arguments, schedule: Schedule) -> PollOptions {
         is_fair: arguments.order_fairness,
         schedule,
         clock: hours::local_hour,
+        with_owner: arguments.use_owner_token,
     }
 }
 
 fn exit_status(end: DaemonEnd) -> ExitStatus {
     match end {
+        DaemonEnd::Crashed => ExitStatus::FAILURE,
         DaemonEnd::HandedOver => ExitStatus::SUCCESS,
         DaemonEnd::Hurried | DaemonEnd::Terminated => ExitStatus::INTERRUPTED,
     }
@@ -149,6 +152,13 @@ fn reporting(run: &RunOptions, capacity: Capacity) -> RunOptions {
         run.tags = Some(Vec::new());
     }
     run
+}
+
+/// D-102
+fn announce(capacity: Capacity, printer: Printer) {
+    if capacity != Capacity::One {
+        printer.line("ClearML-Agent running in services mode");
+    }
 }
 
 /// The worker of this name that runs, as `--stop` would find it; else the one that would come first (D-287).
@@ -173,6 +183,36 @@ fn rereading(base: Settings, detected: Detected, run: RunOptions) -> Reread {
         settings.api()?;
         Ok(settings)
     })
+}
+
+///
+async fn check_owner_tokens(session: &Session, arguments: &Arguments) -> Result<(), Failed> {
+    const OLDEST: ApiVersion = ApiVersion {
+        major: 2,
+        minor: 14,
+    };
+    if !arguments.use_owner_token {
+        return Ok(());
+    }
+    let claims = session.claims().await?;
+    let may =
+        ["admin", "root", "system"].contains(&claims.role.as_str()) || claims.service_account >= 2;
+    let problem = if claims.api_version < OLDEST {
+        "Server does not support --use-owner-token option (incompatible API version)".to_owned()
+    } else if claims.feature_set == "basic" {
+        "Server does not support --use-owner-token option".to_owned()
+    } else if !may {
+        format!(
+            "User role not suitable for --use-owner-token option (requires at least admin or service account, found {})",
+            claims.role
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Failed::message(
+        problem,
+        "leave it out: tasks run with the agent's credentials then",
+    ))
 }
 
 /// D-032
@@ -261,14 +301,16 @@ fn over_pool(run: RunOptions, dynamic: Option<&DynamicGpus>) -> RunOptions {
     }
 }
 
-fn wanted_queues<'a>(
-    arguments: &'a Arguments,
-    dynamic: Option<&'a DynamicGpus>,
-) -> Option<&'a [String]> {
-    match dynamic {
-        Some(dynamic) => Some(&dynamic.queues),
+async fn given_queues(
+    session: &Session,
+    arguments: &Arguments,
+    dynamic: Option<&DynamicGpus>,
+) -> Result<Vec<QueueId>, Failed> {
+    let names = match dynamic {
+        Some(dynamic) => Some(dynamic.queues.as_slice()),
         None => arguments.queue.as_deref(),
-    }
+    };
+    resolve_queues(session, names, arguments.create_queue).await
 }
 
 /// Whoever has a file on this machine, or had one.

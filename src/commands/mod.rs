@@ -4,6 +4,7 @@ mod background;
 mod cache;
 mod config;
 mod connect;
+mod crash;
 mod cuda;
 mod daemon;
 mod dynamic_gpus;
@@ -111,6 +112,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 /// Runs a parsed command line.
 pub fn run(cli: Cli, environment: &Environment) -> ExitCode {
     let records = Records::start();
+    crash::report_panics(environment);
     let debug = cli.debug;
     if cli.debug {
         records.say_more();

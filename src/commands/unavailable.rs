@@ -34,11 +34,6 @@ pub(super) fn refuse_daemon(arguments: &Daemon) -> Result<(), Failed> {
     let options = [
         ("--docker", arguments.docker.is_some(), CONTAINER_HINT),
         ("--podman", arguments.podman.is_some(), CONTAINER_HINT),
-        (
-            "--use-owner-token",
-            arguments.use_owner_token,
-            "leave it out: tasks run with the agent's credentials then",
-        ),
     ];
     refuse_first("daemon", &options)
 }

@@ -181,7 +181,7 @@ variables! {
     /// cuDNN version in place of the detected one.
     CUDNN_VERSION = "CLEARML_CUDNN_VERSION" | "TRAINS_CUDNN_VERSION" | "CUDNN_VERSION", Text, Read;
     /// Lets an error during a task end the daemon; beats the key of that name.
-    CRASH_ON_EXCEPTION = "CLEARML_AGENT_CRASH_ON_EXCEPTION", Boolean, Read => Later;
+    CRASH_ON_EXCEPTION = "CLEARML_AGENT_CRASH_ON_EXCEPTION", Boolean, Read;
     /// Nothing reads it.
     ALG_ENV = "CLEARML_AGENT_ALG_ENV" | "TRAINS_AGENT_ALG_ENV", Boolean, => Ignored;
     /// Nothing sets it.

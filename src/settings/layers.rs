@@ -314,6 +314,20 @@ pub(super) fn value<'o>(root: &'o Object, key: &str) -> Option<&'o Value> {
     }
 }
 
+/// Takes one key out of a document.
+pub(super) fn remove(root: &mut Object, key: &str) {
+    let Some((section, member)) = key.split_once('.') else {
+        return;
+    };
+    if let Some(Value {
+        kind: Kind::Object(members),
+        ..
+    }) = root.get_mut(section)
+    {
+        members.shift_remove(member);
+    }
+}
+
 /// Sets a dotted key; whatever stands in the way is replaced.
 pub(super) fn set(root: &mut Object, key: &str, value: Value) {
     match key.split_once('.') {

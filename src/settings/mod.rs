@@ -179,6 +179,13 @@ impl Settings {
         self.with_root(root)
     }
 
+    /// The same without this key of a section.
+    fn without(&self, key: &str) -> Self {
+        let mut root = self.0.root.clone();
+        layers::remove(&mut root, key);
+        self.with_root(root)
+    }
+
     /// The same, written to the file at `path` for another process to read (F-017).
     #[must_use]
     pub fn located(&self, path: &Path) -> Self {

@@ -93,6 +93,12 @@ impl Settings {
         self.filled_text(key).map(|version| normalised(&version))
     }
 
+    /// For a process that has a token, and is to know no keys (D-151).
+    #[must_use]
+    pub fn without_credentials(&self) -> Self {
+        self.without("api.credentials")
+    }
+
     /// Makes every secret of the configuration and of the variables known to the masker.
     pub(super) fn register_secrets(&self) {
         register_below(self.root());

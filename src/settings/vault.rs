@@ -64,24 +64,10 @@ impl Settings {
                 ));
             }
             for vault in &mut recipe.vaults {
-                remove(vault, key);
+                super::layers::remove(vault, key);
             }
         }
         Ok((Self::made_by(recipe)?, notices))
-    }
-}
-
-/// Takes one key out of a document.
-fn remove(vault: &mut super::Object, key: &str) {
-    let Some((section, member)) = key.split_once('.') else {
-        return;
-    };
-    if let Some(super::Value {
-        kind: super::hocon::Kind::Object(members),
-        ..
-    }) = vault.get_mut(section)
-    {
-        members.shift_remove(member);
     }
 }
 

@@ -66,6 +66,9 @@ pub struct Entry {
     pub parent: Option<String>,
     /// Queue that it came from.
     pub queue: String,
+    /// The user with whose rights it runs; none: those of the worker (D-278).
+    #[serde(default)]
+    pub owner: Option<Owner>,
     /// All queues of the worker, for status reports on its behalf.
     pub queues: Vec<String>,
     /// Slot of the worker (D-126).
@@ -86,6 +89,15 @@ pub struct Entry {
     pub phase: Phase,
     /// How far the log has come.
     pub progress: Progress,
+}
+
+/// The user who owns a task.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Owner {
+    /// Id of the user; none where the server did not say.
+    pub user: Option<String>,
+    /// The user's company, where the server said.
+    pub company: Option<String>,
 }
 
 /// The worker that watches over a run at present.
@@ -267,6 +279,7 @@ impl Entry {
             worker,
             parent: None,
             queue,
+            owner: None,
             queues: Vec::new(),
             slot: 0,
             configuration,

@@ -22,7 +22,7 @@ mod watch;
 pub use abort_command::{AbortCommand, StandBy};
 pub use definition::{Definition, DefinitionError};
 pub use devices::{DeviceSelection, Devices, VariableChange};
-pub use journal::{Entry, Journal, JournalError, Phase, RunFolder, Watcher};
+pub use journal::{Entry, Journal, JournalError, Owner, Phase, RunFolder, Watcher};
 pub use launch::run_beside;
 pub use node::Node;
 pub use outcome::{ExitLine, FinalStatus, Outcome, Settlement, StopReason};

@@ -12,14 +12,19 @@ use nix::sys::signal::Signal;
 use super::gpus::Lease;
 use super::poller::Pulled;
 use super::service;
-use crate::api::{QueueId, WorkerId};
+use crate::api::{QueueId, Session, TaskOwner, UserId, WorkerId};
 use crate::process::{ProcessIdentity, start_session};
-use crate::settings::Settings;
+use crate::secrets::SecretString;
+use crate::settings::{Settings, env_vars};
 use crate::storage::{Places, Slot, create_temporary};
-use crate::task::{Entry, RunFolder, RunOptions};
+use crate::task::{Entry, Owner, RunFolder, RunOptions};
 
 /// The first pause before a supervisor that died is replaced.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How long one try of a login as a task's owner may take.
+const LOGIN: Duration = Duration::from_secs(30);
+/// What a task that acts as its owner must not have.
+const CREDENTIALS: [env_vars::Variable; 2] = [env_vars::API_ACCESS_KEY, env_vars::API_SECRET_KEY];
 /// How often a starting supervisor is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// The longest one.
@@ -46,6 +51,10 @@ pub struct Nursery {
     pub options: RunOptions,
     /// Global options that supervisors get as well.
     pub arguments: Vec<String>,
+    /// The way to the server, for tokens of owners.
+    pub session: Session,
+    /// Tasks act on the server as their owners (D-278).
+    pub as_owner: bool,
 }
 
 /// A run that this worker watches.
@@ -82,10 +91,21 @@ pub(super) struct Placement {
 pub(super) enum RunEnd {
     /// The server has everything.
     Settled,
+    /// The server does not let the task run with its owner's rights; nobody has told the server about the task.
+    NotAllowed(String),
     /// Its supervisor was told to end and has; what it could not tell the server is left to the next worker.
     Left,
     /// Its supervisors fail at their start, the last one with this status; nobody has told the server.
     Hopeless(ExitStatus),
+}
+
+/// Why there is no supervisor.
+#[derive(Debug)]
+enum StartError {
+    /// Another time it may work.
+    Later(String),
+    /// It never will.
+    NotAllowed(String),
 }
 
 #[derive(Debug)]
@@ -119,6 +139,7 @@ impl Nursery {
         );
         entry.slot = slot;
         entry.keeps_output = self.options.debug;
+        entry.owner = self.as_owner.then(|| owner(pulled));
         if let Some(place) = &place {
             entry.parent = Some(self.worker.to_string());
             entry.options = place.options.clone();
@@ -138,17 +159,58 @@ impl Nursery {
         Ok(watched)
     }
 
+    /// The token of the owner of a run; none where it runs with the worker's own rights.
+    async fn owner_token(&self, run: &RunFolder) -> Result<Option<SecretString>, StartError> {
+        let entry = run.read().ok();
+        let Some((task, owner)) = entry.and_then(|entry| Some((entry.task, entry.owner?))) else {
+            return Ok(None);
+        };
+        let unknown = || {
+            StartError::NotAllowed(format!(
+                "Error: cannot retrieve owner user for the task '{task}', skipping"
+            ))
+        };
+        let user = owner.user.as_deref().and_then(|user| user.parse().ok());
+        let owner = TaskOwner {
+            user: Some(user.ok_or_else(unknown)?),
+            company: owner.company,
+        };
+        let session = self.session.clone().with_deadline(LOGIN);
+        match session.owner_token(&owner).await {
+            Ok(token) => Ok(Some(token.ok_or_else(unknown)?)),
+            Err(error) if error.refusal().is_none() => {
+                Err(StartError::Later(error.reference_text()))
+            }
+            Err(error) => {
+                let user = owner.user.as_ref().map(UserId::as_str).unwrap_or_default();
+                Err(StartError::NotAllowed(format!(
+                    "Error: Could not login as the user '{user}' for the task '{task}', skipping: {}",
+                    error.reference_text()
+                )))
+            }
+        }
+    }
+
+    async fn supervisor(&self, run: &RunFolder) -> Result<Supervisor, StartError> {
+        let token = self.owner_token(run).await?;
+        let child = self.start(run, token.as_ref());
+        let child = child.map_err(|error| StartError::Later(error.to_string()))?;
+        Ok(Supervisor::Child(child))
+    }
+
     /// Watches over a run that is there already; starts a supervisor where it has none.
     pub(super) fn adopt(&self, run: RunFolder) -> io::Result<WatchedRun> {
         run.watch()?;
-        let supervisor = match run
-            .read()
-            .ok()
+        let entry = run.read().ok();
+        let has_owner = entry.as_ref().is_some_and(|entry| entry.owner.is_some());
+        let supervisor = match entry
             .and_then(|entry| entry.supervisor)
             .filter(|_| run.is_supervised())
         {
             Some(process) => Supervisor::Adopted(process),
-            None => Supervisor::Child(self.start(&run)?),
+            // It waits for the server's leave.
+            None if has_owner => Supervisor::Missing,
+            None => Supervisor::Child(self.start(&run, None)?),
         };
         Ok(WatchedRun {
             run,
@@ -163,7 +225,11 @@ impl Nursery {
     /// A configuration and an output file, for the owner alone (D-150, D-152, D-208).
     fn files(&self, worker: &str, slot: u32) -> io::Result<(PathBuf, PathBuf)> {
         let (configuration, _) = create_temporary(&self.places.slots, ".clearml_agent.", ".cfg")?;
-        let output = placed(&self.settings, worker, slot)
+        let mut settings = placed(&self.settings, worker, slot);
+        if self.as_owner {
+            settings = settings.without_credentials();
+        }
+        let output = settings
             .write(&configuration)
             .and_then(|()| create_temporary(&self.places.temporary, ".clearml_agent_out.", ".txt"));
         match output {
@@ -177,7 +243,13 @@ impl Nursery {
     }
 
     /// The very file that this process runs, also when another one has taken its name in the meantime.
-    fn start(&self, run: &RunFolder) -> io::Result<tokio::process::Child> {
+    ///
+    /// With a `token` of the task's owner it knows no other way to the server.
+    fn start(
+        &self,
+        run: &RunFolder,
+        token: Option<&SecretString>,
+    ) -> io::Result<tokio::process::Child> {
         let mut command = Command::new("/proc/self/exe");
         command
             .arg0("clearml-agent")
@@ -196,8 +268,26 @@ impl Nursery {
         for name in service::VARIABLES {
             command.env_remove(name);
         }
+        if let Some(token) = token {
+            for variable in CREDENTIALS {
+                for name in variable.names() {
+                    command.env_remove(name);
+                }
+            }
+            command.env(env_vars::AUTH_TOKEN.name, token.expose());
+        }
         start_session(&mut command);
         tokio::process::Command::from(command).spawn()
+    }
+}
+
+fn owner(pulled: &Pulled) -> Owner {
+    let owner = pulled.owner.as_ref();
+    Owner {
+        user: owner
+            .and_then(|owner| owner.user.as_ref())
+            .map(ToString::to_string),
+        company: owner.and_then(|owner| owner.company.clone()),
     }
 }
 
@@ -223,6 +313,16 @@ impl WatchedRun {
     pub(super) async fn settled(&mut self, nursery: &Nursery) -> RunEnd {
         let mut pause = FIRST_PAUSE;
         loop {
+            if matches!(self.supervisor, Supervisor::Missing) {
+                self.started = Instant::now();
+                match nursery.supervisor(&self.run).await {
+                    Ok(supervisor) => self.supervisor = supervisor,
+                    Err(StartError::Later(error)) => {
+                        tracing::warn!(error, "could not start a supervisor");
+                    }
+                    Err(StartError::NotAllowed(reason)) => return RunEnd::NotAllowed(reason),
+                }
+            }
             let status = self.supervisor_ended().await;
             if !self.run.journal().exists() {
                 return RunEnd::Settled;
@@ -238,14 +338,7 @@ impl WatchedRun {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            self.started = Instant::now();
-            self.supervisor = match nursery.start(&self.run) {
-                Ok(child) => Supervisor::Child(child),
-                Err(error) => {
-                    tracing::warn!(%error, "could not start a supervisor");
-                    Supervisor::Missing
-                }
-            };
+            self.supervisor = Supervisor::Missing;
         }
     }
 

@@ -1,6 +1,5 @@
 //! The worker's life: register, adopt, poll, hand over, wait, take leave.
 
-use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::capacity::Capacity;
-use super::children::{Nursery, Placement, RunEnd, WatchedRun};
+use super::children::{Nursery, Placement, RunEnd};
 use super::crew::{Crew, Ended, Member, Order};
 use super::gpus::{GpuQueues, Lease};
 use super::log_file::LogFile;
@@ -17,6 +16,7 @@ use super::poller::{PollOptions, Poller, Pulled};
 use super::recovery::Inheritance;
 use super::requests::{Request, Requests, listen};
 use super::service;
+use super::survival::{caught, pause, surviving};
 use crate::api::{Session, TaskId};
 use crate::settings::{Settings, SettingsError};
 use crate::storage::{Slot, SlotError};
@@ -80,6 +80,8 @@ pub struct DaemonOptions {
     pub task_runs: fn(bool),
     /// What it writes to in the background.
     pub log_file: Option<LogFile>,
+    /// A mistake of the program ends it (D-084).
+    pub crashes_on_exception: bool,
     /// A terminal that is closed is nothing to it (D-298).
     pub ignores_hangup: bool,
 }
@@ -87,6 +89,8 @@ pub struct DaemonOptions {
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DaemonEnd {
+    /// Ended by a mistake of the program, as `agent.crash_on_exception` wants it; its tasks go on (D-084).
+    Crashed,
     /// Handed over to the next worker; its task goes on (SIGUSR1).
     HandedOver,
     /// Told twice to end: the server was not told (D-301).
@@ -151,9 +155,14 @@ impl Daemon {
             taken: service::is_alive,
             ..self.options.report.clone()
         };
-        let reporter = StatusReporter::new(self.options.session.clone(), report);
-        let mut reporter = spawn_local(reporter.run(self.current.subscribe()));
-        let end = self.work(&mut requests).await;
+        let session = self.options.session.clone();
+        let current = self.current.subscribe();
+        let mut reporter = spawn_local(surviving(move || {
+            let reporter = StatusReporter::new(session.clone(), report.clone());
+            Box::pin(reporter.run(current.clone()))
+        }));
+        self.adopt();
+        let end = self.work_on(&mut requests).await;
         service::is_stopping();
         if end == DaemonEnd::Terminated {
             self.current = watch::Sender::new(None);
@@ -166,7 +175,8 @@ impl Daemon {
         reporter.abort();
         self.printer
             .line(format!("\nLeaving process id {}", std::process::id()));
-        if let (true, Some(log_file)) = (end != DaemonEnd::HandedOver, &self.options.log_file) {
+        let is_over = !matches!(end, DaemonEnd::Crashed | DaemonEnd::HandedOver);
+        if let (true, Some(log_file)) = (is_over, &self.options.log_file) {
             log_file.daemon_ends();
         }
         Ok(end)
@@ -197,8 +207,22 @@ impl Daemon {
         });
     }
 
+    /// Works; a mistake of the program in one round costs a pause (D-170), or ends the worker where that is wanted.
+    async fn work_on(&mut self, requests: &mut Requests) -> DaemonEnd {
+        let mut crashes = 0;
+        loop {
+            if let Ok(end) = caught(Box::pin(self.work(requests))).await {
+                return end;
+            }
+            if self.options.crashes_on_exception {
+                return DaemonEnd::Crashed;
+            }
+            crashes += 1;
+            tokio::time::sleep(pause(crashes)).await;
+        }
+    }
+
     async fn work(&mut self, requests: &mut Requests) -> DaemonEnd {
-        self.adopt();
         let mut has_polled = false;
         loop {
             let next = if self.options.capacity.is_used_up(self.crew.members().len()) {
@@ -208,7 +232,7 @@ impl Daemon {
                     self.printer.line("Starting infinite task polling loop...");
                 }
                 has_polled = true;
-                self.take_a_task(requests).await
+                Box::pin(self.take_a_task(requests)).await
             };
             if let Next::Leave(end) = next {
                 return end;
@@ -259,8 +283,7 @@ impl Daemon {
     async fn poll(&mut self, requests: &mut Requests) -> Result<Option<Pulled>, Option<Request>> {
         let session = self.options.session.clone();
         let leaving = self.poller.leaving.clone();
-        let round = self.poller.round();
-        tokio::pin!(round);
+        let mut round = Box::pin(self.poller.round());
         let request = tokio::select! {
             pulled = &mut round => return Ok(pulled),
             request = requests.recv() => request,
@@ -410,12 +433,22 @@ impl Daemon {
     /// A task that cannot be handed over must not stay as it is: it has left its queue (D-172).
     async fn give_up_on(&self, task: &TaskId, reason: String, hint: &str) {
         self.printer.error(&reason, Some(hint));
+        self.mark_as_failed(task, reason).await;
+    }
+
+    async fn mark_as_failed(&self, task: &TaskId, reason: String) {
         let server = TaskServer::new(
             self.options.session.clone(),
             task.clone(),
             self.nursery.worker.clone(),
         );
-        if let Err(error) = server.settle(&FinalStatus::Failed(reason)).await {
+        // A task that is still marked as queued cannot fail (D-341).
+        let begun = server.started("pulled by agent").await;
+        let settled = match begun {
+            Ok(()) => server.settle(&FinalStatus::Failed(reason)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = settled {
             self.printer.warning(&format!(
                 "could not mark task '{task}' as failed: {}",
                 error.reference_text()
@@ -424,16 +457,13 @@ impl Daemon {
     }
 
     /// No supervisor comes to its work: the task must not stay as it is, and the worker has others to run.
-    async fn abandon(&self, run: &WatchedRun, current: Option<CurrentTask>, status: ExitStatus) {
-        let Some(current) = current else {
-            run.abandon();
+    async fn abandon(&self, ended: &Ended, reason: String) {
+        let Some(current) = &ended.current else {
+            ended.run.abandon();
             return;
         };
-        let reason =
-            format!("the task's supervisor failed at its start, again and again ({status})");
-        let hint = "what it said about it is above";
-        self.give_up_on(&current.task, reason, hint).await;
-        if let Some(output) = run.abandon() {
+        self.mark_as_failed(&current.task, reason).await;
+        if let Some(output) = ended.run.abandon() {
             self.printer.warning(&format!(
                 "what task '{}' has printed is kept in {}",
                 current.task,
@@ -502,8 +532,20 @@ impl Daemon {
     }
 
     async fn has_ended(&mut self, ended: Ended) {
-        if let RunEnd::Hopeless(status) = ended.end {
-            self.abandon(&ended.run, ended.current, status).await;
+        match ended.end {
+            RunEnd::Hopeless(status) => {
+                let reason = format!(
+                    "the task's supervisor failed at its start, again and again ({status})"
+                );
+                let hint = "what it said about it is above";
+                self.printer.error(&reason, Some(hint));
+                self.abandon(&ended, reason).await;
+            }
+            RunEnd::NotAllowed(ref reason) => {
+                self.printer.line(reason);
+                self.abandon(&ended, reason.clone()).await;
+            }
+            RunEnd::Settled | RunEnd::Left => {}
         }
         self.tell_what_it_does();
     }

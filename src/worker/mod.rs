@@ -15,6 +15,7 @@ mod recovery;
 mod requests;
 mod schedule;
 mod service;
+mod survival;
 
 pub use capacity::Capacity;
 pub use children::{Nursery, placed};

@@ -8,7 +8,10 @@ mod with_gpus;
 
 use super::gpus::{GpuQueues, Lease, Shortage};
 use super::schedule::{Clock, Force, Schedule};
-use crate::api::{ApiError, Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, WorkerId};
+use crate::api::{
+    ApiError, NextTask, Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, TaskOwner,
+    WorkerId,
+};
 use crate::ui::Printer;
 
 /// Asks the queues in their order.
@@ -53,6 +56,8 @@ pub struct PollOptions {
     pub schedule: Schedule,
     /// The time.
     pub clock: Clock,
+    /// Asks whose task it is.
+    pub with_owner: bool,
 }
 
 /// Whether the server keeps properties of workers (D-156).
@@ -71,6 +76,8 @@ pub(super) struct Pulled {
     pub(super) queue: QueueId,
     /// Its GPUs, where they are dynamic.
     pub(super) lease: Option<Lease>,
+    /// Whose task it is, where that was asked for.
+    pub(super) owner: Option<TaskOwner>,
 }
 
 impl Poller {
@@ -124,13 +131,14 @@ impl Poller {
             if !self.is_active(&queue) {
                 continue;
             }
-            if let Some(task) = self.pull(&queue).await {
+            if let Some(NextTask { entry, owner }) = self.pull(&queue).await {
                 if self.options.is_fair {
                     self.next = (place + 1) % count;
                 }
                 return Some(Pulled {
-                    task,
+                    task: entry.task,
                     queue,
+                    owner,
                     lease: None,
                 });
             }
@@ -156,14 +164,15 @@ impl Poller {
         self.options.schedule.is_active(tagged, self.property, now)
     }
 
-    async fn pull(&mut self, queue: &QueueId) -> Option<TaskId> {
-        match self.session.queues().next_task(queue, false).await {
+    async fn pull(&mut self, queue: &QueueId) -> Option<NextTask> {
+        let with_owner = self.options.with_owner;
+        match self.session.queues().next_task(queue, with_owner).await {
             Ok(next) => {
                 self.unreachable.remove(queue);
                 if next.is_none() && self.is_talkative {
                     self.printer.line(format!("No tasks in queue {queue}"));
                 }
-                next.map(|next| next.entry.task)
+                next
             }
             Err(error) => {
                 self.is_unreachable(queue, &error);

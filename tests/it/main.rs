@@ -37,6 +37,7 @@ mod official;
 mod official_config;
 mod options;
 mod outage;
+mod owner;
 mod plan;
 mod poetry;
 mod private_git;

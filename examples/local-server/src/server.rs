@@ -13,7 +13,7 @@ use tokio::{net::TcpSocket, runtime::Runtime};
 
 use crate::{
     auth,
-    call::Call,
+    call::{Call, Caller},
     clock::Moment,
     endpoint,
     error::{ApiError, StartError},
@@ -23,7 +23,7 @@ use crate::{
     record::RecordedRequest,
     schema::Document,
     services,
-    storage::Storage,
+    storage::{Collection, Storage},
     version::NEWEST,
 };
 
@@ -140,6 +140,20 @@ impl LocalServer {
     /// Gives the `data` member of the answer, or the refusal. A list as body is a batch. Works while the server does
     /// not listen, takes well under a millisecond, and is not among [`Self::requests`].
     pub fn call(&self, endpoint: &str, body: Value) -> Result<Value, ApiError> {
+        self.call_by(self.shared.owner.clone(), endpoint, body)
+    }
+
+    /// The same as the user with this id.
+    pub fn call_as(&self, user: &str, endpoint: &str, body: Value) -> Result<Value, ApiError> {
+        let user = self
+            .shared
+            .storage
+            .transaction(|store| auth::user(store, user))?;
+        let user = user.ok_or_else(|| ApiError::bad_request(6, "unknown user"))?;
+        self.call_by(user, endpoint, body)
+    }
+
+    fn call_by(&self, caller: Caller, endpoint: &str, body: Value) -> Result<Value, ApiError> {
         let target = endpoint::parse_path(endpoint)?;
         let version = target.version.unwrap_or(NEWEST);
         let endpoint = endpoint::find(&target.name, version, self.shared.options.edition)?;
@@ -155,7 +169,7 @@ impl LocalServer {
             let mut call = Call {
                 store,
                 options: &self.shared.options,
-                caller: self.shared.owner.clone(),
+                caller,
                 parameters,
                 batch,
                 version,
@@ -173,6 +187,13 @@ impl LocalServer {
         self.shared
             .storage
             .transaction(|store| store.set_setting(auth::BLOCKED_BEFORE, now.into()))
+    }
+
+    /// Forgets the user with this id; what is his stays.
+    pub fn remove_user(&self, user: &str) -> Result<(), ApiError> {
+        self.shared
+            .storage
+            .transaction(|store| store.delete(Collection::User, user).map(drop))
     }
 
     /// Adds a configuration vault for [`crate::Edition::Enterprise`]: what `users.get_vaults` answers.

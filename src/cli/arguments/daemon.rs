@@ -53,7 +53,7 @@ pub struct Daemon {
     /// For scripts of the official agent: there is no bootstrap package to check
     #[arg(long)]
     pub check_bootstrap: bool,
-    /// Let each task act on the server as its owner; needs an enterprise server (not available yet)
+    /// Let each task act on the server as its owner; needs an enterprise server
     #[arg(long)]
     pub use_owner_token: bool,
     /// What all verbs that run tasks take

@@ -11,8 +11,8 @@ pub(super) const GENERAL: Group = group! { "The worker":
     "agent.debug": Boolean = "false";
     /// Reads the configuration again each time the queues are looked at.
     "agent.reload_config": Boolean;
-    /// Lets the worker end when running a task fails in a way that nobody has foreseen.
-    "agent.crash_on_exception": Boolean = "false" [CRASH_ON_EXCEPTION] => Later;
+    /// Lets the worker end when it fails in a way that nobody has foreseen, in place of going on after a pause.
+    "agent.crash_on_exception": Boolean = "false" [CRASH_ON_EXCEPTION];
     /// Does not look for a newer release when the worker starts.
     "agent.disable_agent_update_check": Boolean = "false" => Later;
     /// How the log file of a worker in the background is written: 1 line by line, 0 at once, -1 as the system likes,

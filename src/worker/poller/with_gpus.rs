@@ -1,25 +1,18 @@
 //! One look at the queues of a worker with dynamic GPUs (D-270).
 
 use super::{Poller, Pulled};
-use crate::api::QueueId;
-use crate::worker::gpus::{GpuQueues, Shortage};
+use crate::api::{NextTask, QueueId};
+use crate::worker::gpus::Shortage;
 
 impl Poller {
     /// The first task for which there are GPUs. One that needs more than there are holds up the queues behind its own,
     /// so that GPUs come together for it.
     pub(super) async fn round_with_gpus(&mut self) -> Option<Pulled> {
-        let mut gpus = self.gpus.take()?;
         self.shortage = None;
-        let pulled = self.dispense(&mut gpus).await;
-        self.gpus = Some(gpus);
-        pulled
-    }
-
-    async fn dispense(&mut self, gpus: &mut GpuQueues) -> Option<Pulled> {
         if !self.queues.iter().any(|queue| self.is_active(queue)) {
             return None;
         }
-        if gpus.pool.look().await == 0 {
+        if self.gpus.as_mut()?.pool.look().await == 0 {
             self.shortage = Some(Shortage { have: 0, need: 1 });
             return None;
         }
@@ -30,13 +23,14 @@ impl Poller {
             if self.leaving.is_cancelled() {
                 return None;
             }
+            let gpus = self.gpus.as_ref()?;
             let Some(demand) = gpus.demand(&queue) else {
                 continue;
             };
             if !self.is_active(&queue) || !self.has_tasks(&queue).await {
                 continue;
             }
-            let lease = match gpus.pool.lease(demand).await {
+            let lease = match self.gpus.as_ref()?.pool.lease(demand).await {
                 Ok(Ok(lease)) => lease,
                 Ok(Err(shortage)) => {
                     self.shortage = Some(shortage);
@@ -50,13 +44,14 @@ impl Poller {
             if self.leaving.is_cancelled() {
                 return None;
             }
-            if let Some(task) = self.pull(&queue).await {
+            if let Some(NextTask { entry, owner }) = self.pull(&queue).await {
                 if self.options.is_fair {
                     self.next = (place + 1) % count;
                 }
                 return Some(Pulled {
-                    task,
+                    task: entry.task,
                     queue,
+                    owner,
                     lease: Some(lease),
                 });
             }
