@@ -659,6 +659,7 @@ fn no_gpu_is_used_twice_by_two_workers_and_an_official_agent() {
             tasks.retain(|task| context.status(task) != "completed");
             tasks.len() < before
         });
+        machine.assert_no_gpu_was_used_twice();
         assert!(goes_on, "{} tasks are left", tasks.len());
     }
     assert!(killed.is_some());
