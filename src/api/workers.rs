@@ -138,12 +138,19 @@ pub struct Worker {
 }
 
 /// A property that the web page or a manager sets on a worker; enterprise servers only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RuntimeProperty {
     /// For instance `force`.
     pub key: String,
     /// Always text.
     pub value: String,
+    /// Seconds that it has left; none where it stays.
+    #[serde(
+        default,
+        deserialize_with = "lenient::or_default",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub expiry: Option<f64>,
 }
 
 /// The calls about workers.

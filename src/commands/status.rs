@@ -1,7 +1,9 @@
 //! `clearml-agent daemon --status`: hours and queues, and the end (D-285 to D-287).
 
+use std::time::Duration;
+
 use super::ExitStatus;
-use crate::api::{Queue, Session, WorkerId};
+use crate::api::{Queue, RuntimeProperty, Session, WorkerId};
 use crate::ui::Printer;
 use crate::worker::{Force, Schedule, force_of, forced_by_tag};
 
@@ -16,7 +18,8 @@ pub(super) async fn status(
     printer.line(schedule.to_string());
     // A server without properties has said nothing.
     let properties = session.workers().runtime_properties(worker).await;
-    let property = force_of(&properties.unwrap_or_default()).unwrap_or_else(|warning| {
+    let properties = properties.unwrap_or_default();
+    let property = force_of(&properties).unwrap_or_else(|warning| {
         printer.line(warning);
         None
     });
@@ -30,7 +33,10 @@ pub(super) async fn status(
     }
     if let Some(force) = property {
         let value = force.to_string().to_lowercase();
-        printer.line(format!("  - Server runtime property 'force: {value}'"));
+        let expires = expiry(&properties).unwrap_or_default();
+        printer.line(format!(
+            "  - Server runtime property 'force: {value}'{expires}"
+        ));
     }
     for (queue, tag) in queues.iter().zip(tags) {
         let name = queue.name.as_deref().unwrap_or_default();
@@ -43,4 +49,13 @@ pub(super) async fn status(
     }
     printer.line("");
     ExitStatus::SUCCESS
+}
+
+/// When the property ends, by this machine's clock.
+fn expiry(properties: &[RuntimeProperty]) -> Option<String> {
+    let force = properties.iter().find(|property| property.key == "force")?;
+    let left = force.expiry.filter(|left| *left > 0.0)?;
+    let left = chrono::TimeDelta::from_std(Duration::try_from_secs_f64(left).ok()?).ok()?;
+    let end = chrono::Local::now().checked_add_signed(left)?;
+    Some(format!(" expires at {}", end.format("%H:%M")))
 }

@@ -117,6 +117,46 @@ fn a_property_of_the_worker_overrules_the_hours() {
     context.wait_for_status(&task, "completed");
 }
 
+/// D-280, D-285, D-286: a property holds as long as its `expiry` says, and 0 takes it away.
+#[test]
+fn a_property_holds_until_it_expires() {
+    let context = TestContext::enterprise();
+    let force = |value: &str, expiry: u32| {
+        let properties = json!([{ "key": "force", "value": value, "expiry": expiry }]);
+        let call = json!({ "worker": "host:0", "runtime_properties": properties });
+        context.call("workers.set_runtime_properties", call);
+    };
+    let status = || context.run(&["daemon", "--status"]).stdout;
+    force("off", 86_400);
+    let told = status();
+    let forced = "\n\nCurrently forced OFF\n  - Server runtime property 'force: off' expires at ";
+    let (_, end) = told.split_once(forced).expect("the end of the property");
+    let time = &end[..5];
+    assert!(
+        time.as_bytes()[2] == b':' && time.replace(':', "").parse::<u32>().is_ok(),
+        "{told}"
+    );
+    let task = context.enqueue(Script::shell("true"));
+    let daemon = daemon(&context, &[]);
+    daemon.wait_for_output("Outside the working hours: no tasks are taken\n");
+    assert_eq!(context.status(&task), "queued");
+    force("off", 0);
+    context.wait_for_status(&task, "completed");
+    assert!(
+        status().contains("\n \n  - Listening to queue"),
+        "{}",
+        status()
+    );
+
+    force("off", 2);
+    let next = context.enqueue(Script::shell("true"));
+    context.wait_for_status(&next, "completed");
+    // Set by hand on the web page, it stays; a queue that says otherwise comes first.
+    force("on", 86_400);
+    tag(&context, &["force_workers:off"]);
+    assert!(status().contains("Currently forced OFF\n"), "{}", status());
+}
+
 /// D-281: the command line replaces the configuration.
 #[test]
 fn hours_of_the_configuration_count_unless_the_command_line_has_some() {

@@ -140,6 +140,7 @@ async fn workers() {
     let limit = [RuntimeProperty {
         key: "max_num_instances".into(),
         value: "-1".into(),
+        expiry: None,
     }];
     let refused = replay("set runtime properties", async |s| {
         s.workers().set_runtime_properties(&cpu, &limit).await

@@ -192,6 +192,7 @@ impl GpuPool {
         let property = RuntimeProperty {
             key: "available_gpus".to_owned(),
             value: value.clone(),
+            expiry: None,
         };
         let workers = self.session.workers();
         match workers

@@ -312,13 +312,27 @@ fn get_runtime_properties(call: &mut Call<'_>) -> Outcome {
             &key(call, call.text("worker")),
         )?
         .unwrap_or_default();
-    let properties = stored
-        .get("properties")
-        .cloned()
-        .unwrap_or_else(|| json!([]));
+    let kept = stored.get("properties").and_then(Value::as_array);
+    let properties: Vec<Value> = kept
+        .into_iter()
+        .flatten()
+        .filter_map(|property| {
+            let left = remaining(property, call.now);
+            (left != Some(0)).then(
+                || json!({ "key": property["key"], "value": property["value"], "expiry": left }),
+            )
+        })
+        .collect();
     Ok(json!({ "runtime_properties": properties }))
 }
 
+/// Seconds that a property has left, rounded up; none where it stays.
+fn remaining(property: &Value, now: Moment) -> Option<i64> {
+    let until = property["until"].as_i64()?;
+    Some(((until - now.milliseconds()).max(0) + 999) / 1000)
+}
+
+/// A property stays for `expiry` seconds; 0 removes it, and without that it stays for ever.
 fn set_runtime_properties(call: &mut Call<'_>) -> Outcome {
     let id = key(call, call.text("worker"));
     let mut stored = call
@@ -337,7 +351,13 @@ fn set_runtime_properties(call: &mut Call<'_>) -> Outcome {
         .flatten()
     {
         properties.retain(|known| known["key"] != property["key"]);
-        properties.push(json!({ "key": property["key"], "value": property["value"] }));
+        let expiry = property["expiry"].as_i64();
+        if expiry == Some(0) {
+            continue;
+        }
+        let until = expiry.map(|seconds| call.now.milliseconds() + seconds * 1000);
+        properties
+            .push(json!({ "key": property["key"], "value": property["value"], "until": until }));
     }
     stored.insert("properties".into(), properties.into());
     call.store.put(Collection::RuntimeProperties, &stored)?;
