@@ -4,18 +4,19 @@ pub(super) use crate::cli::Daemon as Arguments;
 
 use super::background::{self, Waiting};
 use super::connect::{self, Patience};
-use super::queues::{find_queues, names, table};
+use super::dynamic_gpus::DynamicGpus;
+use super::queues::{find_queues, names, resolve_queues, table, table_with_gpus};
 use super::status::status;
 use super::stop::stop;
 use super::{ExitStatus, Failed, cuda, folders, hours, metrics, options, running, unavailable};
-use crate::api::{ApiVersion, Session, WorkerId};
+use crate::api::{ApiVersion, Queue, QueueId, Session, WorkerId};
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places, Slot, SlotError};
 use crate::task::{Devices, RunOptions};
 use crate::ui::{Printer, speak_as};
 use crate::worker::{
-    Capacity, Daemon, DaemonEnd, DaemonOptions, Nursery, PollOptions, Reread, WorkerName, placed,
-    vacant_slots,
+    Capacity, Daemon, DaemonEnd, DaemonOptions, LogFile, Nursery, PollOptions, Reread, Schedule,
+    WorkerName, placed, vacant_slots,
 };
 
 /// Takes tasks from queues until a signal ends it.
@@ -40,30 +41,36 @@ pub(super) async fn daemon(
         return Ok(end);
     }
     unavailable::refuse_daemon(&arguments)?;
+    let capacity = capacity(&arguments);
+    let named = named_devices(&settings, &arguments, capacity);
+    let dynamic = dynamic_gpus(&settings, &arguments, capacity, &named).await?;
     let (session, base) =
         connect::begin(settings, Patience::Short, arguments.status, printer).await?;
     check_owner_tokens(&session, &arguments).await?;
-    let capacity = capacity(&arguments);
     let run = run_options(&base, &arguments, capacity, debug);
+    let run = over_pool(run, dynamic.as_ref());
     let detected = options::detected(&base, &run).await;
     let settings = options::for_devices(base.completed(&detected), &run);
     let agent = settings.agent()?;
-    let (ids, queues) = find_queues(&session, &arguments).await?;
+    let given = given_queues(&session, &arguments, dynamic.as_ref()).await?;
+    let (ids, queues) = find_queues(&session, &given).await?;
     let schedule = hours::schedule(&agent, &arguments)?;
     let places = options::usable_places(&agent)?;
     let selection = options::devices(&settings, &run);
-    let name = worker_name(&agent, &selection.devices);
+    let name = daemon_name(&agent, &named, capacity);
     if arguments.status {
         let worker = present_worker(&places, &name)?;
         return Ok(status(&session, &worker, &queues, &schedule, printer).await);
     }
     let metrics = metrics::listen(&arguments, printer)?;
+    let former = former_workers(&places);
     let slot = claim_slot(&places, &name).await?;
     let worker: WorkerId = slot.worker.parse()?;
     speak_as(worker.as_str(), None);
     let own = settings.with_folders(slot.number as usize);
     folders::check(&own)?;
-    let (printout, table) = (own.printout(), table(&ids, &queues).to_string());
+    let printout = own.printout();
+    let table = queue_table((&ids, &queues), &given, dynamic.as_ref());
     printer.line(&printout);
     let agent = placed(&settings, worker.as_str(), slot.number).agent()?;
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
@@ -71,14 +78,10 @@ pub(super) async fn daemon(
     cuda::check(&agent, &run, &selection.devices, printer)?;
     announce(capacity, printer);
     let for_one_task = is_detached && !debug;
-    let log_file = (!arguments.foreground)
-        .then(|| background::log_file(&places.temporary, for_one_task, debug, printer))
-        .transpose()?;
+    let log_file = log_file(&arguments, &places, for_one_task, debug, printer)?;
     if let Some(waiting) = waiting {
         waiting.let_go()?;
-        for text in [format!("Worker \"{worker}\" :"), printout, table] {
-            printer.line(text);
-        }
+        printer.line(format!("Worker \"{worker}\" :\n{printout}\n{table}"));
     }
     let reread = rereading(base, detected, run.clone());
     let report = options::report(
@@ -88,10 +91,15 @@ pub(super) async fn daemon(
         worker.clone(),
         Some(ids.clone()),
     );
+    let gpus = dynamic.map(|dynamic| {
+        let place = (worker.clone(), places.slots.clone());
+        dynamic.into_queues(session.clone(), place, given, former, &agent)
+    });
     let options = DaemonOptions {
         session: session.clone(),
         queue_names: names(&ids, &queues),
         metrics,
+        gpus,
         reread,
         nursery: Nursery {
             places,
@@ -108,12 +116,7 @@ pub(super) async fn daemon(
         grace: agent.stop_grace_period,
         capacity,
         report,
-        polling: PollOptions {
-            is_fair: arguments.order_fairness,
-            schedule,
-            clock: hours::local_hour,
-            with_owner: arguments.use_owner_token,
-        },
+        polling: polling(&arguments, schedule),
         polling_interval: options::polling_interval(&agent, arguments.polling_interval),
         is_talkative: arguments.foreground || debug,
         log_file,
@@ -121,8 +124,30 @@ pub(super) async fn daemon(
         crashes_on_exception: agent.crash_on_exception,
         ignores_hangup: is_detached,
     };
-    let end = Box::pin(Daemon::new(options).run()).await?;
-    Ok(exit_status(end))
+    Ok(exit_status(Box::pin(Daemon::new(options).run()).await?))
+}
+
+/// Without a terminal to keep.
+fn log_file(
+    arguments: &Arguments,
+    places: &Places,
+    for_one_task: bool,
+    debug: bool,
+    printer: Printer,
+) -> Result<Option<LogFile>, Failed> {
+    if arguments.foreground {
+        return Ok(None);
+    }
+    background::log_file(&places.temporary, for_one_task, debug, printer).map(Some)
+}
+
+fn polling(arguments: &Arguments, schedule: Schedule) -> PollOptions {
+    PollOptions {
+        is_fair: arguments.order_fairness,
+        schedule,
+        clock: hours::local_hour,
+        with_owner: arguments.use_owner_token,
+    }
 }
 
 fn exit_status(end: DaemonEnd) -> ExitStatus {
@@ -226,6 +251,7 @@ async fn check_owner_tokens(session: &Session, arguments: &Arguments) -> Result<
 /// D-032
 pub(super) fn capacity(arguments: &Arguments) -> Capacity {
     match arguments.services_mode {
+        None | Some(Some(0)) if arguments.dynamic_gpus => Capacity::Gpus,
         None => Capacity::One,
         Some(limit) => Capacity::services(limit.unwrap_or(-1)),
     }
@@ -243,7 +269,7 @@ pub(super) fn run_options(
         ..options::run_options(settings, &arguments.tasks, arguments.standalone_mode, debug)
     };
     match capacity {
-        Capacity::One => run,
+        Capacity::One | Capacity::Gpus => run,
         Capacity::Services { .. } => RunOptions {
             cpu_only: true,
             gpus: None,
@@ -254,12 +280,86 @@ pub(super) fn run_options(
 
 /// D-114
 pub(super) fn worker_name(agent: &AgentSettings, devices: &Devices) -> WorkerName {
+    daemon_name(agent, devices, Capacity::One)
+}
+
+/// D-114, D-120
+pub(super) fn daemon_name(
+    agent: &AgentSettings,
+    devices: &Devices,
+    capacity: Capacity,
+) -> WorkerName {
+    let name = || agent.worker_name.clone().unwrap_or_else(connect::host_name);
     match &agent.worker_id {
         Some(id) => WorkerName::Fixed(id.clone()),
-        None => WorkerName::new(
-            agent.worker_name.clone().unwrap_or_else(connect::host_name),
-            devices,
-        ),
+        None if capacity == Capacity::Gpus => WorkerName::over_pool(name(), devices),
+        None => WorkerName::new(name(), devices),
+    }
+}
+
+/// The GPUs as they were named: a pool keeps its range in its worker's id (D-120).
+pub(super) fn named_devices(
+    settings: &Settings,
+    arguments: &Arguments,
+    capacity: Capacity,
+) -> Devices {
+    let mut run = run_options(settings, arguments, capacity, false);
+    if capacity == Capacity::Gpus {
+        run.gpus.clone_from(&arguments.tasks.devices.gpus);
+    }
+    options::devices(settings, &run).devices
+}
+
+async fn dynamic_gpus(
+    settings: &Settings,
+    arguments: &Arguments,
+    capacity: Capacity,
+    named: &Devices,
+) -> Result<Option<DynamicGpus>, Failed> {
+    match capacity {
+        Capacity::Gpus => {
+            let dynamic = DynamicGpus::of(arguments, named, settings.environment());
+            dynamic.await.map(Some)
+        }
+        Capacity::One | Capacity::Services { .. } => Ok(None),
+    }
+}
+
+/// The worker itself has all GPUs of its pool.
+fn over_pool(run: RunOptions, dynamic: Option<&DynamicGpus>) -> RunOptions {
+    let pool = dynamic.map(DynamicGpus::list);
+    RunOptions {
+        gpus: pool.or(run.gpus),
+        ..run
+    }
+}
+
+async fn given_queues(
+    session: &Session,
+    arguments: &Arguments,
+    dynamic: Option<&DynamicGpus>,
+) -> Result<Vec<QueueId>, Failed> {
+    let names = match dynamic {
+        Some(dynamic) => Some(dynamic.queues.as_slice()),
+        None => arguments.queue.as_deref(),
+    };
+    resolve_queues(session, names, arguments.create_queue).await
+}
+
+/// Whoever has a file on this machine, or had one.
+fn former_workers(places: &Places) -> Vec<String> {
+    let instances = Instance::all(&places.slots).into_iter();
+    instances.map(|instance| instance.worker).collect()
+}
+
+fn queue_table(
+    (ids, queues): (&[QueueId], &[Queue]),
+    given: &[QueueId],
+    dynamic: Option<&DynamicGpus>,
+) -> String {
+    match dynamic {
+        Some(dynamic) => table_with_gpus(ids, queues, |id| dynamic.shown(given, id)).to_string(),
+        None => table(ids, queues).to_string(),
     }
 }
 

@@ -418,7 +418,9 @@ pub(super) fn own_configuration(settings: &Settings) -> PathBuf {
 pub(super) fn own_worker(agent: &AgentSettings, devices: &Devices) -> Result<WorkerId, Failed> {
     let id = match worker_name(agent, devices) {
         WorkerName::Fixed(id) => id,
-        WorkerName::Slotted { name, .. } | WorkerName::OnDevices { name, .. } => {
+        WorkerName::Slotted { name, .. }
+        | WorkerName::OnDevices { name, .. }
+        | WorkerName::OverPool { name, .. } => {
             format!("{name}:{}", std::process::id())
         }
     };

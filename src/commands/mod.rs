@@ -7,6 +7,7 @@ mod connect;
 mod crash;
 mod cuda;
 mod daemon;
+mod dynamic_gpus;
 mod execute;
 mod folders;
 mod generate;

@@ -25,6 +25,7 @@ use crate::storage::{Places, create_temporary};
 use crate::task::{
     DeviceSelection, Devices, Preparation, ReportOptions, RunOptions, Taken, WatchOptions,
 };
+use crate::worker;
 
 /// The least time between two looks at idle queues (D-027).
 const LEAST_POLLING: Duration = Duration::from_secs(5);
@@ -152,7 +153,7 @@ pub(super) fn run_options(
         log_level: tasks.log_level.to_uppercase(),
         optimize: tasks.optimize,
         standalone: is_standalone,
-        gpus: tasks.devices.gpus.clone(),
+        gpus: tasks.devices.gpus.as_deref().map(worker::without_ranges),
         cpu_only: tasks.devices.cpu_only || is_true(settings, &env_vars::CPU_ONLY),
         tags: None,
         debug,

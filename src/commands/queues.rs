@@ -3,19 +3,18 @@
 use std::collections::HashSet;
 
 use super::Failed;
-use super::daemon::Arguments;
 use crate::api::{NameMatch, Queue, QueueId, Session};
 use crate::ui::Table;
 
 /// Most names that an error lists (D-109, D-110).
 const MOST_LISTED: usize = 10;
 
-/// The queues in the order of the command line; each is known to the server (D-107, D-112).
+/// The queues of these ids in their order; each is known to the server (D-107, D-112).
 pub(super) async fn find_queues(
     session: &Session,
-    arguments: &Arguments,
+    given: &[QueueId],
 ) -> Result<(Vec<QueueId>, Vec<Queue>), Failed> {
-    let mut ids = resolve_queues(session, arguments).await?;
+    let mut ids = given.to_vec();
     // A queue that is named twice is asked once.
     let mut seen = HashSet::new();
     ids.retain(|id| seen.insert(id.clone()));
@@ -29,20 +28,24 @@ pub(super) async fn find_queues(
     }
 }
 
-/// D 2.3
-async fn resolve_queues(session: &Session, arguments: &Arguments) -> Result<Vec<QueueId>, Failed> {
-    let Some(names) = &arguments.queue else {
+/// The ids of the queues that are named, one for each; the server's default queue without names (D 2.3).
+pub(super) async fn resolve_queues(
+    session: &Session,
+    names: Option<&[String]>,
+    create: bool,
+) -> Result<Vec<QueueId>, Failed> {
+    let Some(names) = names else {
         return match session.queues().default_queue().await {
             Ok(queue) => Ok(vec![queue.id]),
-            Err(error) if error.refusal().is_some() => Ok(vec![
-                resolve_queue(session, "default", arguments.create_queue).await?,
-            ]),
+            Err(error) if error.refusal().is_some() => {
+                Ok(vec![resolve_queue(session, "default", create).await?])
+            }
             Err(error) => Err(error.into()),
         };
     };
     let mut ids = Vec::new();
     for name in names {
-        ids.push(resolve_queue(session, name, arguments.create_queue).await?);
+        ids.push(resolve_queue(session, name, create).await?);
     }
     Ok(ids)
 }
@@ -124,12 +127,32 @@ pub(super) fn names(ids: &[QueueId], queues: &[Queue]) -> Vec<(QueueId, Option<S
 
 pub(super) fn table(ids: &[QueueId], queues: &[Queue]) -> Table<3> {
     let mut table = Table::new(["id", "name", "tags"]);
-    for queue in ids
-        .iter()
-        .filter_map(|id| queues.iter().find(|queue| queue.id == *id))
-    {
-        let name = queue.name.clone().unwrap_or_default();
-        table.row([queue.id.to_string(), name, queue.tags.join(", ")]);
+    for queue in in_order(ids, queues) {
+        table.row(cells(queue));
     }
     table
+}
+
+/// The same with the GPUs that the tasks of each queue get (D-136).
+pub(super) fn table_with_gpus(
+    ids: &[QueueId],
+    queues: &[Queue],
+    gpus: impl Fn(&QueueId) -> String,
+) -> Table<4> {
+    let mut table = Table::new(["id", "name", "tags", "gpus (min, max)"]);
+    for queue in in_order(ids, queues) {
+        let [id, name, tags] = cells(queue);
+        table.row([id, name, tags, gpus(&queue.id)]);
+    }
+    table
+}
+
+fn in_order<'a>(ids: &'a [QueueId], queues: &'a [Queue]) -> impl Iterator<Item = &'a Queue> {
+    ids.iter()
+        .filter_map(|id| queues.iter().find(|queue| queue.id == *id))
+}
+
+fn cells(queue: &Queue) -> [String; 3] {
+    let name = queue.name.clone().unwrap_or_default();
+    [queue.id.to_string(), name, queue.tags.join(", ")]
 }

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::daemon::{Arguments, capacity, run_options, worker_name};
+use super::daemon::{Arguments, capacity, daemon_name, named_devices};
 use super::{ExitStatus, Failed, connect, options};
 use crate::process::ProcessIdentity;
 use crate::settings::{Detected, Settings};
 use crate::storage::Instance;
 use crate::ui::Printer;
-use crate::worker::{Ask, WorkerName, ask};
+use crate::worker::{Ask, Lease, WorkerName, ask};
 
 /// How long each of the two polite signals may take (D-290).
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for a worker that ends a task on each of its GPUs.
+const PATIENCE_OF_POOL: Duration = Duration::from_mins(2);
 /// How long the kernel may take to end a process.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -41,11 +43,12 @@ pub(super) async fn stop(
         ..Detected::default()
     });
     let agent = settings.agent()?;
-    let run = run_options(&settings, arguments, capacity(arguments), false);
-    let name = worker_name(&agent, &options::devices(&settings, &run).devices);
+    let capacity = capacity(arguments);
+    let devices = named_devices(&settings, arguments, capacity);
+    let name = daemon_name(&agent, &devices, capacity);
     let places = options::places(&agent)?;
     let mut living = Instance::all(&places.slots);
-    living.retain(Instance::is_alive);
+    living.retain(|instance| instance.is_alive() && !Lease::is_one(instance));
     living.sort_by(|a, b| a.worker.cmp(&b.worker));
     let ids: Vec<&str> = living
         .iter()
@@ -135,9 +138,14 @@ async fn end(
         instance.forget();
         return;
     };
+    let patience = if has_pool(worker) {
+        PATIENCE_OF_POOL
+    } else {
+        PATIENCE
+    };
     let steps = [
-        (Signal::SIGTERM, PATIENCE + grace),
-        (Signal::SIGTERM, PATIENCE),
+        (Signal::SIGTERM, patience + grace),
+        (Signal::SIGTERM, patience),
         (Signal::SIGKILL, LAST_PATIENCE),
     ];
     for (signal, patience) in steps {
@@ -186,6 +194,13 @@ async fn drain(folder: &Path, instance: &Instance, printer: Printer) -> bool {
     }
 }
 
+/// True for the id of a worker with dynamic GPUs.
+fn has_pool(worker: &str) -> bool {
+    worker
+        .rsplit_once(':')
+        .is_some_and(|(_, last)| last.starts_with("dgpu"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +230,13 @@ mod tests {
             cpu_only: false,
         };
         assert_eq!(choose(&IDS, &nobody, &[]), Choice::Nobody);
+    }
+
+    /// D-290
+    #[test]
+    fn a_worker_with_dynamic_gpus_has_more_time() {
+        assert!(has_pool("host:dgpu0-7") && has_pool("rack:box:dgpuall"));
+        assert!(!has_pool("host:gpu0") && !has_pool("host:0") && !has_pool("dgpu0"));
     }
 
     /// D-288, D-289, D-291

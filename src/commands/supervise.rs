@@ -14,6 +14,7 @@ use crate::task::{
     TaskServer,
 };
 use crate::ui::{Printer, speak_as};
+use crate::worker::gpus_are_free;
 
 /// Runs the task of the journal, or finishes what is left of it.
 pub(super) async fn supervise(
@@ -79,6 +80,7 @@ pub(super) async fn supervise(
         slots: options::places(&agent)?.slots,
         slot: entry.slot,
         is_own_worker,
+        gpus: (is_own_worker && entry.options.gpus.is_some()).then_some(gpus_are_free),
     };
     let supervision = Supervision {
         journal,

@@ -34,11 +34,6 @@ pub(super) fn refuse_daemon(arguments: &Daemon) -> Result<(), Failed> {
     let options = [
         ("--docker", arguments.docker.is_some(), CONTAINER_HINT),
         ("--podman", arguments.podman.is_some(), CONTAINER_HINT),
-        (
-            "--dynamic-gpus",
-            arguments.dynamic_gpus,
-            "start one agent for each GPU",
-        ),
     ];
     refuse_first("daemon", &options)
 }

@@ -7,6 +7,7 @@ mod piped;
 mod search;
 mod tree;
 mod unix;
+mod variables;
 
 pub use command::{Command, Finished, ProcessError};
 pub use identity::ProcessIdentity;
@@ -20,3 +21,4 @@ pub use unix::{
     become_subreaper, inherited_file, register_git_transport, replace_self, start_session,
     tie_to_parent, untie_from_parent,
 };
+pub use variables::was_started_with;

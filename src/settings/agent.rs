@@ -85,6 +85,8 @@ pub struct AgentSettings {
     pub pip_download_cache: PipDownloadCache,
     /// Versions of CUDA and cuDNN.
     pub cuda: CudaSettings,
+    /// Most load in percent of a GPU that is given to a task; `None` asks for no load.
+    pub gpu_idle_threshold: Option<f64>,
     /// What the resource reports look at.
     pub monitoring: MonitoringSettings,
 }
@@ -383,6 +385,7 @@ impl Settings {
                     "~/.clearml/pip-download-cache",
                 ),
             },
+            gpu_idle_threshold: self.number("agent.gpu_idle_threshold")?,
             cuda: CudaSettings {
                 cuda: self.cuda_version("agent.cuda_version"),
                 cudnn: self.cuda_version("agent.cudnn_version"),

@@ -67,6 +67,26 @@ impl Slot {
         worker_id: impl Fn(u32) -> String,
         vacant: &[i32],
     ) -> Result<Self, SlotError> {
+        let claimed = Self::claim_with(folder, vacant, |living| {
+            let number = Self::free(living);
+            let worker = worker_id(number);
+            if living.iter().any(|other| other.worker == worker) {
+                return Err(SlotError::Duplicate(worker));
+            }
+            Ok((worker, number))
+        });
+        claimed.await?
+    }
+
+    /// Takes the id and the slot that `choose` finds for itself among the living agents.
+    ///
+    /// Nobody registers between the choice and its registration, the official agent included (D-130). A choice that
+    /// fails takes nothing.
+    pub async fn claim_with<E>(
+        folder: &Path,
+        vacant: &[i32],
+        choose: impl FnOnce(&[Instance]) -> Result<(String, u32), E>,
+    ) -> Result<Result<Self, E>, SlotError> {
         let storage = |source| SlotError::Storage {
             folder: folder.to_owned(),
             source,
@@ -81,14 +101,25 @@ impl Slot {
                 living.push(instance);
             }
         }
-        let number = free_slot(&living);
-        let worker = worker_id(number);
-        if living.iter().any(|other| other.worker == worker) {
-            return Err(SlotError::Duplicate(worker));
-        }
+        let (worker, number) = match choose(&living) {
+            Ok(chosen) => chosen,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let slot = Self::write(folder, worker, number).map_err(storage)?;
         drop(lock);
-        Ok(slot)
+        Ok(Ok(slot))
+    }
+
+    /// The smallest slot that none of these has (D-128).
+    pub fn free(living: &[Instance]) -> u32 {
+        let readable = living.iter().filter(|other| other.is_readable);
+        let mut taken: BTreeSet<u32> = readable.map(|other| other.number).collect();
+        let free = |taken: &BTreeSet<u32>| (0..=u32::MAX).find(|number| !taken.contains(number));
+        // Which slots other users have cannot be read; that they have some can.
+        for _ in living.iter().filter(|other| !other.is_readable) {
+            taken.extend(free(&taken));
+        }
+        free(&taken).unwrap_or_default()
     }
 
     /// Takes over exactly this slot: its worker is gone, and its task is not.
@@ -113,18 +144,6 @@ impl Slot {
             number,
         })
     }
-}
-
-/// The smallest slot that none of these has (D-128).
-fn free_slot(living: &[Instance]) -> u32 {
-    let readable = living.iter().filter(|other| other.is_readable);
-    let mut taken: BTreeSet<u32> = readable.map(|other| other.number).collect();
-    let free = |taken: &BTreeSet<u32>| (0..=u32::MAX).find(|number| !taken.contains(number));
-    // Which slots other users have cannot be read; that they have some can.
-    for _ in living.iter().filter(|other| !other.is_readable) {
-        taken.extend(free(&taken));
-    }
-    free(&taken).unwrap_or_default()
 }
 
 impl Drop for Slot {
@@ -335,6 +354,24 @@ mod tests {
         assert!(lock.exists());
     }
 
+    /// D-130: what is chosen is registered before anybody else can choose, and a choice that fails leaves nothing.
+    #[tokio::test]
+    async fn a_choice_is_made_among_the_living() {
+        let folder = tempfile::tempdir().expect("folder");
+        occupy(folder.path(), "host:gpu1", 4);
+        let seen = |living: &[Instance]| living.len();
+        let refused = Slot::claim_with(folder.path(), &[], |living| Err(seen(living)));
+        assert_eq!(refused.await.expect("locked").expect_err("refused"), 1);
+        let chosen = Slot::claim_with(folder.path(), &[], |living| {
+            assert!(folder.path().join(LOCK).exists());
+            Ok::<_, ()>(("host:gpu0".to_owned(), Slot::free(living) + 7))
+        });
+        let slot = chosen.await.expect("locked").expect("chosen");
+        assert_eq!((slot.worker.as_str(), slot.number), ("host:gpu0", 7));
+        assert_eq!(Instance::all(folder.path()).len(), 2);
+        assert!(!folder.path().join(LOCK).exists());
+    }
+
     /// D-128: whose file cannot be read has a slot all the same.
     #[tokio::test]
     async fn an_agent_of_another_user_has_a_slot() {
@@ -342,9 +379,9 @@ mod tests {
         occupy(folder.path(), "host:0", 0);
         occupy(folder.path(), "host:2", 2);
         let mut all = Instance::all(folder.path());
-        assert_eq!(free_slot(&all), 1);
+        assert_eq!(Slot::free(&all), 1);
         let other = all.iter_mut().find(|one| one.number == 2).expect("there");
         other.is_readable = false;
-        assert_eq!(free_slot(&all), 2);
+        assert_eq!(Slot::free(&all), 2);
     }
 }

@@ -34,7 +34,7 @@ pub use prepare::{
 };
 pub use run_options::RunOptions;
 pub use server::TaskServer;
-pub use stand_in::StandIn;
+pub use stand_in::{GpuCheck, StandIn};
 pub use status_reports::{CurrentTask, ReportOptions, StatusReporter, Taken};
 pub use supervise::{Shape, SuperviseError, Supervised, Supervision};
 pub use watch::WatchOptions;

@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::journal::RunFolder;
 use super::status_reports::{CurrentTask, ReportOptions, StatusReporter};
 use crate::api::{QueueId, Session, WorkerId};
-use crate::storage::Slot;
+use crate::storage::{Instance, Slot};
 
 /// How often a new worker is looked for.
 const LOOK: Duration = Duration::from_millis(250);
+/// How often GPUs are looked at that somebody else has.
+const LOOK_FOR_GPUS: Duration = Duration::from_secs(1);
 /// How long the farewell of a worker that is gone may take (D-300).
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -34,12 +36,18 @@ pub struct StandIn {
     pub slot: u32,
     /// The task is a worker of its own, and nobody comes to take its place over (D-256).
     pub is_own_worker: bool,
+    /// The GPUs in the worker's id are the task's alone (D-275).
+    pub gpus: Option<GpuCheck>,
 }
+
+/// Whether no living agent but this worker, by its id, has one of its GPUs; the process that watches the run may hold
+/// them for it.
+pub type GpuCheck = fn(worker: &str, living: &[Instance], watcher: Option<i32>) -> bool;
 
 /// A worker's place that is held for it; letting go unregisters the worker.
 #[derive(Debug)]
 pub struct HeldPlace {
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
     session: Session,
     worker: WorkerId,
     queues: Vec<QueueId>,
@@ -108,16 +116,68 @@ impl StandIn {
         }
     }
 
-    /// Takes the worker's slot; letting go of what comes back gives it up.
+    /// Takes the worker's slot; letting go of what comes back gives it up. One with GPUs is taken in
+    /// [`Self::hold_gpus`].
     pub(super) fn hold(&self) -> HeldPlace {
-        let slot = Slot::inherit(&self.slots, self.report.worker.to_string(), self.slot);
-        HeldPlace {
-            _slot: slot
+        let worker = self.report.worker.to_string();
+        let slot = match self.gpus {
+            None => Slot::inherit(&self.slots, worker, self.slot)
                 .inspect_err(|error| tracing::warn!(%error, "could not keep the worker's slot"))
                 .ok(),
+            Some(_) => None,
+        };
+        HeldPlace {
+            slot,
             session: self.session.clone(),
             worker: self.report.worker.clone(),
             queues: self.report.queues.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl StandIn {
+    /// Takes the worker's slot as soon as nobody else has its GPUs; false where `stop` comes first.
+    ///
+    /// They are held for this supervisor, unless its worker was killed before it came here; `waits` is called then.
+    pub(super) async fn hold_gpus(
+        &self,
+        held: &tokio::sync::watch::Sender<Option<HeldPlace>>,
+        stop: &CancellationToken,
+        waits: impl FnOnce(),
+    ) -> bool {
+        let Some(are_free) = self.gpus else {
+            return true;
+        };
+        let mut waits = Some(waits);
+        let worker = self.report.worker.as_str();
+        loop {
+            let watcher = self.run.watcher().map(|watcher| watcher.process.pid);
+            let claimed = Slot::claim_with(&self.slots, &[], |living| {
+                let is_mine = are_free(worker, living, watcher);
+                is_mine.then(|| (worker.to_owned(), self.slot)).ok_or(())
+            });
+            match claimed.await {
+                Ok(Ok(slot)) => {
+                    held.send_modify(|held| {
+                        if let Some(held) = held {
+                            held.slot = Some(slot);
+                        }
+                    });
+                    return true;
+                }
+                Ok(Err(())) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "could not keep the worker's slot");
+                    return true;
+                }
+            }
+            if let Some(waits) = waits.take() {
+                waits();
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_FOR_GPUS) => {}
+                () = stop.cancelled() => return false,
+            }
         }
     }
 }

@@ -91,6 +91,9 @@ pub enum SuperviseError {
     Output(#[from] std::io::Error),
 }
 
+/// The worker's place, while this process holds it.
+type Hold = tokio::sync::watch::Sender<Option<HeldPlace>>;
+
 /// Console and log of a run.
 struct Streams {
     output: Output,
@@ -114,7 +117,7 @@ impl Supervision {
         let signals = spawn_local(signals.obey(stop.clone(), self.grace, self.give_up.clone()));
         let this = Rc::new(self);
         let finished = CancellationToken::new();
-        let stand_in = this.clone().stand_in(hold, finished.clone());
+        let stand_in = this.clone().stand_in(hold.clone(), finished.clone());
         if inherited.is_some() {
             this.learn_secrets().await;
         }
@@ -122,7 +125,7 @@ impl Supervision {
         let outcome = if let Some(outcome) = inherited {
             outcome
         } else {
-            let outcome = this.work(&stop, &streams).await;
+            let outcome = this.work(&stop, &streams, &hold).await;
             this.enter(Phase::Ended {
                 outcome: outcome.clone(),
             });
@@ -236,11 +239,7 @@ impl Supervision {
         })
     }
 
-    fn stand_in(
-        self: Rc<Self>,
-        hold: tokio::sync::watch::Sender<Option<HeldPlace>>,
-        finished: CancellationToken,
-    ) -> JoinHandle<()> {
+    fn stand_in(self: Rc<Self>, hold: Hold, finished: CancellationToken) -> JoinHandle<()> {
         let stand_in = self.stand_in.clone();
         spawn_local(async move {
             if let Some(stand_in) = stand_in {
@@ -249,7 +248,16 @@ impl Supervision {
         })
     }
 
-    async fn work(&self, stop: &Stop, streams: &Streams) -> Outcome {
+    async fn work(&self, stop: &Stop, streams: &Streams, hold: &Hold) -> Outcome {
+        if let Some(stand_in) = &self.stand_in {
+            let waits = || {
+                let text = "Another worker has the GPUs of this task, waiting for them";
+                streams.log.notice(Level::Info, format!("{text}\n"));
+            };
+            if !stand_in.hold_gpus(hold, stop.token(), waits).await {
+                return stop.cause().cloned().unwrap_or(Outcome::Aborted);
+            }
+        }
         if let Err(error) = self.announce(streams).await {
             let cause = stop.cause().cloned();
             return cause.unwrap_or_else(|| self.not_announced(&error, streams));

@@ -12,6 +12,8 @@ pub enum Capacity {
         /// At most so many; none is no limit.
         limit: Option<usize>,
     },
+    /// As many as find GPUs, each a worker of its own (D 6.2).
+    Gpus,
 }
 
 impl Capacity {
@@ -33,7 +35,7 @@ impl Capacity {
     /// The most tasks at once, where that is more than one task at a time.
     pub(super) fn limit(self) -> Option<usize> {
         match self {
-            Self::One => None,
+            Self::One | Self::Gpus => None,
             Self::Services { limit } => limit,
         }
     }
@@ -42,14 +44,16 @@ impl Capacity {
     pub(super) fn is_used_up(self, running: usize) -> bool {
         match self {
             Self::One => running > 0,
+            // A look at the queues says so.
+            Self::Gpus => false,
             Self::Services { limit } => limit.is_some_and(|limit| running >= limit),
         }
     }
 
-    /// The id under which a task runs that is a worker of its own (D-121).
+    /// The id under which a task runs that is a worker of its own (D-121); with dynamic GPUs these say who it is.
     pub(super) fn own_worker(self, worker: &WorkerId, task: &TaskId) -> Option<String> {
         match self {
-            Self::One => None,
+            Self::One | Self::Gpus => None,
             Self::Services { .. } => Some(format!("{worker}:service:{task}")),
         }
     }
@@ -73,6 +77,7 @@ mod tests {
         let two = Capacity::services(2);
         assert!(!two.is_used_up(1) && two.is_used_up(2) && two.is_used_up(3));
         assert!(!Capacity::services(-1).is_used_up(1000));
+        assert!(!Capacity::Gpus.is_used_up(1000));
         assert!(!Capacity::One.is_used_up(0) && Capacity::One.is_used_up(1));
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use super::gpus::Lease;
 use super::poller::Pulled;
 use super::service;
 use crate::api::{QueueId, Session, TaskOwner, UserId, WorkerId};
@@ -67,13 +68,21 @@ pub(super) struct WatchedRun {
     failed_starts: u32,
     /// Until the supervisor holds the slot itself.
     claim: Option<Slot>,
+    /// The GPUs that are the run's until it is settled, whoever supervises it.
+    pub(super) lease: Option<Lease>,
 }
 
 /// A place of its own for a task that is its own worker (D-256).
 #[derive(Debug)]
 pub(super) struct Placement {
-    /// Id and slot, held for the supervisor.
-    pub(super) slot: Slot,
+    /// Its id.
+    pub(super) worker: String,
+    /// Its slot.
+    pub(super) number: u32,
+    /// The slot, held until the supervisor holds it itself.
+    pub(super) claim: Option<Slot>,
+    /// Its GPUs, where they are dynamic; the slot is the lease's then.
+    pub(super) lease: Option<Lease>,
     /// How the task is run.
     pub(super) options: RunOptions,
 }
@@ -117,11 +126,10 @@ impl Nursery {
         pulled: &Pulled,
         place: Option<Placement>,
     ) -> io::Result<WatchedRun> {
-        let worker = place.as_ref().map_or_else(
-            || self.worker.to_string(),
-            |place| place.slot.worker.clone(),
-        );
-        let slot = place.as_ref().map_or(self.slot, |place| place.slot.number);
+        let worker = place
+            .as_ref()
+            .map_or_else(|| self.worker.to_string(), |place| place.worker.clone());
+        let slot = place.as_ref().map_or(self.slot, |place| place.number);
         let (configuration, output) = self.files(&worker, slot)?;
         let mut entry = Entry::new(
             pulled.task.to_string(),
@@ -145,7 +153,10 @@ impl Nursery {
         let mut watched = self
             .adopt(run.clone())
             .inspect_err(|_| run.remove(&entry))?;
-        watched.claim = place.map(|place| place.slot);
+        if let Some(place) = place {
+            watched.claim = place.claim;
+            watched.lease = place.lease;
+        }
         Ok(watched)
     }
 
@@ -208,6 +219,7 @@ impl Nursery {
             started: Instant::now(),
             failed_starts: 0,
             claim: None,
+            lease: None,
         })
     }
 

@@ -3,12 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::answers::Answers;
 use super::children::{Nursery, Placement, RunEnd};
 use super::crew::{Crew, Ended, Member, Order};
+use super::gpus::Lease;
 use super::options::{DaemonEnd, DaemonOptions};
 use super::poller::{Poller, Pulled};
 use super::recovery::Inheritance;
@@ -20,7 +22,8 @@ use super::survival::{caught, pause, surviving};
 use crate::api::{Session, TaskId};
 use crate::storage::{Slot, SlotError};
 use crate::task::{
-    CurrentTask, Ending, FinalStatus, ReportOptions, RunFolder, StatusReporter, Taken, TaskServer,
+    CurrentTask, Ending, FinalStatus, ReportOptions, RunFolder, RunOptions, StatusReporter, Taken,
+    TaskServer,
 };
 use crate::ui::Printer;
 
@@ -60,7 +63,8 @@ enum Next {
 
 impl Daemon {
     /// A daemon that has not begun.
-    pub fn new(options: DaemonOptions) -> Self {
+    pub fn new(mut options: DaemonOptions) -> Self {
+        let gpus = options.gpus.take();
         let nursery = &options.nursery;
         let state = State::new(About {
             worker: nursery.worker.clone(),
@@ -74,6 +78,7 @@ impl Daemon {
             nursery.queues.clone(),
             options.polling.clone(),
             state.clone(),
+            gpus,
             options.is_talkative,
         );
         Self {
@@ -214,7 +219,7 @@ impl Daemon {
                 if let Some(log_file) = &self.options.log_file {
                     log_file.task_begins();
                 }
-                self.hand_over(&pulled, requests).await
+                self.hand_over(pulled, requests).await
             }
             None => self.rest(requests).await,
         }
@@ -247,8 +252,7 @@ impl Daemon {
         let session = self.options.session.clone();
         let leaving = self.poller.leaving.clone();
         let draining = self.state.draining();
-        let round = self.poller.round();
-        tokio::pin!(round);
+        let mut round = Box::pin(self.poller.round());
         let mut request = tokio::select! {
             pulled = &mut round => return Ok(pulled),
             request = requests.recv() => Some(request),
@@ -293,9 +297,11 @@ impl Daemon {
             self.settle_abandoned(run);
         }
         for run in inheritance.own {
-            let Ok(watched) = self.nursery.adopt(run) else {
+            let lease = self.lease_of(&run);
+            let Ok(mut watched) = self.nursery.adopt(run) else {
                 continue;
             };
+            watched.lease = lease;
             self.crew.add(watched, self.nursery.clone());
             let adopted = self.crew.members().last();
             if let Some(current) = adopted.and_then(|member| member.current.as_ref()) {
@@ -304,6 +310,17 @@ impl Daemon {
             }
         }
         self.tell_what_it_does();
+    }
+
+    /// The GPUs of a run that an earlier worker has left.
+    fn lease_of(&self, run: &RunFolder) -> Option<Lease> {
+        let entry = run.read().ok()?;
+        let pool = &self.poller.gpus.as_ref()?.pool;
+        entry.parent.as_ref()?;
+        let lease = pool.inherit(entry.options.gpus.as_deref()?, entry.slot);
+        lease
+            .inspect_err(|error| tracing::warn!(%error, "could not hold the GPUs of a task"))
+            .ok()
     }
 
     fn settle_abandoned(&self, run: RunFolder) {
@@ -321,8 +338,8 @@ impl Daemon {
         });
     }
 
-    async fn hand_over(&mut self, pulled: &Pulled, requests: &mut Requests) -> Next {
-        let place = match self.place(pulled).await {
+    async fn hand_over(&mut self, mut pulled: Pulled, requests: &mut Requests) -> Next {
+        let place = match self.place(&mut pulled).await {
             Ok(place) => place,
             Err(SlotError::Duplicate(worker)) => {
                 // Its former run ends as soon as it has seen that it was enqueued again.
@@ -330,7 +347,7 @@ impl Daemon {
                     "task '{}' still runs as worker {worker}; it goes back to its queue until that has ended",
                     pulled.task
                 ));
-                return_to_queue(&self.options.session, pulled).await;
+                return_to_queue(&self.options.session, &pulled).await;
                 return self.rest(requests).await;
             }
             Err(error) => {
@@ -339,7 +356,7 @@ impl Daemon {
                 return self.rest(requests).await;
             }
         };
-        match self.nursery.hand_over(pulled, place) {
+        match self.nursery.hand_over(&pulled, place) {
             Ok(watched) => {
                 self.crew.add(watched, self.nursery.clone());
                 self.tell_what_it_does();
@@ -356,7 +373,19 @@ impl Daemon {
     }
 
     /// Where a task is a worker of its own: its id and slot.
-    async fn place(&self, pulled: &Pulled) -> Result<Option<Placement>, SlotError> {
+    async fn place(&self, pulled: &mut Pulled) -> Result<Option<Placement>, SlotError> {
+        if let Some(lease) = pulled.lease.take() {
+            return Ok(Some(Placement {
+                worker: lease.worker(),
+                number: lease.number(),
+                claim: None,
+                options: RunOptions {
+                    gpus: Some(lease.gpus().to_owned()),
+                    ..self.nursery.options.clone()
+                },
+                lease: Some(lease),
+            }));
+        }
         let Some(worker) = self
             .options
             .capacity
@@ -366,7 +395,10 @@ impl Daemon {
         };
         let slot = Slot::claim(&self.nursery.places.slots, |_| worker.clone(), &[]).await?;
         Ok(Some(Placement {
-            slot,
+            worker,
+            number: slot.number,
+            claim: Some(slot),
+            lease: None,
             options: self.nursery.options.clone(),
         }))
     }
@@ -432,8 +464,12 @@ impl Daemon {
     async fn rest(&mut self, requests: &mut Requests) -> Next {
         let interval = self.options.polling_interval;
         if self.poller.is_talkative {
+            let why = match self.poller.shortage {
+                None => "No tasks in Queues".to_owned(),
+                Some(shortage) => shortage.to_string(),
+            };
             self.printer.line(format!(
-                "No tasks in Queues, sleeping for {:.1} seconds",
+                "{why}, sleeping for {:.1} seconds",
                 interval.as_secs_f64()
             ));
         }
@@ -515,7 +551,12 @@ impl Daemon {
         while !self.crew.members().is_empty() {
             tokio::select! {
                 _ = self.crew.next_end() => {}
-                () = tokio::time::sleep_until(deadline) => break,
+                () = tokio::time::sleep_until(deadline) => {
+                    if end == DaemonEnd::Terminated && !self.options.capacity.is_one() {
+                        self.kill_the_rest();
+                    }
+                    break;
+                }
                 _ = requests.recv() => {
                     if end == DaemonEnd::Hurried {
                         break;
@@ -528,6 +569,19 @@ impl Daemon {
             }
         }
         Next::Leave(end)
+    }
+
+    /// Supervisors that have not obeyed in time, and their programs with them; the next worker settles their runs
+    /// (D-261, D-273).
+    fn kill_the_rest(&self) {
+        for process in self.crew.members().iter().filter_map(Member::supervisor) {
+            self.printer.warning(&format!(
+                "child process {} does not end, killing it",
+                process.pid
+            ));
+            // It may have ended in the meantime.
+            let _ = process.signal(Signal::SIGKILL);
+        }
     }
 
     /// A report that is on its way must not arrive behind the farewell.

@@ -21,6 +21,13 @@ pub enum WorkerName {
         /// `0`, `1,2`, `0.1`, `all`.
         devices: String,
     },
+    /// `<name>:dgpu<pool>`: a worker that gives these GPUs to tasks, each with a worker of its own (D-120).
+    OverPool {
+        /// As above.
+        name: String,
+        /// `0-7`, `0,1`, `all`.
+        pool: String,
+    },
 }
 
 impl WorkerName {
@@ -42,6 +49,14 @@ impl WorkerName {
         }
     }
 
+    /// The name of a worker with dynamic GPUs: none listed means that all of the machine are in its pool.
+    pub fn over_pool(name: String, devices: &Devices) -> Self {
+        Self::OverPool {
+            name,
+            pool: devices.text().unwrap_or("all").to_owned(),
+        }
+    }
+
     /// The id in a slot.
     pub fn worker_id(&self, slot: u32) -> String {
         match self {
@@ -55,6 +70,7 @@ impl WorkerName {
                 cpu_only: false,
             } => format!("{name}:{slot}"),
             Self::OnDevices { name, devices } => format!("{name}:gpu{devices}"),
+            Self::OverPool { name, pool } => format!("{name}:dgpu{pool}"),
         }
     }
 
@@ -62,7 +78,9 @@ impl WorkerName {
     pub fn fixed(&self) -> Option<String> {
         match self {
             Self::Slotted { .. } => None,
-            Self::Fixed(_) | Self::OnDevices { .. } => Some(self.worker_id(0)),
+            Self::Fixed(_) | Self::OnDevices { .. } | Self::OverPool { .. } => {
+                Some(self.worker_id(0))
+            }
         }
     }
 
@@ -72,7 +90,7 @@ impl WorkerName {
             Self::Slotted { name, cpu_only } => {
                 format!("{name}:{}", if *cpu_only { "cpu:" } else { "" })
             }
-            Self::Fixed(_) | Self::OnDevices { .. } => self.worker_id(0),
+            Self::Fixed(_) | Self::OnDevices { .. } | Self::OverPool { .. } => self.worker_id(0),
         }
     }
 
@@ -118,6 +136,15 @@ mod tests {
         let name = |devices| WorkerName::new("host".to_owned(), &devices).worker_id(3);
         assert_eq!(name(Devices::Unrestricted), "host:3");
         assert_eq!(name(Devices::None), "host:cpu:3");
+    }
+
+    /// D-120
+    #[test]
+    fn a_pool_is_in_the_id_as_it_was_named() {
+        let id = |devices| WorkerName::over_pool("host".to_owned(), &devices).worker_id(3);
+        assert_eq!(id(Devices::Listed("0-2".to_owned())), "host:dgpu0-2");
+        assert_eq!(id(Devices::Listed("0.1".to_owned())), "host:dgpu0.1");
+        assert_eq!(id(Devices::Unrestricted), "host:dgpuall");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod control;
 mod crew;
 mod daemon;
 mod gpu_idle;
+mod gpus;
 mod http;
 mod identity;
 mod log_file;
@@ -28,6 +29,10 @@ pub use capacity::Capacity;
 pub use children::{Nursery, placed};
 pub use control::{Ask, AskError, QueueStatus, TaskStatus, WorkerStatus, ask, listening};
 pub use daemon::Daemon;
+pub use gpus::{
+    Demand, Gpu, GpuPool, GpuQueues, InvalidGpus, KnownGpu, Lease, PoolOptions, Shortage, demands,
+    gpus_are_free, pool, without_ranges,
+};
 pub use identity::WorkerName;
 pub use log_file::LogFile;
 pub use options::{DaemonEnd, DaemonOptions, Reread};

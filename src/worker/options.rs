@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::capacity::Capacity;
 use super::children::Nursery;
+use super::gpus::GpuQueues;
 use super::log_file::LogFile;
 use super::poller::PollOptions;
 use crate::api::{QueueId, Session};
@@ -41,6 +42,8 @@ pub struct DaemonOptions {
     pub grace: Duration,
     /// How many tasks run at once.
     pub capacity: Capacity,
+    /// Where tasks get their GPUs from, with [`Capacity::Gpus`].
+    pub gpus: Option<GpuQueues>,
     /// Names of the queues, as far as they are known.
     pub queue_names: Vec<(QueueId, Option<String>)>,
     /// Where a monitoring system asks.

@@ -4,11 +4,15 @@ use std::collections::HashSet;
 
 use tokio_util::sync::CancellationToken;
 
+mod with_gpus;
+
+use super::gpus::{GpuQueues, Lease, Shortage};
 use super::schedule::{Clock, Force, Schedule};
 use super::state::State;
 use super::strays::Strays;
 use crate::api::{
-    NextTask, Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, TaskOwner, WorkerId,
+    ApiError, NextTask, Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, TaskOwner,
+    WorkerId,
 };
 use crate::ui::Printer;
 
@@ -33,6 +37,10 @@ pub(super) struct Poller {
     tags_are_missing: bool,
     /// No queue was to be asked in the last round, which is said once.
     is_resting: bool,
+    /// Where tasks get GPUs of their own.
+    pub(super) gpus: Option<GpuQueues>,
+    /// Why the last round has taken no task, where there was one.
+    pub(super) shortage: Option<Shortage>,
     /// Where the next round begins; always 0 where the first queue comes first.
     next: usize,
     /// Told what was asked.
@@ -65,12 +73,14 @@ enum RuntimeProperties {
 }
 
 /// A task that has left its queue.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Pulled {
     /// Task.
     pub(super) task: TaskId,
     /// Queue.
     pub(super) queue: QueueId,
+    /// Its GPUs, where they are dynamic.
+    pub(super) lease: Option<Lease>,
     /// Whose task it is, where that was asked for.
     pub(super) owner: Option<TaskOwner>,
 }
@@ -83,6 +93,7 @@ impl Poller {
         queues: Vec<QueueId>,
         options: PollOptions,
         state: State,
+        gpus: Option<GpuQueues>,
         is_talkative: bool,
     ) -> Self {
         Self {
@@ -98,6 +109,8 @@ impl Poller {
             invalid_property: None,
             tags_are_missing: false,
             is_resting: false,
+            gpus,
+            shortage: None,
             next: 0,
             state,
             is_talkative,
@@ -115,6 +128,9 @@ impl Poller {
         self.ask_for_tags().await;
         self.ask_for_properties().await;
         self.say_whether_it_rests();
+        if self.gpus.is_some() {
+            return self.round_with_gpus().await;
+        }
         let count = self.queues.len();
         for step in 0..count {
             let place = (self.next + step) % count;
@@ -133,6 +149,7 @@ impl Poller {
                     task: entry.task,
                     queue,
                     owner,
+                    lease: None,
                 });
             }
         }
@@ -176,14 +193,18 @@ impl Poller {
                 if error.is_ambiguous() {
                     self.strays.suspect(queue);
                 }
-                if self.unreachable.insert(queue.clone()) {
-                    self.printer.line(format!(
-                        "Warning: Could not access task queue [{queue}], error: {}",
-                        error.reference_text()
-                    ));
-                }
+                self.is_unreachable(queue, &error);
                 None
             }
+        }
+    }
+
+    fn is_unreachable(&mut self, queue: &QueueId, error: &ApiError) {
+        if self.unreachable.insert(queue.clone()) {
+            self.printer.line(format!(
+                "Warning: Could not access task queue [{queue}], error: {}",
+                error.reference_text()
+            ));
         }
     }
 

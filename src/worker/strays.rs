@@ -87,6 +87,7 @@ impl Strays {
                 task: task.clone(),
                 queue: queue.clone(),
                 owner: None,
+                lease: None,
             };
             if let Err(error) = give_back(&self.session, &pulled).await {
                 self.suspect(queue);

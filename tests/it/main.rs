@@ -26,6 +26,7 @@ mod custom_build;
 mod day;
 mod dialect;
 mod differential;
+mod dynamic_gpus;
 mod execute;
 mod execute_shapes;
 mod execute_signals;

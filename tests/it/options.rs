@@ -171,7 +171,7 @@ fn what_cannot_be_obeyed_yet_is_said_at_once() {
     // A machine with docker: that it is not used yet is another matter than that it is missing.
     std::fs::write(context.folder().join("docker"), "").unwrap();
     let path = context.folder().to_str().unwrap();
-    let of_daemon = ["--docker", "--podman image", "--dynamic-gpus"];
+    let of_daemon = ["--docker", "--podman image"];
     for given in of_daemon {
         let words: Vec<&str> = std::iter::once("daemon").chain(given.split(' ')).collect();
         let expected = format!("`daemon {}` is not available in this version yet", words[1]);

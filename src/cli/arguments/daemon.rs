@@ -45,7 +45,7 @@ pub struct Daemon {
     #[arg(long, action = ArgAction::Set, num_args = 0.., value_name = "WORKER", value_parser = values::text,
           requires = "stop")]
     pub drain: Option<Vec<String>>,
-    /// Give each task as many GPUs as its queue says: --queue NAME=2 OTHER=1-4 (not available yet)
+    /// Give each task as many GPUs as its queue says: --queue NAME=2 OTHER=1-4
     #[arg(long)]
     pub dynamic_gpus: bool,
     /// Hours in which to work, such as "17-20 TUE"; not together with --downtime

@@ -4,6 +4,7 @@ mod amd;
 mod average;
 mod cuda;
 mod nvml;
+mod occupancy;
 mod visible;
 mod watch;
 
@@ -11,6 +12,7 @@ pub use amd::{is_amd_below, is_amd_host};
 pub use average::{GpuAverages, GpuTotals};
 pub use cuda::{CudaVersion, compiler_release, cudnn_version, driver_table_version};
 pub use nvml::cuda_driver_version;
+pub use occupancy::{GpuList, GpuUse, gpu_list, gpu_uses};
 pub use visible::VisibleGpus;
 pub use watch::{GpuWatch, watch_gpus};
 

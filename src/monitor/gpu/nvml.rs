@@ -7,7 +7,7 @@ use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 
-use super::{CudaVersion, GpuMemory, GpuReading};
+use super::{CudaVersion, GpuMemory, GpuReading, GpuUse};
 
 /// Where the library is: by the loader's rules, else where Windows puts it for its Linux.
 const PATHS: [&str; 2] = ["libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1"];
@@ -46,19 +46,31 @@ pub(super) fn readings() -> Option<Result<Vec<GpuReading>, NvmlError>> {
     Some(read(library()?))
 }
 
-/// A GPU that cannot be read is left out; fails where none can.
+/// Who uses which GPU now, parts apart; none where there is no driver.
+pub(super) fn uses() -> Option<Result<Vec<GpuUse>, NvmlError>> {
+    Some(each_device(library()?, uses_of_device))
+}
+
 fn read(library: &Nvml) -> Result<Vec<GpuReading>, NvmlError> {
-    let mut readings = Vec::new();
+    each_device(library, read_device)
+}
+
+/// A GPU that cannot be read is left out; fails where none can.
+fn each_device<T>(
+    library: &Nvml,
+    of_device: impl Fn(&Device<'_>, u32) -> Vec<T>,
+) -> Result<Vec<T>, NvmlError> {
+    let mut all = Vec::new();
     let mut failure = None;
     for index in 0..library.device_count()? {
         match library.device_by_index(index) {
-            Ok(device) => readings.extend(read_device(&device, index)),
+            Ok(device) => all.extend(of_device(&device, index)),
             Err(error) => failure = Some(error),
         }
     }
     match failure {
-        Some(error) if readings.is_empty() => Err(error),
-        _ => Ok(readings),
+        Some(error) if all.is_empty() => Err(error),
+        _ => Ok(all),
     }
 }
 
@@ -76,18 +88,8 @@ fn read_device(device: &Device<'_>, index: u32) -> Vec<GpuReading> {
         usage: usage(device),
         memory: memory(device),
     };
-    // A container that was given a part alone may not ask whether there are parts.
-    let may_have_parts = match device.mig_mode() {
-        Ok(mode) => mode.current == 1,
-        Err(error) => matches!(error, NvmlError::NoPermission),
-    };
-    let most = if may_have_parts {
-        device.mig_device_count().unwrap_or(MOST_PARTS)
-    } else {
-        0
-    };
-    let parts: Vec<GpuReading> = (0..most)
-        .filter_map(|part| Some((part, device.mig_device_by_index(part).ok()?)))
+    let parts: Vec<GpuReading> = parts(device)
+        .into_iter()
         .map(|(part, handle)| GpuReading {
             part: Some(part),
             part_uuid: handle.uuid().ok(),
@@ -99,11 +101,51 @@ fn read_device(device: &Device<'_>, index: u32) -> Vec<GpuReading> {
     if parts.is_empty() { vec![whole] } else { parts }
 }
 
+fn uses_of_device(device: &Device<'_>, index: u32) -> Vec<GpuUse> {
+    let use_of = |part: Option<u32>, handle: &Device<'_>| GpuUse {
+        index,
+        part,
+        load: usage(handle),
+        processes: processes(handle),
+    };
+    let parts = parts(device);
+    if parts.is_empty() {
+        return vec![use_of(None, device)];
+    }
+    let parts = parts.iter();
+    parts
+        .map(|(part, handle)| use_of(Some(*part), handle))
+        .collect()
+}
+
+/// What a GPU is shared out into, with the indexes.
+fn parts<'a>(device: &Device<'a>) -> Vec<(u32, Device<'a>)> {
+    // A container that was given a part alone may not ask whether there are parts.
+    let may_have_parts = match device.mig_mode() {
+        Ok(mode) => mode.current == 1,
+        Err(error) => matches!(error, NvmlError::NoPermission),
+    };
+    let most = if may_have_parts {
+        device.mig_device_count().unwrap_or(MOST_PARTS)
+    } else {
+        0
+    };
+    (0..most)
+        .filter_map(|part| Some((part, device.mig_device_by_index(part).ok()?)))
+        .collect()
+}
+
 /// As many parts has a GPU that does not say how many it may have.
 const MOST_PARTS: u32 = 7;
 
 fn usage(device: &Device<'_>) -> Option<f64> {
     Some(f64::from(device.utilization_rates().ok()?.gpu))
+}
+
+/// Programs that compute; none where the driver does not tell, as those before 510.
+fn processes(device: &Device<'_>) -> Option<Vec<u32>> {
+    let processes = device.running_compute_processes().ok()?;
+    Some(processes.into_iter().map(|process| process.pid).collect())
 }
 
 /// What the driver keeps for itself counts as used, as it does for the official agent. Unknown to drivers before 510.
@@ -184,6 +226,42 @@ mod tests {
             let memory = last.memory.expect("told");
             assert_eq!((memory.used, memory.free), (302, 4698));
         }
+    }
+
+    /// D-269
+    #[test]
+    fn who_uses_a_gpu_is_told() {
+        let uses = |definitions: &[&str]| {
+            let library = stand_in(definitions).expect("opened");
+            each_device(&library, uses_of_device).expect("read")
+        };
+        let used = |index, part, load, processes: &[u32]| GpuUse {
+            index,
+            part,
+            load,
+            processes: Some(processes.to_vec()),
+        };
+        assert_eq!(
+            uses(&["GPUS=2", "PROCESSES={1,41},{1,42}"]),
+            [
+                used(0, None, Some(30.0), &[]),
+                used(1, None, Some(31.0), &[41, 42])
+            ]
+        );
+        assert_eq!(
+            uses(&["GPUS=1", "MIG_GPU=0", "LOAD=5"]),
+            [used(0, Some(0), None, &[]), used(0, Some(2), None, &[])]
+        );
+        assert_eq!(uses(&["GPUS=1", "LOAD=5"])[0].load, Some(5.0));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in-use");
+        let definition = format!("USE_FILE=\"{}\"", path.display());
+        let library = stand_in(&["GPUS=2", &definition]).expect("opened");
+        let now = || each_device(&library, uses_of_device).expect("read");
+        assert_eq!(now()[0], used(0, None, Some(30.0), &[]));
+        std::fs::write(&path, "0 77 99\n").unwrap();
+        assert_eq!(now()[0], used(0, None, Some(77.0), &[99]));
+        assert_eq!(now()[1], used(1, None, Some(31.0), &[]));
     }
 
     /// D-200

@@ -47,6 +47,9 @@ pub(super) const GENERAL: Group = group! { "The worker":
     "agent.cuda_version": TextOrNumber = "(found on the machine)" [CUDA_VERSION] eg "\"12.4\"";
     /// The same for cuDNN.
     "agent.cudnn_version": TextOrNumber = "(found on the machine)" [CUDNN_VERSION] eg "\"9.1\"";
+    /// With `--dynamic-gpus`: gives a GPU only where the driver says that no program computes on it and that its load
+    /// is at most so many percent. Unset: the driver is asked for programs of tasks alone.
+    "agent.gpu_idle_threshold": Number eg "5";
     /// Nothing reads it; the option `--cpu-only` does what it says.
     "agent.cpu_only": Boolean = "(absent)" [CPU_ONLY] eg "false" => Ignored;
 };
