@@ -18,6 +18,7 @@ mod plan;
 mod queues;
 mod records;
 mod sections;
+mod service;
 mod status;
 mod stop;
 mod supervise;
@@ -161,6 +162,13 @@ fn dispatch(
     };
     let waiting = background::Waiting::of(environment);
     let environment = &environment.without_name(background::READY);
+    let command = match command {
+        Command::Service(arguments) => {
+            let config_file = cli.config_file.as_deref();
+            return service::service(arguments, config_file, environment, printer);
+        }
+        command => command,
+    };
     let mut overrides = Overrides::of_file(cli.config_file);
     match &command {
         Command::Supervise(options) => {
@@ -174,7 +182,11 @@ fn dispatch(
         Command::Build(options) => return Err(unavailable::build(options)),
         Command::Daemon(options) => overrides = with_credentials(overrides, &options.tasks.git),
         Command::Execute(options) => overrides = with_credentials(overrides, &options.tasks.git),
-        Command::Cache(_) | Command::Config(_) | Command::Init(_) | Command::List(_) => {}
+        Command::Cache(_)
+        | Command::Config(_)
+        | Command::Init(_)
+        | Command::List(_)
+        | Command::Service(_) => {}
     }
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
@@ -201,6 +213,7 @@ fn dispatch(
         Command::Build(_)
         | Command::Generate(_)
         | Command::InstallBootstrap(_)
+        | Command::Service(_)
         | Command::Supervise(_) => Ok(ExitStatus::FAILURE),
     }
 }

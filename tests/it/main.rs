@@ -49,4 +49,5 @@ mod store;
 mod support;
 mod torch;
 mod trouble;
+mod units;
 mod uv;
