@@ -100,3 +100,100 @@ fn a_task_outlives_what_systemd_does_to_its_worker() {
     machine.wait_for(UNIT, "FragmentPath", "");
     assert_eq!(machine.property(UNIT, "UnitFileState"), "");
 }
+
+/// Units of a user, one for each GPU, and what goes wrong.
+#[test]
+fn users_and_gpus_have_units_of_their_own() {
+    let context = TestContext::new();
+    let machine = Machine::start(&context);
+    let install = ["clearml-agent", "service", "install"];
+    let fails = |words: &[&str], error: &str| {
+        let output = machine.call(words);
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{printed}");
+        assert!(printed.contains(error), "{printed}");
+    };
+    let as_user = [
+        "setpriv",
+        "--reuid=agent",
+        "--regid=agent",
+        "--clear-groups",
+    ];
+    fails(
+        &[&as_user[..], &install, &["--system", "--run-as", "agent"]].concat(),
+        "could not write `/etc/systemd/system/clearml-agent.service`: Permission denied (os error 13)\n\
+         hint: call it with sudo, or with `--user` for a unit of your own\n",
+    );
+    // Who has no configuration has no worker.
+    fails(
+        &[
+            &install[..],
+            &["--run-as", "root", "--name", "lost", "--start"],
+        ]
+        .concat(),
+        "hint: `journalctl -u lost` has the reason in its last lines\n",
+    );
+    let journal = machine.must(&["journalctl", "--no-pager", "--unit", "lost"]);
+    assert!(journal.contains("clearml_agent: ERROR: "), "{journal}");
+
+    machine.must(&["loginctl", "enable-linger", "agent"]);
+    let manager = "user@12345.service";
+    machine.wait_for(manager, "ActiveState", "active");
+    let path = "/home/agent/.config/systemd/user/clearml-agent.service";
+    let start = ["--start", "--", "--queue", "default"];
+    assert_eq!(
+        machine.must_as_user(&[&install[..], &start].concat()),
+        format!("Written: {path}\nStarted: clearml-agent\n")
+    );
+    let status = ["clearml-agent", "service", "status", "--user"];
+    let printed = machine.must_as_user(&status);
+    let active = format!("{path}\n  clearml-agent.service: active (running), ");
+    assert!(printed.starts_with(&active), "{printed}");
+    machine.must_as_user(&["systemctl", "--user", "stop", "clearml-agent"]);
+    let printed = machine.must_as_user(&status);
+    assert!(printed.contains("inactive (dead)"), "{printed}");
+    machine.must_as_user(&["clearml-agent", "service", "uninstall"]);
+    assert!(
+        !context
+            .home()
+            .join(".config/systemd/user/clearml-agent.service")
+            .exists()
+    );
+
+    let options = ["--run-as", "agent", "--gpus", "0", "1"];
+    let printed = machine.must(&[&install[..], &options, &start].concat());
+    assert!(
+        printed.ends_with("\nStarted: clearml-agent-gpu@0 clearml-agent-gpu@1\n"),
+        "{printed}"
+    );
+    for gpu in ["0", "1"] {
+        let unit = format!("clearml-agent-gpu@{gpu}.service");
+        assert_eq!(machine.property(&unit, "ActiveState"), "active");
+        let worker = format!(":gpu{gpu}");
+        assert!(wait_until(|| {
+            let workers = context.workers();
+            workers.iter().any(|id| id.ends_with(&worker))
+        }));
+    }
+    let printed = machine.must(&["clearml-agent", "service", "status"]);
+    assert!(
+        printed.contains("  clearml-agent-gpu@1.service: active (running), "),
+        "{printed}"
+    );
+    machine.must(&[
+        "clearml-agent",
+        "service",
+        "uninstall",
+        "--name",
+        "clearml-agent-gpu",
+    ]);
+    machine.wait_for("clearml-agent-gpu@0.service", "LoadState", "not-found");
+    let units = machine.must(&[
+        "systemctl",
+        "list-units",
+        "--plain",
+        "--no-legend",
+        "clearml-agent*",
+    ]);
+    assert!(!units.contains("active"), "{units}");
+}

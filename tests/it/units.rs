@@ -89,7 +89,7 @@ fn example(file: &str, installed: &str) -> String {
 }
 
 #[test]
-fn the_three_examples_are_written_and_removed() {
+fn the_three_examples_are_what_is_written() {
     let system = System::new();
     let installed = "/usr/local/bin/clearml-agent";
     let queue = ["--", "--queue", "default"];
@@ -141,7 +141,19 @@ fn the_three_examples_are_written_and_removed() {
     for unit in [&path, &template, &own] {
         assert!(listed.contains(unit.to_str().unwrap()), "{listed}");
     }
+}
 
+/// Units of others stay, and what was enabled is not left pointing nowhere.
+#[test]
+fn only_units_of_ours_are_removed() {
+    let system = System::new();
+    let as_user = ["--system", "--run-as", "clearml"];
+    system.must("install", &as_user);
+    system.must("install", &[&["--gpus"], &as_user[..]].concat());
+    system.must("install", &["--user"]);
+    let path = system.system("clearml-agent.service");
+    let template = system.system("clearml-agent-gpu@.service");
+    let own = system.user("clearml-agent.service");
     // Enabled by somebody, beside units of others.
     let wants = system.system("multi-user.target.wants");
     fs::create_dir(&wants).unwrap();

@@ -65,6 +65,17 @@ impl Machine {
         });
         let logs = docker(&["logs", &machine.container]).output();
         assert!(is_up, "systemd does not start: {logs:?}");
+        let id = USER_ID.to_string();
+        let home = format!("/home/{USER}");
+        machine.must(&[
+            "useradd",
+            "--uid",
+            &id,
+            "--no-create-home",
+            "--home-dir",
+            &home,
+            USER,
+        ]);
         machine
     }
 
@@ -155,17 +166,6 @@ fn make(suite: &str, archive: &Path) {
         .args(["--variant=minbase", &format!("--include={PACKAGES}"), suite])
         .arg(&root);
     must(&mut bootstrap, hint);
-    for (file, line) in [
-        (
-            "passwd",
-            format!("{USER}:x:{USER_ID}:{USER_ID}::/home/{USER}:/bin/bash\n"),
-        ),
-        ("group", format!("{USER}:x:{USER_ID}:\n")),
-    ] {
-        let path = root.join("etc").join(file);
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(path, text + &line).unwrap();
-    }
     let unfinished = folder.path().join("archive");
     let mut pack = Command::new("tar");
     pack.arg("--create").arg("--file").arg(&unfinished);
