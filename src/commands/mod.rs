@@ -161,7 +161,7 @@ fn dispatch(
         return Ok(ExitStatus::SUCCESS);
     };
     let waiting = background::Waiting::of(environment);
-    let environment = &environment.without_name(background::READY);
+    let environment = &with_home(environment.without_name(background::READY));
     let command = match command {
         Command::Service(arguments) => {
             let config_file = cli.config_file.as_deref();
@@ -218,6 +218,19 @@ fn dispatch(
     }
 }
 
+/// Where `HOME` says nothing, as in units of the system, home is what the machine knows of the user (F-116).
+fn with_home(environment: Environment) -> Environment {
+    if environment.get("HOME").is_some_and(|home| !home.is_empty()) {
+        return environment;
+    }
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok();
+    let home = user.flatten().map(|user| user.dir);
+    match home.as_deref().and_then(Path::to_str) {
+        Some(home) => environment.with("HOME", home),
+        None => environment.without_name("HOME"),
+    }
+}
+
 /// The command line comes before the configuration and its variables (E-027).
 fn with_credentials(overrides: Overrides, git: &GitCredentials) -> Overrides {
     let user = git.git_user.as_deref();
@@ -248,6 +261,21 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Faile
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// F-116
+    #[test]
+    fn home_is_that_of_the_user_where_the_variable_says_nothing() {
+        let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+        let known = user.unwrap().unwrap().dir;
+        for (variables, expected) in [
+            (vec![("HOME", "/home/me")], "/home/me"),
+            (vec![("HOME", "")], known.to_str().unwrap()),
+            (vec![("USER", "me")], known.to_str().unwrap()),
+        ] {
+            let environment = with_home(variables.into_iter().collect());
+            assert_eq!(environment.get("HOME"), Some(expected));
+        }
+    }
 
     /// E-027, D-020
     #[test]

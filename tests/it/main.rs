@@ -47,6 +47,7 @@ mod side_by_side;
 mod stop;
 mod store;
 mod support;
+mod surroundings;
 mod systemd;
 mod torch;
 mod trouble;
