@@ -2,6 +2,8 @@
 
 pub(super) use crate::cli::Daemon as Arguments;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::background::{self, Waiting};
 use super::connect::{self, Patience};
 use super::queues::{find_queues, table};
@@ -77,6 +79,8 @@ pub(super) async fn daemon(
         .then(|| background::log_file(&places.temporary, for_one_task, debug, printer))
         .transpose()?;
     if let Some(waiting) = waiting {
+        // From here on the terminal may be closed. A signal that was asked for once does not end the process any more.
+        drop(signal(SignalKind::hangup())?);
         waiting.let_go()?;
         for text in [format!("Worker \"{worker}\" :"), printout, table] {
             printer.line(text);
