@@ -32,7 +32,7 @@ impl Machine {
                 .expect("the home is given to another user: run the tests as root");
         }
         let program = env!("CARGO_BIN_EXE_clearml-agent");
-        let mut run = docker(&["run", "--detach", "--init=false", "--network=host"]);
+        let mut run = docker(&["run", "--detach", "--rm", "--init=false", "--network=host"]);
         run.args([
             "--cgroupns=host",
             "--cap-add=SYS_ADMIN",
@@ -65,6 +65,9 @@ impl Machine {
         });
         let logs = docker(&["logs", &machine.container]).output();
         assert!(is_up, "systemd does not start: {logs:?}");
+        // It ends by itself where a test is killed before it can end it.
+        let end = ["--quiet", "--on-active=20min", "systemctl", "poweroff"];
+        machine.must(&[&["systemd-run"], &end[..]].concat());
         let id = USER_ID.to_string();
         let home = format!("/home/{USER}");
         machine.must(&[
