@@ -30,7 +30,7 @@ pub fn completions(shell: Shell) -> String {
     }
 }
 
-/// One page for the program and one for each verb.
+/// One page for the program, one for each verb, and one for each verb of a verb.
 pub fn man_pages() -> io::Result<Vec<ManPage>> {
     let mut program = public();
     program.build();
@@ -38,6 +38,12 @@ pub fn man_pages() -> io::Result<Vec<ManPage>> {
     for verb in program.get_subcommands() {
         let name = format!("{}-{}", program.get_name(), verb.get_name());
         pages.push(page(verb.clone(), &name)?);
+        for inner in verb.get_subcommands() {
+            if inner.get_name() != "help" {
+                let name = format!("{name}-{}", inner.get_name());
+                pages.push(page(inner.clone(), &name)?);
+            }
+        }
     }
     Ok(pages)
 }
@@ -69,4 +75,25 @@ fn public() -> Command {
         .disable_help_subcommand(true)
         .args(arguments)
         .subcommands(verbs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_of_verbs_have_pages_too() {
+        let pages = man_pages().unwrap();
+        let named = |file: &str| pages.iter().find(|page| page.file == file);
+        assert!(named("clearml-agent-daemon.1").is_some());
+        let install = named("clearml-agent-service-install.1").expect("a page");
+        let text = String::from_utf8_lossy(&install.text);
+        assert!(text.contains("run\\-as"), "{text}");
+        let mut files: Vec<&str> = pages.iter().map(|page| &*page.file).collect();
+        files.sort_unstable();
+        let count = files.len();
+        files.dedup();
+        assert_eq!(files.len(), count);
+        assert!(!files.iter().any(|file| file.contains("help")), "{files:?}");
+    }
 }

@@ -13,7 +13,8 @@ mod cases;
 
 pub use arguments::{
     Build, Cache, CacheCommand, Cli, Command, Config, Daemon, Devices, Execute, Generate,
-    GenerateKind, GitCredentials, Init, InstallBootstrap, List, LogFormat, Supervise, TaskOptions,
+    GenerateKind, GitCredentials, Init, InstallBootstrap, List, LogFormat, Service, ServiceCommand,
+    ServiceInstall, ServicePlace, Supervise, TaskOptions,
 };
 pub use generated::{ManPage, completions, man_pages};
 pub use usage::Refused;

@@ -2,6 +2,8 @@
 
 pub(super) use crate::cli::Daemon as Arguments;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::background::{self, Waiting};
 use super::connect::{self, Patience};
 use super::dynamic_gpus::DynamicGpus;
@@ -80,6 +82,8 @@ pub(super) async fn daemon(
     let for_one_task = is_detached && !debug;
     let log_file = log_file(&arguments, &places, for_one_task, debug, printer)?;
     if let Some(waiting) = waiting {
+        // From here on the terminal may be closed. A signal that was asked for once does not end the process any more.
+        drop(signal(SignalKind::hangup())?);
         waiting.let_go()?;
         printer.line(format!("Worker \"{worker}\" :\n{printout}\n{table}"));
     }
@@ -138,7 +142,8 @@ fn log_file(
     if arguments.foreground {
         return Ok(None);
     }
-    background::log_file(&places.temporary, for_one_task, debug, printer).map(Some)
+    let file = background::log_file(&places.temporary, for_one_task, debug, printer)?;
+    Ok(Some(file))
 }
 
 fn polling(arguments: &Arguments, schedule: Schedule) -> PollOptions {

@@ -22,6 +22,7 @@ mod queues;
 mod records;
 mod running;
 mod sections;
+mod service;
 mod status;
 mod stop;
 mod supervise;
@@ -165,7 +166,14 @@ fn dispatch(
         return Ok(ExitStatus::SUCCESS);
     };
     let waiting = background::Waiting::of(environment);
-    let environment = &environment.without_name(background::READY);
+    let environment = &with_home(environment.without_name(background::READY));
+    let command = match command {
+        Command::Service(arguments) => {
+            let config_file = cli.config_file.as_deref();
+            return service::service(arguments, config_file, environment, printer);
+        }
+        command => command,
+    };
     let mut overrides = Overrides::of_file(cli.config_file);
     let log_format = match &command {
         Command::Daemon(options) => options.log_format,
@@ -187,7 +195,11 @@ fn dispatch(
         Command::Build(options) => return Err(unavailable::build(options)),
         Command::Daemon(options) => overrides = with_credentials(overrides, &options.tasks.git),
         Command::Execute(options) => overrides = with_credentials(overrides, &options.tasks.git),
-        Command::Cache(_) | Command::Config(_) | Command::Init(_) | Command::List(_) => {}
+        Command::Cache(_)
+        | Command::Config(_)
+        | Command::Init(_)
+        | Command::List(_)
+        | Command::Service(_) => {}
     }
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
@@ -221,7 +233,21 @@ fn dispatch(
         Command::Build(_)
         | Command::Generate(_)
         | Command::InstallBootstrap(_)
+        | Command::Service(_)
         | Command::Supervise(_) => Ok(ExitStatus::FAILURE),
+    }
+}
+
+/// Where `HOME` says nothing, as in units of the system, home is what the machine knows of the user (F-116).
+fn with_home(environment: Environment) -> Environment {
+    if environment.get("HOME").is_some_and(|home| !home.is_empty()) {
+        return environment;
+    }
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok();
+    let home = user.flatten().map(|user| user.dir);
+    match home.as_deref().and_then(Path::to_str) {
+        Some(home) => environment.with("HOME", home),
+        None => environment.without_name("HOME"),
     }
 }
 
@@ -255,6 +281,21 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Faile
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// F-116
+    #[test]
+    fn home_is_that_of_the_user_where_the_variable_says_nothing() {
+        let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+        let known = user.unwrap().unwrap().dir;
+        for (variables, expected) in [
+            (vec![("HOME", "/home/me")], "/home/me"),
+            (vec![("HOME", "")], known.to_str().unwrap()),
+            (vec![("USER", "me")], known.to_str().unwrap()),
+        ] {
+            let environment = with_home(variables.into_iter().collect());
+            assert_eq!(environment.get("HOME"), Some(expected));
+        }
+    }
 
     /// E-027, D-020
     #[test]

@@ -1,6 +1,7 @@
 //! From the settings to the plain options of the rooms below.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -236,13 +237,19 @@ pub(super) fn places(agent: &AgentSettings) -> Result<Places, Failed> {
 /// The same, and sure that files can be made in them: nobody takes a task that is bound to fail for that.
 pub(super) fn usable_places(agent: &AgentSettings) -> Result<Places, Failed> {
     let places = places(agent)?;
-    for folder in [&places.slots, &places.temporary] {
-        let tried = Places::create(folder)
-            .and_then(|()| create_temporary(folder, ".clearml_agent_out.", ".txt"))
-            .and_then(|(path, _)| std::fs::remove_file(path));
+    let state = places.runs.parent().unwrap_or(&places.runs);
+    for folder in [state, &places.slots, &places.temporary] {
+        let tried = Places::create(folder).and_then(|()| try_writing(folder));
         writable(folder, tried)?;
     }
     Ok(places)
+}
+
+/// An empty file can be made where there is no room for a byte.
+fn try_writing(folder: &Path) -> std::io::Result<()> {
+    let (path, mut file) = create_temporary(folder, ".clearml_agent_out.", ".txt")?;
+    let written = file.write_all(b"room");
+    std::fs::remove_file(path).and(written)
 }
 
 const FOLDERS_HINT: &str = "set `HOME`, and `TMPDIR` or `CLEARML_AGENT_TEMP_STDOUT_FILE_DIR`, to folders that can be written";

@@ -9,6 +9,7 @@ mod generate;
 mod init;
 mod install_bootstrap;
 mod list;
+mod service;
 mod shared;
 mod supervise;
 
@@ -21,6 +22,7 @@ pub use generate::{Generate, Kind as GenerateKind};
 pub use init::Init;
 pub use install_bootstrap::InstallBootstrap;
 pub use list::List;
+pub use service::{Service, ServiceCommand, ServiceInstall, ServicePlace};
 pub use shared::{Devices, GitCredentials, LogFormat, TaskOptions};
 pub use supervise::Supervise;
 
@@ -73,6 +75,8 @@ pub enum Command {
     InstallBootstrap(InstallBootstrap),
     /// Look at the environments that are kept for later tasks, and remove some
     Cache(Cache),
+    /// Write units of systemd that run the daemon, look at them, and remove them
+    Service(Service),
     /// Write shell completions or man pages
     #[command(hide = true)]
     Generate(Generate),

@@ -10,6 +10,7 @@ mod gate;
 #[expect(dead_code, reason = "the tests beside the code use the rest of it")]
 mod git_server;
 mod index_server;
+mod machine;
 mod nvml;
 mod python_packages;
 mod recording;
@@ -28,6 +29,7 @@ pub(crate) use fault_proxy::{Fault, FaultProxy};
 pub(crate) use gate::Gate;
 pub(crate) use git_server::GitServer;
 pub(crate) use index_server::IndexServer;
+pub(crate) use machine::Machine;
 pub(crate) use nvml::NvmlStandIn;
 pub(crate) use python_packages::{download_cache, environment_cache, package_folder, path_with};
 pub(crate) use recording::{Recording, Stream};

@@ -60,7 +60,7 @@ pub(crate) fn path_with(folder: &Path) -> String {
     )
 }
 
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("the target folder");
