@@ -15,7 +15,7 @@ use super::options::Credentials;
 use super::retry::{Phase, Retry, Tries};
 use super::session::Session;
 use super::token::{Claims, Freshness, Token};
-use crate::secrets::SecretString;
+use crate::secrets::{Registry, SecretString};
 
 const LOGIN: Endpoint = Endpoint::new("auth.login");
 
@@ -26,6 +26,8 @@ const RENEWAL_PAUSE: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     current: Option<Arc<Token>>,
+    /// The one before, which may still be on its way somewhere.
+    former: Option<Arc<Token>>,
     next_renewal: Option<Instant>,
 }
 
@@ -67,10 +69,22 @@ impl Session {
             },
         };
         let token = Arc::new(token);
+        let current = kept.current.take();
+        let oldest = std::mem::replace(&mut kept.former, current);
         *kept = Kept {
             current: Some(token.clone()),
+            former: kept.former.take(),
             next_renewal: None,
         };
+        let in_use = [kept.current.as_ref(), kept.former.as_ref()];
+        if let Some(oldest) = oldest
+            && !in_use
+                .iter()
+                .flatten()
+                .any(|token| token.bearer.expose() == oldest.bearer.expose())
+        {
+            Registry::global().forget(oldest.bearer.expose());
+        }
         Ok(token)
     }
 

@@ -61,6 +61,23 @@ impl Registry {
         }
     }
 
+    /// Takes back a secret that is of no use any more, such as a token that has been replaced twice.
+    ///
+    /// Without that a process that lives for months would know thousands of them.
+    pub fn forget(&self, secret: &str) {
+        let mut known = self
+            .0
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let before = known.forms.len();
+        for form in forms(secret) {
+            known.forms.remove(&form);
+        }
+        if known.forms.len() != before {
+            known.masker = Arc::new(Masker::new(&known.forms));
+        }
+    }
+
     /// The masker of all secrets registered until now.
     pub fn masker(&self) -> Arc<Masker> {
         self.0

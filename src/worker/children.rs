@@ -14,7 +14,7 @@ use super::poller::Pulled;
 use super::service;
 use crate::api::{QueueId, Session, TaskOwner, UserId, WorkerId};
 use crate::process::{ProcessIdentity, start_session};
-use crate::secrets::SecretString;
+use crate::secrets::{Registry, SecretString};
 use crate::settings::{Settings, env_vars};
 use crate::storage::{Places, Slot, create_temporary};
 use crate::task::{Ending, Entry, Owner, RunFolder, RunOptions};
@@ -195,6 +195,10 @@ impl Nursery {
     async fn supervisor(&self, run: &RunFolder) -> Result<Supervisor, StartError> {
         let token = self.owner_token(run).await?;
         let child = self.start(run, token.as_ref());
+        if let Some(token) = token {
+            // It is the supervisor's from now on.
+            Registry::global().forget(token.expose());
+        }
         let child = child.map_err(|error| StartError::Later(error.to_string()))?;
         Ok(Supervisor::Child(child))
     }
