@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
 use sysinfo::{
@@ -10,6 +10,9 @@ use sysinfo::{
 };
 
 const MEBIBYTE: f64 = 1_048_576.0;
+
+/// How long what is slow to read stands for what it was: a mean over a report is the same, at a tenth of the work.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// What the machine does at one moment; rates since the sample before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -42,7 +45,10 @@ pub struct MachineSampler {
     disks: Disks,
     components: Components,
     disk_path: PathBuf,
-    sampled: Instant,
+    /// Figures of many files, and when they were read.
+    slow: Sample,
+    read: Option<Instant>,
+    begun: Instant,
 }
 
 impl MachineSampler {
@@ -60,18 +66,34 @@ impl MachineSampler {
             )?,
             components: Components::new_with_refreshed_list()?,
             disk_path: disk_path.to_owned(),
-            sampled: Instant::now(),
+            slow: Sample::default(),
+            read: None,
+            begun: Instant::now(),
         })
     }
 
     /// The machine now.
     pub fn sample(&mut self) -> Sample {
-        let seconds = self.sampled.elapsed().as_secs_f64().max(f64::EPSILON);
-        self.sampled = Instant::now();
+        if self.read.is_none_or(|read| read.elapsed() >= SLOW) {
+            self.read_slow();
+        }
         self.system
             .refresh_cpu_specifics(CpuRefreshKind::nothing().with_usage());
         self.system
             .refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+        let available = self.system.available_memory();
+        Sample {
+            cpu_usage: f64::from(self.system.global_cpu_usage()),
+            memory_free: mebibytes(available),
+            memory_used: mebibytes(self.system.total_memory().saturating_sub(available)),
+            ..self.slow
+        }
+    }
+
+    /// Disks, interfaces and sensors, since they were read last.
+    fn read_slow(&mut self) {
+        let since = self.read.replace(Instant::now()).unwrap_or(self.begun);
+        let seconds = since.elapsed().as_secs_f64().max(f64::EPSILON);
         self.networks.refresh(false);
         self.disks
             .refresh_specifics(false, DiskRefreshKind::nothing().with_io_usage());
@@ -87,18 +109,15 @@ impl MachineSampler {
                         transmitted + network.transmitted(),
                     )
                 });
-        let available = self.system.available_memory();
-        Sample {
+        self.slow = Sample {
             cpu_temperature: self.temperature(),
-            cpu_usage: f64::from(self.system.global_cpu_usage()),
             disk_free: free_share(&self.disk_path),
             disk_read: rate(read),
             disk_write: rate(written),
-            memory_free: mebibytes(available),
-            memory_used: mebibytes(self.system.total_memory().saturating_sub(available)),
             network_rx: rate(received),
             network_tx: rate(transmitted),
-        }
+            ..Sample::default()
+        };
     }
 
     /// A disk that is mounted twice counts once.
@@ -146,6 +165,30 @@ fn free_share(path: &Path) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// D-191: what is written to a disk is seen, as a rate.
+    #[test]
+    fn what_is_written_to_a_disk_counts() {
+        use std::io::Write;
+
+        // A temporary folder may be in memory; what is built is on a disk.
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+        let mut sampler = MachineSampler::new(Path::new("/")).expect("a known system");
+        let begun = Instant::now();
+        let is_seen = loop {
+            let mut file = tempfile::tempfile_in(&target).expect("a file");
+            file.write_all(&vec![1; 4 << 20]).expect("written");
+            file.sync_all().expect("on the disk");
+            let sample = sampler.sample();
+            if sample.disk_write > 0.0 || begun.elapsed().as_secs() > 60 {
+                break sample.disk_write > 0.0;
+            }
+        };
+        assert!(
+            is_seen,
+            "no disk of this machine tells what is written to it"
+        );
+    }
 
     /// D-176, D-192: the first sample is a difference, of what was done since the counters were first read; loopback counts.
     #[test]

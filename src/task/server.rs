@@ -9,7 +9,7 @@ use super::node::Node;
 use super::outcome::FinalStatus;
 use crate::api::{
     ApiError, Dequeue, LogEvent as WireEvent, LogLevel, Requirements, Retry, ScriptEdit, Session,
-    StatusChange, Task, TaskId, TaskLogQuery, WorkerId, json_lines,
+    StatusChange, Task, TaskFilter, TaskId, TaskLogQuery, TaskStatus, WorkerId, json_lines,
 };
 use crate::logs::{EventSink, Level, LogEvent, SinkError};
 use crate::python::CondaReport;
@@ -213,6 +213,45 @@ impl TaskServer {
         if !self.node.is_first() {
             return Ok(());
         }
+        match self.set(status).await {
+            Err(error) if error.refusal().is_none() || is_server_fault(&error) => Err(error),
+            // It has left its queue, and nobody could say so until now (D-207).
+            Err(_) if self.is_called_queued_and_is_not().await? => {
+                self.started("pulled by agent").await?;
+                self.set(status).await
+            }
+            Err(error) => {
+                tracing::info!(%error, "the server keeps the status that the task has");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// A task that somebody has put into a queue again is that queue's.
+    async fn is_called_queued_and_is_not(&self) -> Result<bool, ApiError> {
+        let filter = TaskFilter {
+            id: vec![self.task.clone()],
+            search_hidden: true,
+            only_fields: vec!["status".to_owned(), "execution.queue".to_owned()],
+            ..TaskFilter::default()
+        };
+        let found = self.session.tasks().all(&filter).await?.into_iter().next();
+        let Some(task) = found.filter(|task| task.status == Some(TaskStatus::Queued)) else {
+            return Ok(false);
+        };
+        let Some(queue) = task.execution.queue else {
+            return Ok(true);
+        };
+        match self.session.queues().by_id(&queue).await {
+            Ok(queue) => Ok(!queue.entries.iter().any(|entry| entry.task == self.task)),
+            // A queue that is gone has nothing in it.
+            Err(error) if error.refusal().is_some() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn set(&self, status: &FinalStatus) -> Result<(), ApiError> {
         let change = StatusChange::new(self.task.clone());
         let signed = |reason: &str| {
             change
@@ -225,14 +264,7 @@ impl TaskServer {
             FinalStatus::Failed(reason) => tasks.failed(&signed(reason)).await,
             FinalStatus::Stopped(reason) => tasks.stopped(&signed(reason)).await,
         };
-        match answer {
-            Err(error) if error.refusal().is_none() || is_server_fault(&error) => Err(error),
-            Err(error) => {
-                tracing::info!(%error, "the server keeps the status that the task has");
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-        }
+        answer.map(drop)
     }
 
     fn signature(&self) -> String {

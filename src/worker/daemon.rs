@@ -416,13 +416,7 @@ impl Daemon {
             task.clone(),
             self.nursery.worker.clone(),
         );
-        // A task that is still marked as queued cannot fail (D-341).
-        let begun = server.started("pulled by agent").await;
-        let settled = match begun {
-            Ok(()) => server.settle(&FinalStatus::Failed(reason)).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = settled {
+        if let Err(error) = server.settle(&FinalStatus::Failed(reason)).await {
             self.printer.warning(&format!(
                 "could not mark task '{task}' as failed: {}",
                 error.reference_text()

@@ -286,7 +286,24 @@ fn agents_are_stopped_one_by_one_or_by_their_ids() {
     assert_nothing_left(&context);
 }
 
-/// D-126, D-288, D-290, D-295: each kind of agent stops the other.
+/// D-292: agents are known by their files in the temporary folder; in another one there are others.
+#[test]
+fn agents_of_another_temporary_folder_are_not_found() {
+    let context = TestContext::new();
+    Detached::start(&context, &[]);
+    let other = context.folder().join("other");
+    fs::create_dir(&other).unwrap();
+    let words = ["daemon", "--stop"];
+    let elsewhere = context.run_with(&words, &[("TMPDIR", other.to_str().unwrap())]);
+    assert_eq!(elsewhere.code, 1);
+    let text = "Could not find a running clearml-agent instance with worker_name=host worker_id=";
+    assert!(elsewhere.stdout.contains(text), "{}", elsewhere.stdout);
+    assert!(slot(&context, "host:0").is_some());
+    assert_eq!(stop(&context, &[]).code, 0);
+    assert_nothing_left(&context);
+}
+
+/// D-126, D-288, D-290, D-295, D-359: each kind of agent stops the other.
 #[test]
 fn official_and_own_agents_stop_each_other() {
     let context = TestContext::new();

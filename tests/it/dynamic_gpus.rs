@@ -379,6 +379,10 @@ fn a_gpu_of_a_worker_that_is_registered_is_not_given() {
     context.wait_for_status(&first, "completed");
     assert_eq!(machine.place_of(&first).unwrap().1, "1");
     context.call("workers.unregister", other);
+    // A round that had asked for the workers before that may still be under way.
+    let looks = || context.requests("workers.get_all").len();
+    let before = looks();
+    assert!(wait_until(|| looks() > before + 1));
     let second = machine.task(&queue, "");
     context.wait_for_status(&second, "completed");
     assert_eq!(machine.place_of(&second).unwrap().1, "0,1");

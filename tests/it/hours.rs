@@ -66,7 +66,7 @@ fn fairness_takes_from_all_queues_in_turn() {
     assert_eq!(got, [default.as_str(), other.as_str()].repeat(3));
 }
 
-/// D-034, D-280: outside its hours a worker reports and takes nothing; a tag of the queue is stronger.
+/// D-034, D-280, D-357: outside its hours a worker reports and takes nothing; a tag of the queue is stronger.
 #[test]
 fn a_tag_of_the_queue_overrules_the_hours() {
     let context = TestContext::new();
@@ -179,7 +179,7 @@ fn hours_of_the_configuration_count_unless_the_command_line_has_some() {
     assert!(status.stdout.contains(forced), "{}", status.stdout);
 }
 
-/// D-051, D-284
+/// D-051, D-284, D-357
 #[test]
 fn hours_that_make_no_sense_are_said_at_the_start() {
     let context = TestContext::new();

@@ -123,7 +123,7 @@ impl Service {
     }
 }
 
-/// D-121, D-255, D-256, D-257, D-258, D-259, D-260, D-279, D-356: N services run at once, each as its own worker; the next one
+/// D-102, D-121, D-255, D-256, D-257, D-258, D-259, D-260, D-279, D-356: N services run at once, each as its own worker; the next one
 /// begins when one has ended; the limit holds on the open-source server, which is not even asked.
 #[test]
 fn so_many_services_run_at_once_each_as_its_own_worker() {

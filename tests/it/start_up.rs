@@ -6,7 +6,7 @@ use nix::unistd::gethostname;
 use serde_json::{Value, json};
 
 use super::contract::{calls, create_queue, wait_for_rounds};
-use super::support::{Finished, Script, TestContext};
+use super::support::{Finished, Script, TestContext, wait_until};
 
 /// D-090, D-114: login comes first, under a version of the API; options and variables are in the printed configuration, with
 /// the names of host and interpreter where nobody has set others.
@@ -160,4 +160,64 @@ fn without_a_default_queue_the_name_counts() {
     let task = context.enqueue_to(&queue, Script::shell("true"));
     let _daemon = context.start(&["daemon", "--foreground"]);
     context.wait_for_status(&task, "completed");
+}
+
+/// Each name with its random part cut out; that part is right.
+fn patterns(context: &TestContext) -> Vec<String> {
+    let random = |text: &str| {
+        let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        text.len() == 8 && text.chars().all(known)
+    };
+    let mut patterns: Vec<String> = context
+        .leftovers()
+        .into_iter()
+        .map(|name| {
+            let (stem, end) = name.rsplit_once('.').expect("an ending");
+            let (start, middle) = stem.split_at(stem.len() - 8);
+            assert!(random(middle), "{name}");
+            format!("{start}*.{end}")
+        })
+        .collect();
+    patterns.sort();
+    patterns
+}
+
+/// D-126, D-305, D-307, D-308, D-309, D-312: scripts that clean up know these names.
+#[test]
+fn temporary_files_have_the_names_of_the_reference() {
+    let context = TestContext::new();
+    let gate = context.gate("gate");
+    let task = context.enqueue(Script::shell(&gate.wait()));
+    let mut agent = context.start(&["daemon", "--queue", "default"]);
+    assert!(wait_until(|| context.status(&task) == "in_progress"));
+    assert!(wait_until(|| context.leftovers().len() == 4));
+    let expected = [
+        ".clearml_agent.*.cfg".to_owned(),
+        ".clearml_agent_daemon_out*.txt".to_owned(),
+        ".clearml_agent_out.*.txt".to_owned(),
+        format!(".clearmlagent_{}_*.tmp", agent.pid()),
+    ];
+    assert_eq!(patterns(&context), expected);
+    gate.open();
+    context.wait_for_status(&task, "completed");
+    assert_eq!(agent.terminate(), 254);
+    assert_eq!(context.leftovers(), Vec::<String>::new());
+}
+
+/// D-130, D-306: who registers waits for the lock file of another agent, and leaves none.
+#[test]
+fn the_lock_of_the_registration_is_shared_with_the_official_agent() {
+    let context = TestContext::new();
+    let lock = context.temporary().join("_.clearmlagent_global.lock");
+    std::fs::write(&lock, "").unwrap();
+    let mut agent = context.daemon();
+    assert!(wait_until(|| !context
+        .requests("queues.get_all")
+        .is_empty()));
+    assert_eq!(context.leftovers(), ["_.clearmlagent_global.lock"]);
+    assert!(context.requests("workers.register").is_empty());
+    std::fs::remove_file(&lock).unwrap();
+    agent.wait_for_output("No tasks in Queues");
+    assert!(!lock.exists());
+    assert_eq!(agent.terminate(), 254);
 }

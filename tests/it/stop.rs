@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::support::{Agent, Gate, Script, TestContext, wait_until};
+use super::support::{Agent, Fault, FaultProxy, Gate, Script, TestContext, wait_until};
 
 /// A service manager's patience is 10 seconds at least; a machine under test is slow.
 const SECONDS: Duration = Duration::from_secs(25);
@@ -332,7 +332,22 @@ fn a_signal_ends_the_idle_daemon() {
     }
 }
 
-/// D-295, D-058, D-133, D-149, D-153, D-352
+/// D-303: a server that does not let the worker go does not keep it.
+#[test]
+fn a_farewell_that_is_refused_is_a_warning() {
+    let context = TestContext::new();
+    let proxy = FaultProxy::start(&context.server.url());
+    context.configure(&format!("api.api_server: \"{}\"", proxy.url()));
+    let mut daemon = context.daemon();
+    daemon.wait_for_output("No tasks in Queues");
+    proxy.set(|call| (call == "workers.unregister").then_some(Fault::ServerError));
+    assert_eq!(daemon.terminate(), 254);
+    let warning = "could not unregister the worker: ";
+    assert!(daemon.output().contains(warning), "{}", daemon.output());
+    assert_eq!(context.leftovers(), Vec::<String>::new());
+}
+
+/// D-295, D-058, D-133, D-149, D-153, D-245, D-352
 #[test]
 fn sigterm_ends_task_and_daemon() {
     let mut running = Running::new();
