@@ -6,7 +6,7 @@ use super::{ExitStatus, Failed, options};
 use crate::settings::Settings;
 use crate::storage::Instance;
 use crate::ui::Printer;
-use crate::worker::{Ask, AskError, ask, listening};
+use crate::worker::{Ask, AskError, ask, listening, supervisors};
 
 /// Prints one JSON object; the server is not needed.
 pub(super) async fn print(settings: &Settings, printer: Printer) -> Result<ExitStatus, Failed> {
@@ -30,18 +30,24 @@ pub(super) async fn print(settings: &Settings, printer: Printer) -> Result<ExitS
             Err(error) => workers.push(mute(known.as_ref(), pid, &error)),
         }
     }
-    // A task of a service worker is a worker of its own for the server, and here one of the tasks above.
-    let parents: Vec<String> = workers
+    // A task that is a worker of its own for the server is one of the tasks above.
+    let supervisors = supervisors(&places);
+    let answered: Vec<String> = workers
         .iter()
-        .filter_map(|worker| Some(format!("{}:service:", worker["worker"].as_str()?)))
+        .filter_map(|worker| Some(worker["worker"].as_str()?.to_owned()))
         .collect();
-    instances.retain(|instance| {
-        let is_below = |parent: &String| instance.worker.starts_with(parent);
-        !parents.iter().any(is_below)
-    });
     for instance in &instances {
+        let above = supervisors.iter().find(|(pid, _)| *pid == instance.pid);
         let pid = u32::try_from(instance.pid).unwrap_or_default();
-        workers.push(mute(Some(instance), pid, &AskError::Absent));
+        match above {
+            Some((_, above)) if answered.contains(above) => {}
+            Some(_) => workers.push(json!({
+                "worker": instance.worker,
+                "pid": pid,
+                "error": "its worker is gone; the task goes on, and a new worker of the name takes it over",
+            })),
+            None => workers.push(mute(Some(instance), pid, &AskError::Absent)),
+        }
     }
     workers.sort_by_key(|worker| worker["worker"].as_str().map(str::to_owned));
     let text = serde_json::to_string_pretty(&json!({ "workers": workers }))?;

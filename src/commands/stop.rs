@@ -11,7 +11,7 @@ use crate::process::ProcessIdentity;
 use crate::settings::{Detected, Settings};
 use crate::storage::Instance;
 use crate::ui::Printer;
-use crate::worker::{Ask, Lease, WorkerName, ask};
+use crate::worker::{Ask, Lease, WorkerName, ask, supervisors};
 
 /// How long each of the two polite signals may take (D-290).
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,6 +49,13 @@ pub(super) async fn stop(
     let places = options::places(&agent)?;
     let mut living = Instance::all(&places.slots);
     living.retain(|instance| instance.is_alive() && !Lease::is_one(instance));
+    let supervisors = supervisors(&places);
+    let above = |instance: &Instance| {
+        let found = supervisors.iter().find(|(pid, _)| *pid == instance.pid);
+        found.map(|(_, above)| above.as_str())
+    };
+    // A supervisor whose worker is gone leaves with its task anyway.
+    living.retain(|instance| arguments.drain.is_none() || above(instance).is_none());
     living.sort_by(|a, b| a.worker.cmp(&b.worker));
     let ids: Vec<&str> = living
         .iter()
@@ -57,9 +64,11 @@ pub(super) async fn stop(
     let (ended, missing, others) = match choose(&ids, &name, wanted) {
         Choice::Named(ids, missing) => (ids, missing, Vec::new()),
         Choice::First(id, mut others) => {
-            // The tasks of a service worker drain with it.
-            let below = format!("{id}:service:");
-            others.retain(|other| arguments.drain.is_none() || !other.starts_with(&below));
+            // The tasks of a worker end with it.
+            others.retain(|other| {
+                let instance = living.iter().find(|instance| instance.worker == *other);
+                instance.and_then(above) != Some(id)
+            });
             (vec![id], Vec::new(), others)
         }
         Choice::Nobody => (Vec::new(), vec![String::new()], Vec::new()),

@@ -170,6 +170,8 @@ impl RunFolder {
             .join(temporary_name(&format!("{}.", entry.task), ""));
         Places::create(&folder)?;
         let run = Self(folder);
+        // Before it is seen, so that no other worker takes it for one that nobody watches.
+        run.watch()?;
         run.write(entry)?;
         Ok(run)
     }

@@ -94,6 +94,8 @@ pub(super) enum RunEnd {
     Settled(Ending),
     /// The server does not let the task run with its owner's rights; nobody has told the server about the task.
     NotAllowed(String),
+    /// Nobody has begun the task, and the worker leaves.
+    Untouched,
     /// Its supervisor was told to end and has; what it could not tell the server is left to the next worker.
     Left,
     /// Its supervisors fail at their start, the last one with this status; nobody has told the server.
@@ -305,6 +307,11 @@ pub fn placed(settings: &Settings, worker: &str, slot: u32) -> Settings {
 }
 
 impl WatchedRun {
+    /// True where no supervisor has been started yet.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self.supervisor, Supervisor::Missing)
+    }
+
     /// True while the slot is held for a supervisor that does not hold it yet.
     pub(super) fn has_claim(&self) -> bool {
         self.claim.is_some()

@@ -158,6 +158,9 @@ async fn attend(
             run.signal(Signal::SIGINT).await;
             continue;
         }
+        if run.is_missing() {
+            return RunEnd::Untouched;
+        }
         run.signal(Signal::SIGTERM).await;
         loop {
             tokio::select! {

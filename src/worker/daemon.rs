@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::answers::Answers;
-use super::children::{Nursery, Placement, RunEnd};
+use super::children::{Nursery, Placement, RunEnd, WatchedRun};
 use super::crew::{Crew, Ended, Member, Order};
 use super::gpus::Lease;
 use super::options::{DaemonEnd, DaemonOptions};
@@ -17,13 +17,13 @@ use super::recovery::Inheritance;
 use super::requests::{Request, Requests, listen};
 use super::service;
 use super::state::{About, KnownRun, State};
-use super::strays::give_back;
+use super::strays::{Search, Suspects, return_to_queue};
 use super::survival::{caught, pause, surviving};
-use crate::api::{Session, TaskId};
+use crate::api::TaskId;
 use crate::storage::{Slot, SlotError};
 use crate::task::{
-    CurrentTask, Ending, FinalStatus, ReportOptions, RunFolder, RunOptions, StatusReporter, Taken,
-    TaskServer,
+    CurrentTask, Ending, FinalStatus, Phase, ReportOptions, RunFolder, RunOptions, StatusReporter,
+    Taken, TaskServer,
 };
 use crate::ui::Printer;
 
@@ -36,6 +36,9 @@ const ENDING_SEVERAL: Duration = Duration::from_secs(20);
 
 /// How long a worker that drains waits for the answer to its last question for tasks.
 const LAST_ANSWER: Duration = Duration::from_secs(30);
+/// What a worker that leaves does not find out any more.
+const UNANSWERED: &str = "the server has not answered a question for tasks; a task that it has given out meanwhile is in no \
+     queue any more and must be enqueued again";
 /// How long a worker that is told twice to end waits for its supervisors (D-301).
 const HURRY: Duration = Duration::from_millis(500);
 
@@ -46,6 +49,10 @@ pub struct Daemon {
     poller: Poller,
     printer: Printer,
     crew: Crew,
+    /// Until it begins.
+    search: Option<Search>,
+    /// What the server is being told of tasks that could not be run.
+    marks: Vec<JoinHandle<()>>,
     nursery: Rc<Nursery>,
     current: watch::Sender<Option<CurrentTask>>,
     state: State,
@@ -72,7 +79,8 @@ impl Daemon {
             has_one_task: options.capacity.is_one(),
             report_interval: options.report.interval,
         });
-        let poller = Poller::new(
+        let (suspects, search) = Search::new(options.session.clone(), nursery.places.clone());
+        let mut poller = Poller::new(
             options.session.clone(),
             nursery.worker.clone(),
             nursery.queues.clone(),
@@ -81,7 +89,10 @@ impl Daemon {
             gpus,
             options.is_talkative,
         );
+        poller.suspects = Some(suspects);
         Self {
+            search: Some(search),
+            marks: Vec::new(),
             poller,
             printer: Printer::default(),
             crew: Crew::new(),
@@ -120,8 +131,12 @@ impl Daemon {
             let reporter = StatusReporter::new(session.clone(), report.clone());
             Box::pin(reporter.run(current.clone()))
         }));
+        self.search.take().map(|search| spawn_local(search.run()));
         self.adopt();
         let end = self.work_on(&mut requests).await;
+        if self.may_miss_a_task() {
+            self.printer.warning(UNANSWERED);
+        }
         service::is_stopping();
         if matches!(end, DaemonEnd::Drained | DaemonEnd::Terminated) {
             self.current = watch::Sender::new(None);
@@ -184,10 +199,13 @@ impl Daemon {
         let mut has_polled = false;
         loop {
             let next = if self.state.is_draining() {
-                if self.crew.members().is_empty() {
+                if !self.crew.members().is_empty() {
+                    self.wait(None, requests).await
+                } else if self.may_miss_a_task() {
+                    self.wait(Some(FAREWELL), requests).await
+                } else {
                     return DaemonEnd::Drained;
                 }
-                self.wait(None, requests).await
             } else if self.options.capacity.is_used_up(self.crew.members().len()) {
                 self.wait_for_room(requests).await
             } else {
@@ -203,6 +221,12 @@ impl Daemon {
         }
     }
 
+    /// An answer of a queue was lost, and it is not known yet whether a task was in it.
+    fn may_miss_a_task(&self) -> bool {
+        let suspects = self.poller.suspects.as_ref();
+        suspects.is_some_and(Suspects::are_open)
+    }
+
     async fn take_a_task(&mut self, requests: &mut Requests) -> Next {
         let pulled = match Box::pin(self.poll(requests)).await {
             Ok(pulled) => pulled,
@@ -211,7 +235,7 @@ impl Daemon {
         self.reload();
         match pulled {
             Some(pulled) if self.state.is_draining() => {
-                return_to_queue(&self.options.session, &pulled).await;
+                self.return_to_queue(&pulled).await;
                 Next::Continue
             }
             None if self.state.is_draining() => Next::Continue,
@@ -267,12 +291,11 @@ impl Daemon {
             }
         }
         match tokio::time::timeout(FAREWELL, round).await {
-            Ok(Some(pulled)) => return_to_queue(&session.with_deadline(FAREWELL), &pulled).await,
+            Ok(Some(pulled)) => {
+                return_to_queue(&session.with_deadline(FAREWELL), &pulled).await;
+            }
             Ok(None) => {}
-            Err(_) => self.printer.warning(
-                "the server has not answered a question for tasks; a task that it has given out meanwhile is in no \
-                 queue any more and must be enqueued again",
-            ),
+            Err(_) => self.printer.warning(UNANSWERED),
         }
         request.map_or(Ok(None), Err)
     }
@@ -323,9 +346,19 @@ impl Daemon {
             .ok()
     }
 
+    /// A run that nobody has begun goes back to its queue: it is no task of this worker.
     fn settle_abandoned(&self, run: RunFolder) {
         let nursery = self.nursery.clone();
+        let session = self.options.session.clone();
         spawn_local(async move {
+            if let Some(pulled) = untouched(&run) {
+                // Whoever has the lock does it.
+                let Ok(journal) = run.open() else { return };
+                if return_to_queue(&session, &pulled).await {
+                    journal.remove();
+                }
+                return;
+            }
             match nursery.adopt(run) {
                 Ok(mut watched) => {
                     // The next worker of its name tries again.
@@ -347,12 +380,12 @@ impl Daemon {
                     "task '{}' still runs as worker {worker}; it goes back to its queue until that has ended",
                     pulled.task
                 ));
-                return_to_queue(&self.options.session, &pulled).await;
+                self.return_to_queue(&pulled).await;
                 return self.rest(requests).await;
             }
             Err(error) => {
                 let hint = "set `TMPDIR` to a folder that can be written";
-                self.give_up_on(&pulled.task, error.to_string(), hint).await;
+                self.give_up_on(&pulled.task, error.to_string(), hint);
                 return self.rest(requests).await;
             }
         };
@@ -365,11 +398,17 @@ impl Daemon {
             Err(error) => {
                 let reason = format!("the agent could not start the task's supervisor: {error}");
                 let hint = "make room on the disk, or raise the limit of processes";
-                self.give_up_on(&pulled.task, reason, hint).await;
+                self.give_up_on(&pulled.task, reason, hint);
                 // A full disk must not fail a whole queue at once.
                 self.rest(requests).await
             }
         }
+    }
+
+    /// True where the task is in its queue again.
+    async fn return_to_queue(&self, pulled: &Pulled) -> bool {
+        let session = self.options.session.clone().with_deadline(FAREWELL);
+        return_to_queue(&session, pulled).await
     }
 
     /// Where a task is a worker of its own: its id and slot.
@@ -404,39 +443,39 @@ impl Daemon {
     }
 
     /// A task that cannot be handed over must not stay as it is: it has left its queue (D-172).
-    async fn give_up_on(&self, task: &TaskId, reason: String, hint: &str) {
+    fn give_up_on(&mut self, task: &TaskId, reason: String, hint: &str) {
         self.printer.error(&reason, Some(hint));
-        self.mark_as_failed(task, reason).await;
+        self.mark_as_failed(task.clone(), reason, None);
     }
 
-    async fn mark_as_failed(&self, task: &TaskId, reason: String) {
+    /// Beside the work: a server that is away holds up nobody. What is left of the run goes when the server knows.
+    fn mark_as_failed(&mut self, task: TaskId, reason: String, run: Option<WatchedRun>) {
         self.state.task_ends(Ending::Failed);
-        let server = TaskServer::new(
-            self.options.session.clone(),
-            task.clone(),
-            self.nursery.worker.clone(),
-        );
-        if let Err(error) = server.settle(&FinalStatus::Failed(reason)).await {
-            self.printer.warning(&format!(
-                "could not mark task '{task}' as failed: {}",
-                error.reference_text()
-            ));
-        }
+        let worker = self.nursery.worker.clone();
+        let server = TaskServer::new(self.options.session.clone(), task.clone(), worker);
+        let printer = self.printer;
+        self.marks.retain(|mark| !mark.is_finished());
+        self.marks.push(spawn_local(async move {
+            if let Err(error) = server.settle(&FinalStatus::Failed(reason)).await {
+                printer.warning(&format!(
+                    "could not mark task '{task}' as failed: {}",
+                    error.reference_text()
+                ));
+            }
+            if let Some(output) = run.and_then(|run| run.abandon()) {
+                printer.warning(&format!(
+                    "what task '{task}' has printed is kept in {}",
+                    output.display()
+                ));
+            }
+        }));
     }
 
     /// No supervisor comes to its work: the task must not stay as it is, and the worker has others to run.
-    async fn abandon(&self, ended: &Ended, reason: String) {
-        let Some(current) = &ended.current else {
-            ended.run.abandon();
-            return;
-        };
-        self.mark_as_failed(&current.task, reason).await;
-        if let Some(output) = ended.run.abandon() {
-            self.printer.warning(&format!(
-                "what task '{}' has printed is kept in {}",
-                current.task,
-                output.display()
-            ));
+    fn abandon(&mut self, ended: Ended, reason: String) {
+        match ended.current {
+            Some(current) => self.mark_as_failed(current.task, reason, Some(ended.run)),
+            None => drop(ended.run.abandon()),
         }
     }
 
@@ -506,20 +545,29 @@ impl Daemon {
     }
 
     async fn has_ended(&mut self, ended: Ended) {
-        match ended.end {
+        match &ended.end {
             RunEnd::Hopeless(status) => {
                 let reason = format!(
                     "the task's supervisor failed at its start, again and again ({status})"
                 );
                 let hint = "what it said about it is above";
                 self.printer.error(&reason, Some(hint));
-                self.abandon(&ended, reason).await;
+                self.abandon(ended, reason);
             }
-            RunEnd::NotAllowed(ref reason) => {
+            RunEnd::NotAllowed(reason) => {
                 self.printer.line(reason);
-                self.abandon(&ended, reason.clone()).await;
+                let reason = reason.clone();
+                self.abandon(ended, reason);
             }
-            RunEnd::Settled(ending) => self.state.task_ends(ending),
+            RunEnd::Untouched => {
+                if let Some(pulled) = untouched(&ended.run.run)
+                    && self.return_to_queue(&pulled).await
+                {
+                    // Nothing has been printed.
+                    let _ = ended.run.abandon();
+                }
+            }
+            RunEnd::Settled(ending) => self.state.task_ends(*ending),
             RunEnd::Left => {}
         }
         self.tell_what_it_does();
@@ -544,7 +592,7 @@ impl Daemon {
         let mut deadline = tokio::time::Instant::now() + self.options.grace + patience;
         while !self.crew.members().is_empty() {
             tokio::select! {
-                _ = self.crew.next_end() => {}
+                ended = self.crew.next_end() => self.has_ended(ended).await,
                 () = tokio::time::sleep_until(deadline) => {
                     if end == DaemonEnd::Terminated && !self.options.capacity.is_one() {
                         self.kill_the_rest();
@@ -561,6 +609,17 @@ impl Daemon {
                     deadline = tokio::time::Instant::now() + HURRY;
                 }
             }
+        }
+        let marks = std::mem::take(&mut self.marks);
+        let told = async {
+            for mark in marks {
+                // It has nothing to return.
+                let _ = mark.await;
+            }
+        };
+        if tokio::time::timeout(FAREWELL, told).await.is_err() {
+            self.printer
+                .warning("the server could not be told of all tasks that could not be run");
         }
         Next::Leave(end)
     }
@@ -597,13 +656,15 @@ impl Daemon {
     }
 }
 
-/// Puts a task that nobody has begun back to the front of its queue, or says that it could not.
-async fn return_to_queue(session: &Session, pulled: &Pulled) {
-    if let Err(error) = give_back(session, pulled).await {
-        let text = error.reference_text();
-        Printer::default().warning(&format!(
-            "could not put task '{}' back into queue {}: {text}",
-            pulled.task, pulled.queue
-        ));
-    }
+/// The task of a run that nobody has begun, and of which nothing has been said to the server.
+fn untouched(run: &RunFolder) -> Option<Pulled> {
+    let entry = run.read().ok()?;
+    let is_untouched = entry.phase == Phase::Pulled && entry.supervisor.is_none();
+    is_untouched.then_some(())?;
+    Some(Pulled {
+        task: entry.task.parse().ok()?,
+        queue: entry.queue.parse().ok()?,
+        owner: None,
+        lease: None,
+    })
 }

@@ -37,5 +37,5 @@ pub use identity::WorkerName;
 pub use log_file::LogFile;
 pub use options::{DaemonEnd, DaemonOptions, Reread};
 pub use poller::{PollOptions, force_of};
-pub use recovery::vacant_slots;
+pub use recovery::{supervisors, vacant_slots};
 pub use schedule::{Clock, Force, Hour, InvalidHours, Schedule, forced_by_tag};

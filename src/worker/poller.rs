@@ -9,7 +9,7 @@ mod with_gpus;
 use super::gpus::{GpuQueues, Lease, Shortage};
 use super::schedule::{Clock, Force, Schedule};
 use super::state::State;
-use super::strays::Strays;
+use super::strays::Suspects;
 use crate::api::{
     ApiError, NextTask, Queue, QueueId, Reason, RuntimeProperty, Session, TaskId, TaskOwner,
     WorkerId,
@@ -22,7 +22,8 @@ pub(super) struct Poller {
     session: Session,
     worker: WorkerId,
     queues: Vec<QueueId>,
-    strays: Strays,
+    /// Told of answers that did not come.
+    pub(super) suspects: Option<Suspects>,
     runtime_properties: RuntimeProperties,
     options: PollOptions,
     /// As they were when the server last told.
@@ -97,7 +98,7 @@ impl Poller {
         is_talkative: bool,
     ) -> Self {
         Self {
-            strays: Strays::new(session.clone()),
+            suspects: None,
             session,
             worker,
             queues,
@@ -123,7 +124,6 @@ impl Poller {
     ///
     /// A queue that cannot be asked costs a warning, and the others their turn (D-159, D-171).
     pub(super) async fn round(&mut self) -> Option<Pulled> {
-        self.strays.look().await;
         self.state.poll_begins();
         self.ask_for_tags().await;
         self.ask_for_properties().await;
@@ -190,8 +190,8 @@ impl Poller {
                 next
             }
             Err(error) => {
-                if error.is_ambiguous() {
-                    self.strays.suspect(queue);
+                if let (true, Some(suspects)) = (error.is_ambiguous(), &self.suspects) {
+                    suspects.suspect(queue);
                 }
                 self.is_unreachable(queue, &error);
                 None

@@ -32,6 +32,17 @@ impl Inheritance {
     }
 }
 
+/// The processes that supervise runs, each with the worker that has started it.
+pub fn supervisors(places: &Places) -> Vec<(i32, String)> {
+    let entries = RunFolder::all(places)
+        .into_iter()
+        .filter(RunFolder::is_supervised)
+        .filter_map(|run| run.read().ok());
+    entries
+        .filter_map(|entry| Some((entry.supervisor?.pid, entry.parent.unwrap_or(entry.worker))))
+        .collect()
+}
+
 /// Supervisors that keep the slot of a worker of this name that is gone: their slots count as free.
 pub fn vacant_slots(places: &Places, name: &WorkerName) -> Vec<i32> {
     let orphans: Vec<Entry> = RunFolder::all(places)

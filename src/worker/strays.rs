@@ -1,24 +1,43 @@
 //! Tasks that the server took out of a queue for an answer that never came: nobody has them (D-172).
 //!
-//! They are looked for after such an answer only. What is called queued and is in no queue at two looks, some
-//! time apart, was not given to another worker either: that would have marked it as running by then.
+//! They are looked for after such an answer only. What is called queued, is in no queue and in no run of this machine
+//! at two looks, some time apart, was not given to another worker either, unless that could not say so for all that time.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::poller::Pulled;
 use crate::api::{ApiError, QueueId, Session, TaskFilter, TaskId, TaskStatus};
+use crate::storage::Places;
+use crate::task::RunFolder;
 use crate::ui::Printer;
 
 /// How long another worker may take between its answer and the first word about its task.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(30);
+/// How often it is tried to put a task back.
+const TRIES: usize = 3;
+/// Between two of these tries.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// Queues whose last answer was lost.
+/// Tells of queues whose last answer was lost.
+#[derive(Clone, Debug)]
+pub(super) struct Suspects {
+    sender: mpsc::UnboundedSender<QueueId>,
+    open: Rc<Cell<usize>>,
+}
+
+/// Looks for what has got lost.
 #[derive(Debug)]
-pub(super) struct Strays {
+pub(super) struct Search {
     session: Session,
+    places: Places,
+    suspected: mpsc::UnboundedReceiver<QueueId>,
+    open: Rc<Cell<usize>>,
     looks: HashMap<QueueId, Look>,
 }
 
@@ -29,53 +48,84 @@ struct Look {
     seen: Option<HashSet<TaskId>>,
 }
 
-impl Strays {
-    /// No queue is suspected.
-    pub(super) fn new(session: Session) -> Self {
-        Self {
-            session,
-            looks: HashMap::new(),
+impl Suspects {
+    /// An answer of this queue has not come.
+    pub(super) fn suspect(&self, queue: &QueueId) {
+        // The search ends with the worker.
+        if self.sender.send(queue.clone()).is_ok() {
+            self.open.set(self.open.get() + 1);
         }
     }
 
-    /// An answer of this queue has not come.
-    pub(super) fn suspect(&mut self, queue: &QueueId) {
-        let look = Look {
-            due: Instant::now(),
-            seen: None,
+    /// It is not known yet whether a task got lost.
+    pub(super) fn are_open(&self) -> bool {
+        self.open.get() > 0
+    }
+}
+
+impl Search {
+    /// A search that has not begun, and those who tell it where to look.
+    pub(super) fn new(session: Session, places: Places) -> (Suspects, Self) {
+        let (sender, suspected) = mpsc::unbounded_channel();
+        let open = Rc::new(Cell::new(0));
+        let search = Self {
+            session,
+            places,
+            suspected,
+            open: open.clone(),
+            looks: HashMap::new(),
         };
-        self.looks.insert(queue.clone(), look);
+        (Suspects { sender, open }, search)
     }
 
-    /// Takes the looks that are due, and puts back what has got lost.
-    pub(super) async fn look(&mut self) {
+    /// Looks as long as somebody may suspect a queue.
+    pub(super) async fn run(mut self) {
+        loop {
+            let due = self.looks.values().map(|look| look.due).min();
+            let is_due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                queue = self.suspected.recv() => {
+                    let Some(queue) = queue else { return };
+                    self.look_again(queue, Duration::ZERO, None);
+                }
+                () = is_due => self.look().await,
+            }
+            self.open.set(self.looks.len() + self.suspected.len());
+        }
+    }
+
+    fn look_again(&mut self, queue: QueueId, pause: Duration, seen: Option<HashSet<TaskId>>) {
+        let due = Instant::now() + pause;
+        self.looks.insert(queue, Look { due, seen });
+    }
+
+    async fn look(&mut self) {
         let now = Instant::now();
         let due = self.looks.iter().filter(|(_, look)| look.due <= now);
         let queues: Vec<QueueId> = due.map(|(queue, _)| queue.clone()).collect();
         for queue in queues {
-            if let Err(error) = self.look_at(&queue).await {
+            let seen = self.looks.remove(&queue).and_then(|look| look.seen);
+            if let Err(error) = self.look_at(&queue, seen).await {
                 tracing::info!(%error, %queue, "could not look for lost tasks");
-                self.looks.insert(
-                    queue,
-                    Look {
-                        due: now + BETWEEN_LOOKS,
-                        seen: None,
-                    },
-                );
+                self.look_again(queue, BETWEEN_LOOKS, None);
             }
         }
     }
 
-    async fn look_at(&mut self, queue: &QueueId) -> Result<(), ApiError> {
+    async fn look_at(
+        &mut self,
+        queue: &QueueId,
+        seen: Option<HashSet<TaskId>>,
+    ) -> Result<(), ApiError> {
         let missing = self.missing(queue).await?;
-        let seen = self.looks.remove(queue).and_then(|look| look.seen);
         let Some(seen) = seen else {
             if !missing.is_empty() {
-                let look = Look {
-                    due: Instant::now() + BETWEEN_LOOKS,
-                    seen: Some(missing),
-                };
-                self.looks.insert(queue.clone(), look);
+                self.look_again(queue.clone(), BETWEEN_LOOKS, Some(missing));
             }
             return Ok(());
         };
@@ -89,15 +139,12 @@ impl Strays {
                 owner: None,
                 lease: None,
             };
-            if let Err(error) = give_back(&self.session, &pulled).await {
-                self.suspect(queue);
-                return Err(error);
-            }
+            give_back(&self.session, &pulled).await?;
         }
         Ok(())
     }
 
-    /// Tasks that were put into the queue, wait, and are not in it.
+    /// Tasks that were put into the queue, wait, and are neither in it nor in a run of this machine.
     async fn missing(&self, queue: &QueueId) -> Result<HashSet<TaskId>, ApiError> {
         let filter = TaskFilter {
             status: vec![TaskStatus::Queued],
@@ -114,14 +161,50 @@ impl Strays {
             for entry in self.session.queues().by_id(queue).await?.entries {
                 missing.remove(&entry.task);
             }
+            // Last, so that what was taken meanwhile is known here.
+            for run in RunFolder::all(&self.places) {
+                if let Ok(entry) = run.read() {
+                    missing.retain(|task| task.as_str() != entry.task);
+                }
+            }
         }
         Ok(missing)
     }
 }
 
-/// Puts a task that nobody has begun back to the front of its queue.
-pub(super) async fn give_back(session: &Session, pulled: &Pulled) -> Result<(), ApiError> {
+/// Puts a task that nobody has begun back to the front of its queue; false, and said, where it may not be there.
+pub(super) async fn return_to_queue(session: &Session, pulled: &Pulled) -> bool {
+    let Err(error) = give_back(session, pulled).await else {
+        return true;
+    };
+    Printer::default().warning(&format!(
+        "could not put task '{}' back into queue {}: {}; it must be enqueued again",
+        pulled.task,
+        pulled.queue,
+        error.reference_text()
+    ));
+    false
+}
+
+async fn give_back(session: &Session, pulled: &Pulled) -> Result<(), ApiError> {
     let queues = session.queues();
-    queues.add_task(&pulled.queue, &pulled.task).await?;
-    queues.move_task_to_front(&pulled.queue, &pulled.task).await
+    let mut tries = 0;
+    while let Err(error) = queues.add_task(&pulled.queue, &pulled.task).await {
+        // An answer may have got lost; a second try is refused then.
+        let queue = queues.by_id(&pulled.queue).await;
+        let is_there = |task: &TaskId| *task == pulled.task;
+        if queue.is_ok_and(|queue| queue.entries.iter().any(|entry| is_there(&entry.task))) {
+            break;
+        }
+        tries += 1;
+        if tries == TRIES {
+            return Err(error);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    // Behind the others it is not lost.
+    if let Err(error) = queues.move_task_to_front(&pulled.queue, &pulled.task).await {
+        tracing::info!(%error, task = %pulled.task, "a task is not at the front of its queue");
+    }
+    Ok(())
 }

@@ -330,7 +330,9 @@ fn a_service_worker_drains_when_its_last_task_has_ended() {
     let mut expected = tasks.to_vec();
     expected.sort();
     assert_eq!(of(&workers[0]), expected);
-    assert!(workers[0]["next_poll_seconds"].is_number());
+    // While the queues are asked there is none.
+    let next = || status(&context)[0]["next_poll_seconds"].clone();
+    assert!(wait_until(|| next().is_number()));
 
     // Two lines would mean that its tasks count as others.
     let drained = context.run(&["daemon", "--stop", "--drain", "--cpu-only"]);

@@ -7,6 +7,8 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde_json::json;
+
 use super::support::{Agent, Fault, FaultProxy, Script, TestContext, number, wait_until};
 
 /// So many looks for each task.
@@ -31,6 +33,7 @@ fn unreliable(proxy: &FaultProxy, seed: u64) -> Arc<AtomicU64> {
     let rounds = Arc::new(AtomicU64::new(0));
     let mut random = fastrand::Rng::with_seed(seed);
     let counter = rounds.clone();
+    let mut unauthorized = false;
     proxy.set(move |call| {
         if call == "queues.get_next_task" {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -38,7 +41,13 @@ fn unreliable(proxy: &FaultProxy, seed: u64) -> Arc<AtomicU64> {
         let fault = FAULTS[random.usize(..FAULTS.len())];
         // The server's own error is an answer: a task whose script cannot be had fails of it, as it should.
         let is_answer = fault == Fault::ServerError && call.starts_with("tasks.");
-        (random.u64(0..=GOOD_FOR_EACH_BAD) == 0 && !is_answer).then_some(fault)
+        // So is a second refusal of the token, right after a new one was given.
+        let is_refused = fault == Fault::Unauthorized && unauthorized;
+        let is_bad = random.u64(0..=GOOD_FOR_EACH_BAD) == 0 && !is_answer && !is_refused;
+        if call != "auth.login" {
+            unauthorized = is_bad && fault == Fault::Unauthorized;
+        }
+        is_bad.then_some(fault)
     });
     rounds
 }
@@ -130,26 +139,61 @@ fn a_task_that_cannot_be_started_fails() {
     assert_eq!(agent.terminate(), 254);
 }
 
+/// A daemon whose queue has a task, and whose next answer about it is lost.
+fn with_a_lost_answer(fault: Fault) -> (TestContext, FaultProxy, Agent, String) {
+    let context = TestContext::new();
+    let proxy = FaultProxy::start(&context.server.url());
+    context.configure(&format!("api.api_server: \"{}\"", proxy.url()));
+    let agent = context.daemon();
+    agent.wait_for_output("No tasks in Queues");
+    let is_next = |call: &str| call == "queues.get_next_task";
+    proxy.set(move |call| is_next(call).then_some(Fault::ServerError));
+    let task = context.enqueue(Script::shell("echo here"));
+    let mut is_lost = false;
+    proxy.set(move |call| {
+        let is_first = is_next(call) && !is_lost;
+        is_lost |= is_first;
+        is_first.then_some(fault)
+    });
+    assert!(wait_until(|| entries(&context).is_empty()));
+    (context, proxy, agent, task)
+}
+
+/// What waits in the queue.
+fn entries(context: &TestContext) -> Vec<serde_json::Value> {
+    let queue = json!({ "queue": context.queue() });
+    let queue = context.call("queues.get_by_id", queue);
+    queue["queue"]["entries"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
+}
+
 /// D-172: a task that left its queue for an answer that never came goes back, and runs.
 #[test]
 fn a_task_whose_answer_was_lost_is_not() {
-    for fault in [Fault::AnswerLost, Fault::AnswerCut] {
-        let context = TestContext::new();
-        let proxy = FaultProxy::start(&context.server.url());
-        context.configure(&format!("api.api_server: \"{}\"", proxy.url()));
-        let agent = context.daemon();
-        agent.wait_for_output("No tasks in Queues");
-        let is_next = |call: &str| call == "queues.get_next_task";
-        proxy.set(move |call| is_next(call).then_some(Fault::ServerError));
-        let task = context.enqueue(Script::shell("echo here"));
-        let mut is_lost = false;
-        proxy.set(move |call| {
-            let is_first = is_next(call) && !is_lost;
-            is_lost |= is_first;
-            is_first.then_some(fault)
-        });
-        let warning = format!("task '{task}' had left queue");
-        agent.wait_for_output(&warning);
-        context.wait_for_status(&task, "completed");
-    }
+    let (context, _proxy, agent, task) = with_a_lost_answer(Fault::AnswerLost);
+    agent.wait_for_output(&format!("task '{task}' had left queue"));
+    context.wait_for_status(&task, "completed");
+}
+
+/// D-172: a worker that drains stays until it knows that no task got lost, and leaves it to others.
+#[test]
+fn who_drains_looks_for_what_got_lost() {
+    let (context, _proxy, mut agent, task) = with_a_lost_answer(Fault::AnswerCut);
+    let drained = context.run(&["daemon", "--stop", "--drain"]);
+    assert_eq!(drained.code, 0, "{}", drained.stdout);
+    assert_eq!(agent.wait(), 0);
+    assert_eq!(context.status(&task), "queued");
+    assert_eq!(entries(&context).len(), 1);
+}
+
+/// A worker that is told to end says what it does not find out any more.
+#[test]
+fn who_leaves_says_that_a_task_may_be_lost() {
+    let (_context, _proxy, mut agent, _task) = with_a_lost_answer(Fault::AnswerLost);
+    assert_eq!(agent.terminate(), 254);
+    let warning =
+        "a task that it has given out meanwhile is in no queue any more and must be enqueued again";
+    assert!(agent.output().contains(warning), "{}", agent.output());
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{Agent, Script, TestContext, wait_until};
+use super::support::{Agent, Fault, FaultProxy, Script, TestContext, wait_until};
 
 /// Prints who the program is on the server, and what else it could be.
 const WHO: &str = r#"
@@ -130,6 +130,25 @@ fn a_task_whose_owner_nobody_can_be_fails() {
     let next = context.enqueue(Script::shell("echo next"));
     context.wait_for_status(&next, "completed");
     assert_eq!(agent.terminate(), 254);
+}
+
+/// D-278: a worker that leaves while it waits for the owner's login puts the task back.
+#[test]
+fn a_task_that_waits_for_its_owners_login_goes_back_to_its_queue() {
+    let context = TestContext::enterprise();
+    let proxy = FaultProxy::start(&context.server.url());
+    context.configure(&format!("api.api_server: \"{}\"", proxy.url()));
+    let mut agent = daemon(&context, &[]);
+    agent.wait_for_output("No tasks in Queues");
+    proxy.set(|call| (call == "auth.login").then_some(Fault::BadGateway));
+    let user = create_user(&context);
+    let task = enqueue_by(&context, &user, "echo here");
+    assert!(wait_until(|| !context.runs().is_empty()));
+    assert_eq!(agent.terminate(), 254);
+    let queue = context.call("queues.get_by_id", json!({ "queue": context.queue() }));
+    assert_eq!(queue["queue"]["entries"][0]["task"], task);
+    assert_eq!(context.runs(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(context.leftovers(), Vec::<String>::new());
 }
 
 /// A-066, D-276: what the server or the user does not allow is said at the start.

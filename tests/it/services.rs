@@ -281,7 +281,14 @@ fn services_outlive_a_manager_that_is_killed() {
     services.wait_until_up(&first);
     services.assert_holds_its_slot(&first);
     let supervisor = services.supervisor(&first);
+    let status = || context.run(&["daemon", "--status", "--json"]).stdout;
+    let workers = || serde_json::from_str::<Value>(&status()).expect("json")["workers"].clone();
+    assert_eq!(workers().as_array().map(Vec::len), Some(1), "{}", status());
     daemon.kill();
+    let orphan = workers()[0].clone();
+    assert_eq!(orphan["worker"], first.worker());
+    let error = orphan["error"].as_str().expect("an explanation");
+    assert!(error.starts_with("its worker is gone"), "{error}");
     let second = services.enqueue("b");
     let reported = services.reports(&first.worker()).len();
     let goes_on = wait_until(|| services.reports(&first.worker()).len() > reported);
@@ -375,6 +382,8 @@ fn two_managers_share_a_machine() {
         "{}",
         stopped.stdout
     );
+    let next = "Still running: host:cpu:2; the next --stop ends the first of them";
+    assert!(stopped.stdout.contains(next), "{}", stopped.stdout);
     assert_eq!(one.wait(), 254);
     assert_eq!(context.status(&first.task), "stopped");
     assert_eq!(other.terminate(), 254);
