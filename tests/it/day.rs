@@ -2,7 +2,7 @@
 //!
 //! `DAY_ROUNDS=10000 DAY_SEED=7 cargo test --test it day::` is the whole day; the tests run a part of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,19 +33,25 @@ fn unreliable(proxy: &FaultProxy, seed: u64) -> Arc<AtomicU64> {
     let rounds = Arc::new(AtomicU64::new(0));
     let mut random = fastrand::Rng::with_seed(seed);
     let counter = rounds.clone();
-    let mut unauthorized = false;
+    let mut refused = HashSet::new();
     proxy.set(move |call| {
         if call == "queues.get_next_task" {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         let fault = FAULTS[random.usize(..FAULTS.len())];
         // The server's own error is an answer: a task whose script cannot be had fails of it, as it should.
-        let is_answer = fault == Fault::ServerError && call.starts_with("tasks.");
+        let is_answer = match fault {
+            Fault::ServerError => call.starts_with("tasks.") || call == "auth.login",
+            Fault::Unauthorized => call == "auth.login",
+            _ => false,
+        };
         // So is a second refusal of the token, right after a new one was given.
-        let is_refused = fault == Fault::Unauthorized && unauthorized;
-        let is_bad = random.u64(0..=GOOD_FOR_EACH_BAD) == 0 && !is_answer && !is_refused;
-        if call != "auth.login" {
-            unauthorized = is_bad && fault == Fault::Unauthorized;
+        let was_refused = refused.remove(call);
+        let is_refusal = fault == Fault::Unauthorized;
+        let is_bad =
+            random.u64(0..=GOOD_FOR_EACH_BAD) == 0 && !is_answer && !(is_refusal && was_refused);
+        if is_bad && is_refusal {
+            refused.insert(call.to_owned());
         }
         is_bad.then_some(fault)
     });
