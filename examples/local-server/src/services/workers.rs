@@ -317,10 +317,13 @@ fn get_runtime_properties(call: &mut Call<'_>) -> Outcome {
         .into_iter()
         .flatten()
         .filter_map(|property| {
-            let left = remaining(property, call.now);
-            (left != Some(0)).then(
-                || json!({ "key": property["key"], "value": property["value"], "expiry": left }),
-            )
+            let mut told = json!({ "key": property["key"], "value": property["value"] });
+            match remaining(property, call.now) {
+                Some(0) => return None,
+                Some(left) => told["expiry"] = left.into(),
+                None => {}
+            }
+            Some(told)
         })
         .collect();
     Ok(json!({ "runtime_properties": properties }))
