@@ -368,11 +368,6 @@ fn queue_table(
     }
 }
 
-/// What children get knows who the worker is.
-pub(super) fn named(settings: &Settings, worker: &WorkerId) -> Settings {
-    settings.with_detected("agent.worker_id", worker.to_string())
-}
-
 /// A place on this machine for a worker of this name (D 2.5).
 pub(super) async fn claim_slot(places: &Places, name: &WorkerName) -> Result<Slot, Failed> {
     let vacant = vacant_slots(places, name);

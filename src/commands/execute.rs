@@ -11,7 +11,7 @@ use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, Patience};
-use super::daemon::{claim_slot, named, worker_name};
+use super::daemon::{claim_slot, worker_name};
 use super::options::{self, PreparationWishes};
 use super::{ExitStatus, Failed, plan, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
@@ -24,7 +24,7 @@ use crate::task::{
     run_beside, take_task,
 };
 use crate::ui::Printer;
-use crate::worker::WorkerName;
+use crate::worker::{WorkerName, placed};
 
 /// How long the farewell may take (D-300).
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -160,7 +160,7 @@ impl Assignment {
         let name = worker_name(&self.agent, &self.devices);
         let slot = claim_slot(&self.places, &name).await?;
         let worker: WorkerId = slot.worker.parse()?;
-        let settings = named(&self.settings.with_folders(slot.number as usize), &worker);
+        let settings = placed(&self.settings, worker.as_str(), slot.number);
         let propagates = self.agent.propagate_exit_code;
         let mut signals = Signals::listen()?;
         let outcome = Self { settings, ..self }

@@ -141,19 +141,25 @@ impl Poller {
             if !self.is_active(&queue) {
                 continue;
             }
-            if let Some(NextTask { entry, owner }) = self.pull(&queue).await {
-                if self.options.is_fair {
-                    self.next = (place + 1) % count;
-                }
-                return Some(Pulled {
-                    task: entry.task,
-                    queue,
-                    owner,
-                    lease: None,
-                });
+            if let Some(pulled) = self.take(place, queue, None).await {
+                return Some(pulled);
             }
         }
         None
+    }
+
+    /// The first task of the queue in this place; where they are asked in turn, the next one has the next turn (D-165).
+    async fn take(&mut self, place: usize, queue: QueueId, lease: Option<Lease>) -> Option<Pulled> {
+        let NextTask { entry, owner } = self.pull(&queue).await?;
+        if self.options.is_fair {
+            self.next = (place + 1) % self.queues.len();
+        }
+        Some(Pulled {
+            task: entry.task,
+            queue,
+            owner,
+            lease,
+        })
     }
 
     fn say_whether_it_rests(&mut self) {

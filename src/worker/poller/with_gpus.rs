@@ -1,7 +1,7 @@
 //! One look at the queues of a worker with dynamic GPUs (D-270).
 
 use super::{Poller, Pulled};
-use crate::api::{NextTask, QueueId};
+use crate::api::QueueId;
 use crate::worker::gpus::Shortage;
 
 impl Poller {
@@ -44,16 +44,8 @@ impl Poller {
             if self.leaving.is_cancelled() {
                 return None;
             }
-            if let Some(NextTask { entry, owner }) = self.pull(&queue).await {
-                if self.options.is_fair {
-                    self.next = (place + 1) % count;
-                }
-                return Some(Pulled {
-                    task: entry.task,
-                    queue,
-                    owner,
-                    lease: Some(lease),
-                });
+            if let Some(pulled) = self.take(place, queue, Some(lease)).await {
+                return Some(pulled);
             }
         }
         None
