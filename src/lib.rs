@@ -5,6 +5,7 @@
 pub mod api;
 pub mod cli;
 pub mod commands;
+pub mod container;
 pub mod logs;
 pub mod monitor;
 pub mod process;
@@ -23,12 +24,14 @@ use std::process::ExitCode;
 
 use cli::Refused;
 use settings::Environment;
+use ui::Printer;
 
 /// The official agent's release whose behaviour this one has, as it is told to servers and people.
 pub const REFERENCE_VERSION: &str = "3.0.3";
 
 /// Runs the command line to its end. Must be called on the main thread, before other threads exist.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    process::look_up_without_modules();
     let environment = Environment::of_process();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if environment.get(source::ASKPASS_MODE).is_some() {
@@ -41,14 +44,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         );
     }
     // Help goes to stdout and ends well, a usage error to stderr with code 2 (D-006, D-010). Nobody may be listening.
+    let as_json = cli::asks_for_json(&arguments);
     match cli::parse(arguments) {
         Ok(cli) => commands::run(cli, &environment),
         Err(Refused::Help(text)) => {
             let _ = write!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
-        Err(Refused::Usage(text)) => {
-            let _ = writeln!(std::io::stderr(), "{text}");
+        Err(Refused::Usage(mistake)) => {
+            if as_json {
+                ui::log_as_json();
+                let hint = mistake.hint.as_deref();
+                Printer::default()
+                    .beside_data()
+                    .error(&mistake.message, hint);
+            } else {
+                let _ = writeln!(std::io::stderr(), "{mistake}");
+            }
             ExitCode::from(2)
         }
     }

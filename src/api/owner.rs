@@ -7,7 +7,7 @@ use super::queues::TaskOwner;
 use super::retry::Retry;
 use super::session::Session;
 use super::token::Token;
-use crate::secrets::SecretString;
+use crate::secrets::{Registry, SecretString};
 
 const LOGIN: Endpoint = Endpoint::new("auth.login").version(2, 5);
 const AS_USER: &str = "x-clearml-impersonate-as";
@@ -27,14 +27,16 @@ impl Session {
             let tenant = token.claims.tenant.as_deref();
             tenant.is_some_and(|tenant| tenant != *company)
         });
-        let token = match company {
-            Some(company) => {
-                self.log_in_with(&token.bearer, (IN_TENANT, company))
-                    .await?
-            }
-            None => token,
+        let Some(company) = company else {
+            return Ok(Some(token.bearer));
         };
-        Ok(Some(token.bearer))
+        let second = self.log_in_with(&token.bearer, (IN_TENANT, company)).await;
+        let is_same = |second: &Token| second.bearer == token.bearer;
+        if !second.as_ref().is_ok_and(is_same) {
+            // Nobody uses the first one any more.
+            Registry::global().forget(token.bearer.expose());
+        }
+        Ok(Some(second?.bearer))
     }
 
     async fn log_in_with(
@@ -58,5 +60,55 @@ impl Session {
         };
         let retry = self.scope.retry.unwrap_or(Retry::Always);
         self.ask_for_token(&request, retry).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use local_server::{Edition, LocalServer, Options};
+
+    use super::*;
+    use crate::api::{Credentials, SessionOptions};
+    use crate::secrets;
+
+    /// of two logins for one owner the first one's token is of no use any more.
+    #[tokio::test]
+    async fn only_the_token_that_is_used_stays_a_secret() {
+        let server = LocalServer::start(Options {
+            edition: Edition::Enterprise,
+            ..Options::default()
+        });
+        let server = server.await.expect("a server");
+        let keys = server.credentials();
+        let credentials = Credentials::Keys {
+            access_key: keys.access_key.clone(),
+            secret_key: SecretString::new(keys.secret_key.clone()),
+        };
+        let url = server.url().parse().expect("a URL");
+        let session = Session::new(SessionOptions::new(url, credentials, "3.0.3", "vm"));
+        let session = session.expect("a session");
+        let user = session.claims().await.expect("claims").user;
+        let owner = TaskOwner {
+            user: Some(user.parse().expect("an id")),
+            company: Some("another".to_owned()),
+        };
+        let (first, second) = loop {
+            let token = session.owner_token(&owner).await.expect("logged in");
+            let second = token.expect("an owner").expose().to_owned();
+            let logins = server.requests();
+            let given = |login: &local_server::RecordedRequest| {
+                let token = login.response["data"]["token"].as_str();
+                (login.endpoint == "auth.login").then(|| token.expect("a token").to_owned())
+            };
+            let given: Vec<String> = logins.iter().filter_map(given).collect();
+            assert_eq!(given.last(), Some(&second));
+            // Those of one millisecond are the same.
+            let first = given[given.len() - 2].clone();
+            if first != second {
+                break (first, second);
+            }
+        };
+        let text = format!("{first} {second}");
+        assert_eq!(secrets::mask(&text), format!("{first} ****"));
     }
 }

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 
 use clap::CommandFactory;
 
-use super::{Cli, Command, Daemon, Execute, LogFormat, Refused, completions, man_pages, parse};
+use super::{
+    Cli, Command, Daemon, Execute, LogFormat, Refused, asks_for_json, completions, man_pages, parse,
+};
 
 fn words(words: &[&str]) -> Vec<OsString> {
     let program = std::iter::once("clearml-agent");
@@ -45,7 +47,8 @@ fn execute(given: &[&str]) -> Execute {
 #[track_caller]
 fn complaint(given: &[&str]) -> String {
     match parse(words(given)) {
-        Err(Refused::Usage(text)) => {
+        Err(Refused::Usage(mistake)) => {
+            let text = mistake.to_string();
             assert!(text.starts_with("usage: clearml-agent"), "{text}");
             let at = text.find(": error: ").expect("an error");
             let start = text[..at].rfind('\n').expect("a line of its own");
@@ -275,6 +278,27 @@ fn several_values_reach_to_the_next_option_and_the_last_ones_count() {
         "--clone",
     ]);
     assert_eq!(given.tasks.log_level, "error");
+}
+
+/// What workers do is asked for, or that they stop.
+#[test]
+fn status_as_json_does_not_go_with_stop() {
+    assert_eq!(
+        complaint(&["daemon", "--status", "--json", "--stop"]),
+        "clearml-agent daemon: error: argument --json: not allowed with argument --stop"
+    );
+}
+
+/// Also in a call with a mistake in it.
+#[test]
+fn the_format_of_lines_is_known_before_the_call_is_understood() {
+    let asks = |given: &[&str]| asks_for_json(&words(given));
+    assert!(asks(&["daemon", "--nothing", "--log-format", "json"]));
+    assert!(asks(&["daemon", "--log-f=json", "--nothing"]));
+    assert!(!asks(&["daemon", "--log-format", "text"]));
+    assert!(!asks(&["daemon", "--log", "json"]));
+    assert!(!asks(&["daemon", "--log-format"]));
+    assert!(!asks(&["daemon"]));
 }
 
 /// D-004: `--log-format` takes no short form away from the option that had them all.
@@ -536,14 +560,11 @@ fn completions_and_man_pages_are_complete() {
     let summary = page("clearml-agent.1");
     let program = Cli::command();
     let bash = completions(Shell::Bash);
+    let is_between = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+    let words: Vec<&str> = bash.split(is_between).collect();
     for verb in program.get_subcommands() {
         let name = verb.get_name();
-        assert_eq!(
-            bash.contains(&format!("clearml__agent__{}", name.replace('-', "__")))
-                || bash.contains(name),
-            !verb.is_hide_set(),
-            "{name}"
-        );
+        assert_eq!(words.contains(&name), !verb.is_hide_set(), "{name}");
         assert_eq!(
             summary.contains(&format!("clearml-agent-{name}")),
             !verb.is_hide_set(),

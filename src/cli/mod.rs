@@ -12,12 +12,12 @@ mod words;
 mod cases;
 
 pub use arguments::{
-    Build, Cache, CacheCommand, Cli, Command, Config, Daemon, Devices, Execute, Generate,
-    GenerateKind, GitCredentials, Init, InstallBootstrap, List, LogFormat, Service, ServiceCommand,
-    ServiceInstall, ServicePlace, Supervise, TaskOptions,
+    Boot, BootStep, Build, Cache, CacheCommand, Cli, Command, Config, Daemon, Devices, Execute,
+    Generate, GenerateKind, GitCredentials, Init, InstallBootstrap, List, LogFormat, Mounted,
+    Service, ServiceCommand, ServiceInstall, ServicePlace, Supervise, TaskOptions,
 };
 pub use generated::{ManPage, completions, man_pages};
-pub use usage::Refused;
+pub use usage::{Mistake, Refused};
 
 use std::ffi::OsString;
 
@@ -29,6 +29,24 @@ pub fn parse(words: Vec<OsString>) -> Result<Cli, Refused> {
     let program = complete();
     let words = words::marked(&program, words);
     Cli::try_parse_from(&words).map_err(|error| Refused::new(&error, &words))
+}
+
+/// True where lines are to be JSON, also in a call that cannot be parsed: whoever collects them reads nothing else.
+pub fn asks_for_json(words: &[OsString]) -> bool {
+    let mut words = words.iter().map(|word| word.to_string_lossy());
+    while let Some(word) = words.next() {
+        let (name, value) = word.split_once('=').unzip();
+        // The shortest beginning that means it (D-004).
+        let name = name.unwrap_or(&word);
+        let is_it = name.starts_with("--log-f") && "--log-format".starts_with(name);
+        if is_it {
+            return match value {
+                Some(value) => value == "json",
+                None => words.next().is_some_and(|value| value == "json"),
+            };
+        }
+    }
+    false
 }
 
 /// The whole program, with what clap adds by itself.

@@ -1,6 +1,7 @@
 //! Help and usage errors in the shape that the official agent gives them, since scripts match it (D-006, D-007).
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
 use clap::error::ErrorKind;
@@ -21,7 +22,29 @@ pub enum Refused {
     /// Help was asked for: stdout, exit code 0 (D-010).
     Help(String),
     /// Something is wrong: stderr, exit code 2 (D-006).
-    Usage(String),
+    Usage(Mistake),
+}
+
+/// A command line that cannot be understood.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mistake {
+    /// How the command is written.
+    pub usage: String,
+    /// What is wrong, behind the name of the command.
+    pub message: String,
+    /// What may have been meant.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Mistake {
+    /// As scripts match it (D-007).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}", self.usage, self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Cli {
@@ -71,11 +94,11 @@ impl Refused {
         let usage = command.render_usage().to_string();
         let usage = usage.replacen("Usage:", "usage:", 1);
         let name = command.get_bin_name().unwrap_or("clearml-agent");
-        let mut text = format!("{usage}\n{name}: error: {}", complaint.message);
-        if let Some(hint) = &complaint.hint {
-            text = format!("{text}\nhint: {hint}");
-        }
-        Self::Usage(text)
+        Self::Usage(Mistake {
+            message: format!("{name}: error: {}", complaint.message),
+            hint: complaint.hint.clone(),
+            usage,
+        })
     }
 }
 

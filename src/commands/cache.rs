@@ -6,8 +6,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::execute::not_taken;
-use super::options;
 use super::plan::look_up;
+use super::store;
 use super::{ExitStatus, Failed};
 use crate::cli::{Cache as Arguments, CacheCommand};
 use crate::python::{self, Explained, Explanation, Listed, PruneLimits, StoreOptions};
@@ -50,7 +50,7 @@ pub(super) async fn cache(
 
 fn store(settings: &Settings) -> Result<StoreOptions, Failed> {
     let settings = settings.clone().with_folders(0);
-    let store = options::store(&settings, &settings.agent()?);
+    let store = store::store(&settings, &settings.agent()?);
     if store.is_enabled() {
         return Ok(store);
     }
@@ -58,6 +58,20 @@ fn store(settings: &Settings) -> Result<StoreOptions, Failed> {
         "no environments are kept: `agent.store.path` or `agent.venvs_cache.path` is empty",
         "set both to a folder",
     ))
+}
+
+/// What containers keep is theirs: they may put links there that lead anywhere, so nothing here follows them.
+fn say_what_containers_keep(store: &StoreOptions, printer: Printer) {
+    let folder = store::below(&store.path);
+    if folder.is_dir() {
+        let folder = folder.display();
+        printer.line(format!(
+            "{folder}: environments of containers, which keep to the same limits"
+        ));
+        printer.line(format!(
+            "hint: `rm -rf {folder}`, as root where containers run as root, removes them while no container of a task runs"
+        ));
+    }
 }
 
 fn unusable(store: &StoreOptions, error: &std::io::Error) -> Failed {
@@ -105,6 +119,7 @@ fn list(store: &StoreOptions, json: bool, printer: Printer) -> Result<ExitStatus
     for entry in &entries {
         printer.line(shown(entry));
     }
+    say_what_containers_keep(store, printer);
     Ok(ExitStatus::SUCCESS)
 }
 
@@ -129,6 +144,7 @@ async fn prune(
         pruned.removed.len(),
         size(bytes)
     ));
+    say_what_containers_keep(store, printer);
     Ok(ExitStatus::SUCCESS)
 }
 
@@ -145,7 +161,7 @@ async fn explain(
     };
     let printer = if json { printer.beside_data() } else { printer };
     let looked = look_up(settings, task, run, printer).await?;
-    let (id, preparation) = (looked.id, looked.preparation);
+    let (id, preparation) = (looked.server.task(), looked.preparation);
     let (request, options) = preparation.environment_of(looked.task).map_err(not_taken)?;
     let cancel = CancellationToken::new();
     let explained = python::explain_store(&request, &options, &cancel).await?;

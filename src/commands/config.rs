@@ -2,7 +2,7 @@
 
 use super::{ExitStatus, Failed, connect, cuda};
 pub(super) use crate::cli::Config as Arguments;
-use crate::python;
+use crate::python::{self, StoreOptions};
 use crate::settings::{Detected, Settings};
 use crate::ui::Printer;
 
@@ -19,7 +19,10 @@ pub(super) async fn config(
     let python_version = match python::version_by_name(search_path) {
         Some(version) => Some(version),
         None if settings.filled_text("agent.default_python").is_some() => None,
-        None => python::default_version().await,
+        None => {
+            let named = settings.environment().get("LOCAL_PYTHON");
+            python::default_version(named, &StoreOptions::off()).await
+        }
     };
     let settings = settings.completed(&Detected {
         host_name: connect::host_name(),

@@ -10,15 +10,18 @@ use super::dynamic_gpus::DynamicGpus;
 use super::queues::{find_queues, names, resolve_queues, table, table_with_gpus};
 use super::status::status;
 use super::stop::stop;
-use super::{ExitStatus, Failed, cuda, folders, hours, metrics, options, running, unavailable};
+use super::{
+    ExitStatus, Failed, container, docker_arguments, folders, hours, metrics, options, running,
+    slot, unavailable,
+};
 use crate::api::{ApiVersion, Queue, QueueId, Session, WorkerId};
 use crate::settings::{AgentSettings, Detected, Settings};
-use crate::storage::{Instance, Places, Slot, SlotError};
+use crate::storage::{Instance, Places};
 use crate::task::{Devices, RunOptions};
 use crate::ui::{Printer, speak_as};
 use crate::worker::{
     Capacity, Daemon, DaemonEnd, DaemonOptions, LogFile, Nursery, PollOptions, Reread, Schedule,
-    WorkerName, placed, vacant_slots,
+    WorkerName, placed,
 };
 
 /// Takes tasks from queues until a signal ends it.
@@ -42,7 +45,6 @@ pub(super) async fn daemon(
     if let Some(end) = about_others(&settings, &arguments, printer).await? {
         return Ok(end);
     }
-    unavailable::refuse_daemon(&arguments)?;
     let capacity = capacity(&arguments);
     let named = named_devices(&settings, &arguments, capacity);
     let dynamic = dynamic_gpus(&settings, &arguments, capacity, &named).await?;
@@ -64,9 +66,10 @@ pub(super) async fn daemon(
         let worker = present_worker(&places, &name)?;
         return Ok(status(&session, &worker, &queues, &schedule, printer).await);
     }
+    docker_arguments::check(&settings, &run, arguments.use_owner_token, printer).await?;
     let metrics = metrics::listen(&arguments, printer)?;
     let former = former_workers(&places);
-    let slot = claim_slot(&places, &name).await?;
+    let slot = slot::claim(&places, &name, &session, printer).await?;
     let worker: WorkerId = slot.worker.parse()?;
     speak_as(worker.as_str(), None);
     let own = settings.with_folders(slot.number as usize);
@@ -77,10 +80,9 @@ pub(super) async fn daemon(
     let agent = placed(&settings, worker.as_str(), slot.number).agent()?;
     printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
     printer.line(&table);
-    cuda::check(&agent, &run, &selection.devices, printer)?;
-    announce(capacity, printer);
-    let for_one_task = is_detached && !debug;
-    let log_file = log_file(&arguments, &places, for_one_task, debug, printer)?;
+    announce(&settings, &run, &arguments, &selection.devices, printer)?;
+    container::clear_dead_builds(&settings, &run, &places);
+    let log_file = log_file(&arguments, &places, is_detached && !debug, debug, printer)?;
     if let Some(waiting) = waiting {
         // From here on the terminal may be closed. A signal that was asked for once does not end the process any more.
         drop(signal(SignalKind::hangup())?);
@@ -102,6 +104,7 @@ pub(super) async fn daemon(
     let options = DaemonOptions {
         session: session.clone(),
         queue_names: names(&ids, &queues),
+        engine: container::engine_source(&settings, &run),
         metrics,
         gpus,
         reread,
@@ -193,18 +196,27 @@ fn reporting(run: &RunOptions, capacity: Capacity) -> RunOptions {
 }
 
 /// D-102
-fn announce(capacity: Capacity, printer: Printer) {
-    if capacity != Capacity::One {
+fn announce(
+    settings: &Settings,
+    run: &RunOptions,
+    arguments: &Arguments,
+    devices: &Devices,
+    printer: Printer,
+) -> Result<(), Failed> {
+    container::announce(settings, run, arguments.use_owner_token, devices, printer)?;
+    if capacity(arguments) != Capacity::One {
         printer.line("ClearML-Agent running in services mode");
     }
+    Ok(())
 }
 
 /// The worker of this name that runs, as `--stop` would find it; else the one that would come first (D-287).
 fn present_worker(places: &Places, name: &WorkerName) -> Result<WorkerId, Failed> {
-    let mut living = Instance::all(&places.slots);
-    living.retain(Instance::is_alive);
-    let mut ids: Vec<String> = living
+    let mut ids: Vec<String> = places
+        .slots
+        .all()
         .into_iter()
+        .filter(Instance::is_alive)
         .map(|instance| instance.worker)
         .filter(|worker| name.could_be(worker))
         .collect();
@@ -271,6 +283,12 @@ pub(super) fn run_options(
 ) -> RunOptions {
     let run = RunOptions {
         tags: arguments.child_report_tags.clone(),
+        podman: arguments.docker.is_none() && arguments.podman.is_some(),
+        docker: arguments
+            .docker
+            .clone()
+            .or_else(|| arguments.podman.clone()),
+        force_current_version: arguments.force_current_version,
         ..options::run_options(settings, &arguments.tasks, arguments.standalone_mode, debug)
     };
     match capacity {
@@ -348,12 +366,16 @@ async fn given_queues(
         Some(dynamic) => Some(dynamic.queues.as_slice()),
         None => arguments.queue.as_deref(),
     };
-    resolve_queues(session, names, arguments.create_queue).await
+    let ids = resolve_queues(session, names, arguments.create_queue).await?;
+    if let Some(dynamic) = dynamic {
+        dynamic.check(&ids)?;
+    }
+    Ok(ids)
 }
 
 /// Whoever has a file on this machine, or had one.
 fn former_workers(places: &Places) -> Vec<String> {
-    let instances = Instance::all(&places.slots).into_iter();
+    let instances = places.slots.all().into_iter();
     instances.map(|instance| instance.worker).collect()
 }
 
@@ -366,21 +388,4 @@ fn queue_table(
         Some(dynamic) => table_with_gpus(ids, queues, |id| dynamic.shown(given, id)).to_string(),
         None => table(ids, queues).to_string(),
     }
-}
-
-/// A place on this machine for a worker of this name (D 2.5).
-pub(super) async fn claim_slot(places: &Places, name: &WorkerName) -> Result<Slot, Failed> {
-    let vacant = vacant_slots(places, name);
-    let slot = Slot::claim(&places.slots, |slot| name.worker_id(slot), &vacant).await;
-    slot.map_err(slot_failed)
-}
-
-fn slot_failed(error: SlotError) -> Failed {
-    let hint = match &error {
-        SlotError::Duplicate(_) => {
-            "stop the other agent, or give this one other GPUs or another `agent.worker_id`"
-        }
-        SlotError::Storage { .. } => "set `TMPDIR` to a folder that can be written",
-    };
-    Failed::new(error, Some(hint))
 }

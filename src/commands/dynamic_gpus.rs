@@ -2,14 +2,15 @@
 
 use super::Failed;
 use super::daemon::Arguments;
-use std::path::PathBuf;
 
 use crate::api::{QueueId, Session, WorkerId};
 use crate::monitor::{GpuList, GpuReading, gpu_list};
 use crate::settings::{AgentSettings, Environment, env_vars};
+use crate::storage::SlotFolder;
 use crate::task::Devices;
 use crate::worker::{
-    Demand, Gpu, GpuPool, GpuQueues, InvalidGpus, KnownGpu, PoolOptions, demands, pool,
+    Demand, Gpu, GpuPool, GpuQueues, InvalidGpus, KnownGpu, PoolOptions, contradiction, demands,
+    pool,
 };
 
 /// What the command line asks for.
@@ -45,7 +46,7 @@ impl DynamicGpus {
             Devices::Listed(list) if list != "all" => {
                 pool(list).map_err(|error| refused(&error))?
             }
-            Devices::None => Vec::new(),
+            Devices::None => return Err(refused(&InvalidGpus::CpuOnly)),
             Devices::Listed(_) | Devices::Unrestricted => {
                 known.iter().map(|known| known.gpu).collect()
             }
@@ -64,6 +65,15 @@ impl DynamicGpus {
         })
     }
 
+    /// Fails where a queue is named twice, once by its id, with different demands; `ids` are those of the queues.
+    pub(super) fn check(&self, ids: &[QueueId]) -> Result<(), Failed> {
+        let demands: Vec<_> = ids.iter().zip(self.demands.iter().copied()).collect();
+        match contradiction(&demands) {
+            Some(id) => Err(refused(&InvalidGpus::Twice(id.to_string()))),
+            None => Ok(()),
+        }
+    }
+
     /// What the tasks of a queue get, as the table of queues shows it (D-136); `ids` are those of the queues.
     pub(super) fn shown(&self, ids: &[QueueId], queue: &QueueId) -> String {
         let mut demands = ids.iter().zip(&self.demands);
@@ -77,7 +87,7 @@ impl DynamicGpus {
     pub(super) fn into_queues(
         self,
         session: Session,
-        (worker, slots): (WorkerId, PathBuf),
+        (worker, slots): (WorkerId, SlotFolder),
         ids: Vec<QueueId>,
         former: Vec<String>,
         agent: &AgentSettings,

@@ -11,9 +11,9 @@ use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, Patience};
-use super::daemon::{claim_slot, worker_name};
+use super::daemon::worker_name;
 use super::options::{self, PreparationWishes};
-use super::{ExitStatus, Failed, plan, unavailable};
+use super::{ExitStatus, Failed, container, plan, slot, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
 use crate::process::{Output, replace_self};
 use crate::settings::{AgentSettings, Settings};
@@ -66,12 +66,15 @@ pub(super) async fn execute(
         return plan::plan(settings, &arguments, debug, printer).await;
     }
     let (session, settings) = connect::begin(settings, Patience::Long, false, printer).await?;
-    let run = options::run_options(
-        &settings,
-        &arguments.tasks,
-        arguments.standalone_mode,
-        debug,
-    );
+    let run = RunOptions {
+        docker: arguments.docker.clone(),
+        ..options::run_options(
+            &settings,
+            &arguments.tasks,
+            arguments.standalone_mode,
+            debug,
+        )
+    };
     let detected = options::detected(&settings, &run).await;
     let settings = options::for_devices(settings.completed(&detected).with_folders(0), &run);
     let devices = options::devices(&settings, &run).devices;
@@ -89,6 +92,8 @@ pub(super) async fn execute(
     };
     if arguments.disable_monitoring {
         Box::pin(assignment.become_the_program(&arguments, printer)).await
+    } else if assignment.run.docker.is_some() {
+        Box::pin(assignment.in_a_container(&arguments, printer)).await
     } else if arguments.full_monitoring {
         Box::pin(assignment.like_a_worker(&arguments, printer)).await
     } else {
@@ -158,15 +163,36 @@ impl Assignment {
         printer: Printer,
     ) -> Result<ExitStatus, Failed> {
         let name = worker_name(&self.agent, &self.devices);
-        let slot = claim_slot(&self.places, &name).await?;
+        let slot = slot::claim(&self.places, &name, &self.session, printer).await?;
         let worker: WorkerId = slot.worker.parse()?;
         let settings = placed(&self.settings, worker.as_str(), slot.number);
+        let ended = Self { settings, ..self };
+        let ended = ended.supervise_fully(arguments, worker, printer).await;
+        drop(slot);
+        ended
+    }
+
+    /// The same without a slot, and the task in a container (E-004, C-306).
+    async fn in_a_container(
+        self,
+        arguments: &Arguments,
+        printer: Printer,
+    ) -> Result<ExitStatus, Failed> {
+        let worker = self.own_worker()?;
+        self.supervise_fully(arguments, worker, printer).await
+    }
+
+    async fn supervise_fully(
+        self,
+        arguments: &Arguments,
+        worker: WorkerId,
+        printer: Printer,
+    ) -> Result<ExitStatus, Failed> {
         let propagates = self.agent.propagate_exit_code;
         let mut signals = Signals::listen()?;
-        let outcome = Self { settings, ..self }
+        let outcome = self
             .supervise(arguments, worker, Shape::Full, &mut signals, printer)
             .await?;
-        drop(slot);
         // Whoever ends the worker itself is told so; how the task ended is another matter (E-278, D-061).
         Ok(match (signals.has_terminate().await, propagates) {
             (true, _) => ExitStatus::INTERRUPTED,
@@ -243,12 +269,20 @@ impl Assignment {
             task: self.task.clone(),
             queue: None,
         }));
+        let parent = container::Parent {
+            worker: worker.as_str(),
+            is_own_worker: false,
+            is_service: false,
+            uses_owner_token: false,
+        };
+        let containment = container::containment(&settings, &self.run, &parent)?;
         let give_up = CancellationToken::new();
         let session = self.session.clone().with_cancellation(give_up.clone());
         let supervision = Supervision {
             journal: journal.clone(),
             server: TaskServer::new(session, self.task.clone(), worker.clone()).on(self.node()),
             preparation,
+            containment,
             shape,
             rules: options::rules(&self.agent),
             watch: options::watch(&self.agent),
@@ -261,6 +295,10 @@ impl Assignment {
         reporter.abort();
         match supervised {
             Ok(Supervised::Settled(outcome)) => Ok(outcome),
+            Ok(Supervised::Uncleared(outcome)) => {
+                printer.warning("the container could not be removed in time; the next agent on this machine will do it");
+                Ok(outcome)
+            }
             Ok(Supervised::Unsettled(outcome)) => {
                 printer.warning("the server could not be told how the task ended; the next agent on this machine will");
                 Ok(outcome)
@@ -319,7 +357,7 @@ impl Assignment {
 
     /// The journal makes sure that the task is settled, also when this process is killed.
     fn create_run(&self, arguments: &Arguments, worker: &WorkerId) -> Result<RunFolder, Failed> {
-        let (configuration, _) = create_temporary(&self.places.slots, ".clearml_agent.", ".cfg")?;
+        let (configuration, _) = create_temporary(&self.places.system, ".clearml_agent.", ".cfg")?;
         self.settings.write(&configuration)?;
         let output = match &arguments.log_file {
             Some(path) => std::path::absolute(path)?,
@@ -492,7 +530,7 @@ async fn settle(server: &TaskServer, status: FinalStatus) {
     }
 }
 
-fn failed(failure: Failure) -> Failed {
+pub(super) fn failed(failure: Failure) -> Failed {
     Failed::new(anyhow::Error::msg(failure.message), failure.hint.as_deref())
 }
 

@@ -1,12 +1,16 @@
 //! One verb, one file: what each command does, with plain values and a printer.
 
 mod background;
+mod boot;
+mod build;
 mod cache;
 mod config;
 mod connect;
+mod container;
 mod crash;
 mod cuda;
 mod daemon;
+mod docker_arguments;
 mod dynamic_gpus;
 mod execute;
 mod folders;
@@ -23,8 +27,10 @@ mod records;
 mod running;
 mod sections;
 mod service;
+mod slot;
 mod status;
 mod stop;
+mod store;
 mod supervise;
 mod unavailable;
 mod vaults;
@@ -187,12 +193,13 @@ fn dispatch(
         Command::Supervise(options) => {
             return block_on(supervise::supervise(&options.journal, environment));
         }
+        Command::Boot(options) => return boot::boot(options, environment, printer),
         Command::Generate(options) => return generate::generate(&options.kind, printer),
         Command::InstallBootstrap(_) => {
             printer.line("Nothing to install: this agent needs no bootstrap package");
             return Ok(ExitStatus::SUCCESS);
         }
-        Command::Build(options) => return Err(unavailable::build(options)),
+        Command::Build(options) => overrides = with_credentials(overrides, &options.tasks.git),
         Command::Daemon(options) => overrides = with_credentials(overrides, &options.tasks.git),
         Command::Execute(options) => overrides = with_credentials(overrides, &options.tasks.git),
         Command::Cache(_)
@@ -213,6 +220,7 @@ fn dispatch(
         }
     }
     match command {
+        Command::Build(arguments) => block_on(build::build(settings, arguments, is_debug, printer)),
         Command::Cache(arguments) => block_on(cache::cache(settings, arguments, printer)),
         Command::Config(arguments) => block_on(config::config(&settings, &arguments, printer)),
         Command::Daemon(arguments) => {
@@ -230,7 +238,7 @@ fn dispatch(
         }
         Command::Init(options) => block_on(init::init(settings, options, printer)),
         Command::List(arguments) => block_on(list::list(&settings, &arguments, printer)),
-        Command::Build(_)
+        Command::Boot(_)
         | Command::Generate(_)
         | Command::InstallBootstrap(_)
         | Command::Service(_)

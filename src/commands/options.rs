@@ -5,12 +5,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(super) use super::container::container_options;
 use super::git_options::source;
+use super::store::{is_in_container, lock_timeout, store};
 use super::{Failed, connect, cuda};
 use crate::api::{CertificateCheck, PageClient, ProxySettings, QueueId, Task, Trust, WorkerId};
 use crate::cli::TaskOptions;
 use crate::logs::LineRules;
-use crate::monitor::{self, VisibleGpus};
+use crate::monitor::{self, GpuFractions, VisibleGpus};
 use crate::python::{
     self, CacheOptions, CondaOptions, IndexUrl, NamedInterpreter, Optimization, PackageManager,
     Pages, PoetryOptions, PythonOptions, Rocm, SkipEnvironment, StoreOptions, TorchMode,
@@ -158,6 +160,7 @@ pub(super) fn run_options(
         cpu_only: tasks.devices.cpu_only || is_true(settings, &env_vars::CPU_ONLY),
         tags: None,
         debug,
+        ..RunOptions::default()
     }
 }
 
@@ -175,9 +178,13 @@ pub(super) fn devices(settings: &Settings, options: &RunOptions) -> DeviceSelect
 
 /// What is found out about the machine, for tasks with these options.
 pub(super) async fn detected(settings: &Settings, run: &RunOptions) -> Detected {
+    let named = settings.environment().get("LOCAL_PYTHON");
+    // What is wrong with the settings is said by who needs them.
+    let store = settings.agent().map(|agent| store(settings, &agent));
+    let store = store.unwrap_or_else(|_| StoreOptions::off());
     Detected {
         host_name: connect::host_name(),
-        python_version: python::default_version().await,
+        python_version: python::default_version(named, &store).await,
         ..cuda::detected(settings, run.cpu_only).await
     }
 }
@@ -219,18 +226,32 @@ pub(super) fn report(
         taken: Taken::default(),
         gpus: VisibleGpus::of(devices.text()),
         default_gpu_usage: agent.monitoring.default_gpu_utilization,
+        gpu_fractions: gpu_fractions(agent),
     }
+}
+
+fn gpu_fractions(agent: &AgentSettings) -> Option<GpuFractions> {
+    let text = agent.monitoring.gpu_fractions.as_ref()?;
+    let fractions = GpuFractions::parse(text);
+    if fractions.is_none() {
+        tracing::warn!(
+            text,
+            "CLEARML_AGENT_GPU_FRACTIONS is neither `0.5,0.5` nor `nvidia.com/mig-1g.10gb:2`, so whole GPUs are reported"
+        );
+    }
+    fractions
 }
 
 /// The agent's folders.
 pub(super) fn places(agent: &AgentSettings) -> Result<Places, Failed> {
-    let places = Places::new(agent.output_folder.clone()).map_err(|error| {
-        Failed::message(
-            format!("could not use the agent's folders: {error}"),
-            FOLDERS_HINT,
-        )
-    })?;
-    writable(&places.runs, Places::create(&places.runs))?;
+    let places =
+        Places::new(agent.output_folder.clone(), agent.shared_folder.clone()).map_err(|error| {
+            Failed::message(
+                format!("could not use the agent's folders: {error}"),
+                fitting("set `HOME` to a folder that can be written"),
+            )
+        })?;
+    writable(&places.runs, Places::create(&places.runs), STATE_HINT)?;
     Ok(places)
 }
 
@@ -238,9 +259,19 @@ pub(super) fn places(agent: &AgentSettings) -> Result<Places, Failed> {
 pub(super) fn usable_places(agent: &AgentSettings) -> Result<Places, Failed> {
     let places = places(agent)?;
     let state = places.runs.parent().unwrap_or(&places.runs);
-    for folder in [state, &places.slots, &places.temporary] {
+    for folder in [
+        state,
+        places.slots.path(),
+        &places.system,
+        &places.temporary,
+    ] {
         let tried = Places::create(folder).and_then(|()| try_writing(folder));
-        writable(folder, tried)?;
+        let hint = if folder == state {
+            STATE_HINT
+        } else {
+            FOLDERS_HINT
+        };
+        writable(folder, tried, hint)?;
     }
     Ok(places)
 }
@@ -252,16 +283,28 @@ fn try_writing(folder: &Path) -> std::io::Result<()> {
     std::fs::remove_file(path).and(written)
 }
 
-const FOLDERS_HINT: &str = "set `HOME`, and `TMPDIR` or `CLEARML_AGENT_TEMP_STDOUT_FILE_DIR`, to folders that can be written";
+const STATE_HINT: &str =
+    "set `XDG_STATE_HOME`, or `HOME` without it, to a folder that can be written";
+const FOLDERS_HINT: &str =
+    "set `TMPDIR` or `CLEARML_AGENT_TEMP_STDOUT_FILE_DIR` to a folder that can be written";
 
-fn writable(folder: &Path, tried: std::io::Result<()>) -> Result<(), Failed> {
+fn writable(folder: &Path, tried: std::io::Result<()>, hint: &str) -> Result<(), Failed> {
     tried.map_err(|error| {
         let folder = folder.display();
         Failed::message(
             format!("could not write to the folder `{folder}`: {error}"),
-            FOLDERS_HINT,
+            fitting(hint),
         )
     })
+}
+
+/// What helps on a machine, or in the container of a task.
+fn fitting(hint: &str) -> &str {
+    if is_in_container() {
+        "put `-e HOME=/tmp` into the container's arguments, with `--tmpfs /tmp:exec` where its root is read-only"
+    } else {
+        hint
+    }
 }
 
 /// For servers other than ClearML's.
@@ -284,6 +327,8 @@ fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonO
         default_python: agent.default_python.clone().unwrap_or_default(),
         ignore_requested: agent.ignore_requested_python_version,
         venvs_dir: agent.venvs_dir.clone(),
+        target: None,
+        keeps_nothing: false,
         package_manager: match manager.kind {
             PackageManagerKind::Pip => PackageManager::Pip,
             PackageManagerKind::Conda => PackageManager::Conda,
@@ -341,28 +386,6 @@ fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonO
         force_task_init: is_true(settings, &env_vars::FORCE_TASK_INIT),
         installer_variables: Vec::new(),
     }
-}
-
-/// The store of environments; whoever has switched the cache off has switched it off as well (E-239).
-pub(super) fn store(settings: &Settings, agent: &AgentSettings) -> StoreOptions {
-    let path = agent.store.path.clone();
-    StoreOptions {
-        path: path
-            .filter(|_| agent.venvs_cache.path.is_some())
-            .unwrap_or_default(),
-        max_entries: agent.store.max_entries,
-        max_size_gb: agent.store.max_size_gb,
-        free_space_threshold_gb: agent.store.free_space_threshold_gb,
-        lock_timeout: lock_timeout(agent),
-        index_settings: python::index_settings(|name| {
-            settings.environment().get(name).map(str::to_owned)
-        }),
-    }
-}
-
-fn lock_timeout(agent: &AgentSettings) -> f64 {
-    let limit = agent.venvs_cache.lock_timeout;
-    limit.map_or(30.0, |limit| limit.as_secs_f64())
 }
 
 /// What installers get beside the agent's own variables (F-091, D-313).

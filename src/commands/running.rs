@@ -11,7 +11,7 @@ use crate::worker::{Ask, AskError, ask, listening, supervisors};
 /// Prints one JSON object; the server is not needed.
 pub(super) async fn print(settings: &Settings, printer: Printer) -> Result<ExitStatus, Failed> {
     let places = options::places(&settings.agent()?)?;
-    let mut instances = Instance::all(&places.slots);
+    let mut instances = places.slots.all();
     // Those of other users have no name here.
     instances.retain(|instance| instance.is_alive() && !instance.worker.is_empty());
     let mut workers: Vec<Value> = Vec::new();

@@ -9,7 +9,7 @@ use super::daemon::{Arguments, capacity, daemon_name, named_devices};
 use super::{ExitStatus, Failed, connect, options};
 use crate::process::ProcessIdentity;
 use crate::settings::{Detected, Settings};
-use crate::storage::Instance;
+use crate::storage::{Instance, Places};
 use crate::ui::Printer;
 use crate::worker::{Ask, Lease, WorkerName, ask, supervisors};
 
@@ -17,6 +17,8 @@ use crate::worker::{Ask, Lease, WorkerName, ask, supervisors};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for a worker that ends a task on each of its GPUs.
 const PATIENCE_OF_POOL: Duration = Duration::from_mins(2);
+/// The same for a worker with services, which takes 20 s for their end and a little for its own.
+const PATIENCE_OF_SERVICES: Duration = Duration::from_secs(25);
 /// How long the kernel may take to end a process.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -47,9 +49,8 @@ pub(super) async fn stop(
     let devices = named_devices(&settings, arguments, capacity);
     let name = daemon_name(&agent, &devices, capacity);
     let places = options::places(&agent)?;
-    let mut living = Instance::all(&places.slots);
-    living.retain(|instance| instance.is_alive() && !Lease::is_one(instance));
     let supervisors = supervisors(&places);
+    let mut living = living(&places, &supervisors).await;
     let above = |instance: &Instance| {
         let found = supervisors.iter().find(|(pid, _)| *pid == instance.pid);
         found.map(|(_, above)| above.as_str())
@@ -84,7 +85,15 @@ pub(super) async fn stop(
         if arguments.drain.is_some() {
             refused |= !drain(&places.control, instance, printer).await;
         } else {
-            end(instance, process, agent.stop_grace_period, printer).await;
+            let patience = patience(&instance.worker, &ids);
+            end(
+                instance,
+                process,
+                patience,
+                agent.stop_grace_period,
+                printer,
+            )
+            .await;
         }
     }
     let worker_name = agent.worker_name.as_deref().unwrap_or_default();
@@ -105,6 +114,36 @@ pub(super) async fn stop(
     } else {
         ExitStatus::FAILURE
     })
+}
+
+/// The agents whose processes can be signalled from here.
+async fn living(places: &Places, supervisors: &[(i32, String)]) -> Vec<Instance> {
+    let mut living = places.slots.all();
+    living.retain(|instance| instance.is_alive() && !Lease::is_one(instance));
+    if !places.slots.is_shared() {
+        return living;
+    }
+    // What has the same number here may be another agent than the one that wrote the file in its container.
+    let mut here = Vec::new();
+    for instance in living {
+        let is_supervisor = supervisors.iter().any(|(pid, _)| *pid == instance.pid);
+        if is_supervisor || speaks_as(&places.control, &instance).await {
+            here.push(instance);
+        }
+    }
+    here
+}
+
+/// True where the process answers as this worker, or as the one above it.
+async fn speaks_as(folder: &Path, instance: &Instance) -> bool {
+    let pid = u32::try_from(instance.pid).unwrap_or_default();
+    match ask(folder, pid, Ask::Status).await {
+        Ok(status) => {
+            let below = instance.worker.strip_prefix(&status.worker);
+            below.is_some_and(|below| below.is_empty() || below.starts_with(':'))
+        }
+        Err(_) => false,
+    }
 }
 
 /// `ids` are in the order of their text.
@@ -136,6 +175,7 @@ fn choose<'a>(ids: &[&'a str], name: &WorkerName, wanted: &[String]) -> Choice<'
 async fn end(
     instance: &Instance,
     process: Option<ProcessIdentity>,
+    patience: Duration,
     grace: Duration,
     printer: Printer,
 ) {
@@ -146,11 +186,6 @@ async fn end(
     let Some(process) = process else {
         instance.forget();
         return;
-    };
-    let patience = if has_pool(worker) {
-        PATIENCE_OF_POOL
-    } else {
-        PATIENCE
     };
     let steps = [
         (Signal::SIGTERM, patience + grace),
@@ -203,6 +238,21 @@ async fn drain(folder: &Path, instance: &Instance, printer: Printer) -> bool {
     }
 }
 
+/// How long a worker may take to end with its tasks; `ids` are those of all that live.
+fn patience(worker: &str, ids: &[&str]) -> Duration {
+    let is_service = |id: &&str| {
+        let below = id.strip_prefix(worker);
+        below.is_some_and(|below| below.starts_with(":service:"))
+    };
+    if has_pool(worker) {
+        PATIENCE_OF_POOL
+    } else if ids.iter().any(is_service) {
+        PATIENCE_OF_SERVICES
+    } else {
+        PATIENCE
+    }
+}
+
 /// True for the id of a worker with dynamic GPUs.
 fn has_pool(worker: &str) -> bool {
     worker
@@ -239,6 +289,16 @@ mod tests {
             cpu_only: false,
         };
         assert_eq!(choose(&IDS, &nobody, &[]), Choice::Nobody);
+    }
+
+    /// D-261, D-290: its second SIGTERM does not come before its services had their time.
+    #[test]
+    fn a_worker_with_services_has_as_long_as_these() {
+        let ids = ["host:cpu:0", "host:cpu:0:service:t1", "host:cpu:1"];
+        assert_eq!(patience("host:cpu:0", &ids), PATIENCE_OF_SERVICES);
+        assert_eq!(patience("host:cpu:1", &ids), PATIENCE);
+        assert_eq!(patience("host:cpu", &ids), PATIENCE);
+        assert_eq!(patience("host:dgpu0", &ids), PATIENCE_OF_POOL);
     }
 
     /// D-290

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, Patience};
 use super::options::{self, PreparationWishes};
-use super::{ExitStatus, Failed, sections};
+use super::{ExitStatus, Failed, container, sections};
 use crate::api::{QueueId, TaskId, WorkerId};
 use crate::settings::{Environment, Overrides, Settings};
 use crate::task::{
@@ -63,6 +63,13 @@ pub(super) async fn supervise(
         },
     )?;
     preparation.introduction.extend(preamble);
+    let parent = container::Parent {
+        worker: entry.parent.as_ref().unwrap_or(&entry.worker),
+        is_own_worker,
+        is_service: is_own_worker && entry.options.gpus.is_none(),
+        uses_owner_token: entry.owner.is_some(),
+    };
+    let containment = container::containment(&settings, &entry.options, &parent)?;
     let stand_in = StandIn {
         run: journal.folder().clone(),
         session: session.clone(),
@@ -80,12 +87,14 @@ pub(super) async fn supervise(
         slots: options::places(&agent)?.slots,
         slot: entry.slot,
         is_own_worker,
+        is_silent: is_own_worker && containment.is_some(),
         gpus: (is_own_worker && entry.options.gpus.is_some()).then_some(gpus_are_free),
     };
     let supervision = Supervision {
         journal,
         server: TaskServer::new(session, task, worker).on(Node::of(settings.environment())),
         preparation,
+        containment,
         shape: if is_own_worker {
             Shape::Service
         } else {
@@ -101,6 +110,8 @@ pub(super) async fn supervise(
     match Box::pin(supervision.run()).await? {
         // Its worker counts.
         Supervised::Settled(outcome) => Ok(ExitStatus(Ending::of(&outcome).code())),
+        // It has not failed at its start; the engine is asked again later.
+        Supervised::Uncleared(_) => Ok(ExitStatus::SUCCESS),
         Supervised::Unsettled(_) => Ok(ExitStatus::FAILURE),
     }
 }

@@ -3,8 +3,7 @@
 use super::Failed;
 use crate::cli::{Build, Daemon, Execute};
 use crate::process::find_program;
-
-const CONTAINER_HINT: &str = "leave it out to run tasks without containers";
+use crate::ui::Printer;
 
 /// What is asked of `daemon` and does not go together, in the reference's words.
 pub(super) fn check_daemon(arguments: &Daemon, search_path: Option<&str>) -> Result<(), Failed> {
@@ -29,15 +28,6 @@ pub(super) fn check_daemon(arguments: &Daemon, search_path: Option<&str>) -> Res
     Ok(())
 }
 
-/// What is asked of a daemon that is to be started and cannot be had.
-pub(super) fn refuse_daemon(arguments: &Daemon) -> Result<(), Failed> {
-    let options = [
-        ("--docker", arguments.docker.is_some(), CONTAINER_HINT),
-        ("--podman", arguments.podman.is_some(), CONTAINER_HINT),
-    ];
-    refuse_first("daemon", &options)
-}
-
 fn is_service(arguments: &Daemon) -> bool {
     arguments
         .services_mode
@@ -46,37 +36,42 @@ fn is_service(arguments: &Daemon) -> bool {
 
 /// Both for `execute`.
 pub(super) fn check_execute(arguments: &Execute, search_path: Option<&str>) -> Result<(), Failed> {
+    if arguments.plan {
+        // A plan needs no engine.
+        return Ok(());
+    }
     if arguments.docker.is_some() {
         find_docker(search_path)?;
     }
-    refuse_first(
-        "execute",
-        &[("--docker", arguments.docker.is_some(), CONTAINER_HINT)],
-    )
+    Ok(())
 }
 
-/// `build` as a whole.
-pub(super) fn build(arguments: &Build) -> Failed {
-    if arguments.id.is_empty() {
-        return Failed::message(
-            "Worker build must have valid task id",
-            "name the task with `--id`",
-        );
+/// The same for `build`; what the official agent passes over in silence is a warning.
+pub(super) fn check_build(
+    arguments: &Build,
+    search_path: Option<&str>,
+    printer: Printer,
+) -> Result<(), Failed> {
+    if arguments.docker.is_some() {
+        return find_docker(search_path);
     }
-    Failed::message(
-        "`build` is not available in this version yet",
-        "`execute` makes the environment of a task and keeps it in the cache",
-    )
-}
-
-fn refuse_first(verb: &str, options: &[(&str, bool, &str)]) -> Result<(), Failed> {
-    match options.iter().find(|(_, is_given, _)| *is_given) {
-        Some((option, _, hint)) => Err(Failed::message(
-            format!("`{verb} {option}` is not available in this version yet"),
-            hint,
-        )),
-        None => Ok(()),
+    if arguments.without_credentials {
+        return Err(Failed::message(
+            "--without-credentials is for images, and without --docker none is made",
+            "add `--docker`",
+        ));
     }
+    for (is_given, option) in [
+        (arguments.entry_point.is_some(), "--entry-point"),
+        (arguments.force_docker, "--force-docker"),
+    ] {
+        if is_given {
+            printer.warning(&format!(
+                "{option} is for images, and without --docker none is made"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// D-050: the program must be there; it need not work yet.

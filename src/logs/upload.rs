@@ -202,6 +202,7 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
                 progress.last_timestamp = last;
             });
         }
+        let mut gap: Option<(usize, String)> = None;
         for batch in &batches {
             if self.dropped {
                 break;
@@ -216,8 +217,17 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
                 Delivery::Gone => self.dropped = true,
                 Delivery::Refused(reason) => {
                     tracing::warn!("the server refused a part of the console: {reason}");
+                    let lines = batch
+                        .events
+                        .iter()
+                        .map(|event| event.message.lines().count());
+                    let before = gap.map_or(0, |(lines, _)| lines);
+                    gap = Some((before + lines.sum::<usize>(), reason));
                 }
             }
+        }
+        if let Some((lines, reason)) = gap {
+            self.mark_gap(lines, &reason).await;
         }
         self.record(|progress| {
             progress.in_doubt = None;
@@ -226,6 +236,21 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
         self.options.acknowledged.store(end, Ordering::Relaxed);
         if self.options.spends_file {
             self.spool.free(end);
+        }
+    }
+
+    /// A part of the console that the server does not take leaves a line in its place.
+    async fn mark_gap(&mut self, lines: usize, reason: &str) {
+        let text = format!(
+            "clearml-agent: lines of the console that the server refused here: {lines} ({reason})\n"
+        );
+        let timestamp = self.options.progress.last_timestamp + 1;
+        self.record(|progress| progress.last_timestamp = timestamp);
+        for batch in Batch::split(&secrets::mask(&text), Level::Warning, timestamp) {
+            let told = self.sender.deliver(&batch, false, &self.options.give_up);
+            if let Delivery::Refused(reason) = told.await {
+                tracing::warn!("the server refused the line about it as well: {reason}");
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::statvfs::statvfs;
 use sysinfo::{
@@ -11,26 +11,32 @@ use sysinfo::{
 
 const MEBIBYTE: f64 = 1_048_576.0;
 
-/// How long what is slow to read stands for what it was: a mean over a report is the same, at a tenth of the work.
-const SLOW: Duration = Duration::from_secs(5);
-
-/// What the machine does at one moment; rates since the sample before.
+/// What the machine has done since the sample before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
+    /// Since the sample before.
+    pub seconds: f64,
+    /// Percent, over that time.
+    pub cpu_usage: f64,
+    /// MiB.
+    pub memory_free: f64,
+    /// MiB.
+    pub memory_used: f64,
+}
+
+/// What is in many files: disks, interfaces and sensors.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Traffic {
+    /// Since it was read before.
+    pub seconds: f64,
     /// °C, where there are sensors.
     pub cpu_temperature: Option<f64>,
-    /// Percent.
-    pub cpu_usage: f64,
     /// Percent.
     pub disk_free: f64,
     /// MiB per second.
     pub disk_read: f64,
     /// MiB per second.
     pub disk_write: f64,
-    /// MiB.
-    pub memory_free: f64,
-    /// MiB.
-    pub memory_used: f64,
     /// MiB per second.
     pub network_rx: f64,
     /// MiB per second.
@@ -45,10 +51,8 @@ pub struct MachineSampler {
     disks: Disks,
     components: Components,
     disk_path: PathBuf,
-    /// Figures of many files, and when they were read.
-    slow: Sample,
-    read: Option<Instant>,
-    begun: Instant,
+    sampled: Instant,
+    traffic_read: Instant,
 }
 
 impl MachineSampler {
@@ -66,34 +70,30 @@ impl MachineSampler {
             )?,
             components: Components::new_with_refreshed_list()?,
             disk_path: disk_path.to_owned(),
-            slow: Sample::default(),
-            read: None,
-            begun: Instant::now(),
+            sampled: Instant::now(),
+            traffic_read: Instant::now(),
         })
     }
 
-    /// The machine now.
+    /// Processors and memory now.
     pub fn sample(&mut self) -> Sample {
-        if self.read.is_none_or(|read| read.elapsed() >= SLOW) {
-            self.read_slow();
-        }
+        let seconds = seconds_since(&mut self.sampled);
         self.system
             .refresh_cpu_specifics(CpuRefreshKind::nothing().with_usage());
         self.system
             .refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
         let available = self.system.available_memory();
         Sample {
+            seconds,
             cpu_usage: f64::from(self.system.global_cpu_usage()),
             memory_free: mebibytes(available),
             memory_used: mebibytes(self.system.total_memory().saturating_sub(available)),
-            ..self.slow
         }
     }
 
-    /// Disks, interfaces and sensors, since they were read last.
-    fn read_slow(&mut self) {
-        let since = self.read.replace(Instant::now()).unwrap_or(self.begun);
-        let seconds = since.elapsed().as_secs_f64().max(f64::EPSILON);
+    /// Disks, interfaces and sensors now; the rates are those since they were read last.
+    pub fn traffic(&mut self) -> Traffic {
+        let seconds = seconds_since(&mut self.traffic_read);
         self.networks.refresh(false);
         self.disks
             .refresh_specifics(false, DiskRefreshKind::nothing().with_io_usage());
@@ -109,15 +109,15 @@ impl MachineSampler {
                         transmitted + network.transmitted(),
                     )
                 });
-        self.slow = Sample {
+        Traffic {
+            seconds,
             cpu_temperature: self.temperature(),
             disk_free: free_share(&self.disk_path),
             disk_read: rate(read),
             disk_write: rate(written),
             network_rx: rate(received),
             network_tx: rate(transmitted),
-            ..Sample::default()
-        };
+        }
     }
 
     /// A disk that is mounted twice counts once.
@@ -143,6 +143,12 @@ impl MachineSampler {
             .map(f64::from)
             .reduce(f64::max)
     }
+}
+
+/// The time since then, which is now from here on; never nothing.
+fn seconds_since(moment: &mut Instant) -> f64 {
+    let before = std::mem::replace(moment, Instant::now());
+    (*moment - before).as_secs_f64().max(f64::EPSILON)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three decimals are reported")]
@@ -172,16 +178,17 @@ mod tests {
         use std::io::Write;
 
         // A temporary folder may be in memory; what is built is on a disk.
-        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+        let program = std::env::current_exe().expect("a path");
+        let target = program.parent().expect("a folder");
         let mut sampler = MachineSampler::new(Path::new("/")).expect("a known system");
         let begun = Instant::now();
         let is_seen = loop {
-            let mut file = tempfile::tempfile_in(&target).expect("a file");
+            let mut file = tempfile::tempfile_in(target).expect("a file");
             file.write_all(&vec![1; 4 << 20]).expect("written");
             file.sync_all().expect("on the disk");
-            let sample = sampler.sample();
-            if sample.disk_write > 0.0 || begun.elapsed().as_secs() > 60 {
-                break sample.disk_write > 0.0;
+            let written = sampler.traffic().disk_write;
+            if written > 0.0 || begun.elapsed().as_secs() > 60 {
+                break written > 0.0;
             }
         };
         assert!(
@@ -213,27 +220,26 @@ mod tests {
         while begun.elapsed() < std::time::Duration::from_millis(400) {
             value = std::hint::black_box(value.wrapping_mul(3));
         }
-        let sample = sampler.sample();
+        let (sample, traffic) = (sampler.sample(), sampler.traffic());
         let seconds = begun.elapsed().as_secs_f64();
         let least = mebibytes(BYTES as u64) / (seconds + 0.2);
-        assert!(sample.network_tx >= least, "{sample:?}");
-        assert!(sample.network_rx >= least, "{sample:?}");
+        assert!(traffic.network_tx >= least, "{traffic:?}");
+        assert!(traffic.network_rx >= least, "{traffic:?}");
         assert!(sample.cpu_usage > 1.0, "{sample:?}");
     }
 
     /// D-186, D-188, D-189, D-190
     #[test]
     fn a_sample_of_this_machine_is_plausible() {
-        let sample = MachineSampler::new(Path::new("/"))
-            .expect("a known system")
-            .sample();
+        let mut sampler = MachineSampler::new(Path::new("/")).expect("a known system");
+        let (sample, traffic) = (sampler.sample(), sampler.traffic());
         assert!(
             sample.memory_used > 1.0 && sample.memory_free > 1.0,
             "{sample:?}"
         );
         assert!(
-            (0.0..=100.0).contains(&sample.disk_free) && (0.0..=100.0).contains(&sample.cpu_usage),
-            "{sample:?}"
+            (0.0..=100.0).contains(&traffic.disk_free) && (0.0..=100.0).contains(&sample.cpu_usage),
+            "{sample:?} {traffic:?}"
         );
     }
 }

@@ -8,8 +8,8 @@ mod machine;
 pub use average::Averages;
 pub use exposition::{Exposition, MetricKind};
 pub use gpu::{
-    CudaVersion, GpuAverages, GpuList, GpuMemory, GpuReading, GpuTotals, GpuUse, GpuWatch,
-    VisibleGpus, compiler_release, cuda_driver_version, cudnn_version, driver_table_version,
-    gpu_list, gpu_uses, is_amd_below, is_amd_host, watch_gpus,
+    CudaVersion, GpuAverages, GpuFractions, GpuList, GpuMemory, GpuReading, GpuTotals, GpuUse,
+    GpuWatch, VisibleGpus, compiler_release, cuda_driver_version, cudnn_version,
+    driver_table_version, gpu_list, gpu_uses, is_amd_below, is_amd_host, watch_gpus,
 };
-pub use machine::{MachineSampler, Sample};
+pub use machine::{MachineSampler, Sample, Traffic};

@@ -5,6 +5,7 @@ mod identity;
 mod output;
 mod piped;
 mod search;
+mod step;
 mod tree;
 mod unix;
 mod variables;
@@ -14,11 +15,12 @@ pub use identity::ProcessIdentity;
 pub use output::Output;
 pub use piped::{PipedProgram, Pipes};
 pub use search::find_program;
+pub use step::{Step, reached};
 pub use tree::{
     has_descendants, kill_descendants, kill_followers, kill_inheritors, kill_tree, terminate_tree,
 };
 pub use unix::{
-    become_subreaper, inherited_file, register_git_transport, replace_self, start_session,
-    tie_to_parent, untie_from_parent,
+    become_subreaper, forget_own_code, inherited_file, look_up_without_modules,
+    register_git_transport, replace_self, start_session, tie_to_parent, untie_from_parent,
 };
 pub use variables::was_started_with;

@@ -53,6 +53,11 @@ impl Output {
         }
     }
 
+    /// Writes bytes as they are, or the first of them.
+    pub fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self.0).write(bytes)
+    }
+
     /// The same sink for a program's stdout or stderr.
     pub fn stdio(&self) -> io::Result<Stdio> {
         Ok(Stdio::from(self.0.try_clone()?))

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::options::{PackageManager, PythonOptions};
 use super::requirements::TaskRequirements;
 
 /// Where the task's code is.
@@ -22,6 +23,23 @@ impl CodeLocation<'_> {
         } else {
             root
         })
+    }
+
+    /// The package manager with a file of its own in the repository, by which it knows a project (E-216, E-222).
+    pub fn project_file(&self, options: &PythonOptions) -> Option<(&'static str, PathBuf)> {
+        let (tool, lock, in_working_dir) = match options.package_manager {
+            PackageManager::Uv => ("uv", "uv.lock", options.uv.files_from_working_dir),
+            PackageManager::Poetry => (
+                "poetry",
+                "poetry.lock",
+                options.poetry.files_from_working_dir,
+            ),
+            PackageManager::Pip | PackageManager::Conda => return None,
+        };
+        let folder = self.project_folder(in_working_dir)?;
+        let files = ["pyproject.toml", lock].map(|name| folder.join(name));
+        let file = files.into_iter().find(|file| file.is_file())?;
+        Some((tool, file))
     }
 
     /// The files of the repository that are installed where the task itself has no list (E-130, E-131).

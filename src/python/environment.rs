@@ -109,7 +109,7 @@ pub async fn create_environment(
         }
         choice => choice?,
     };
-    let folder = options.venvs_dir.join(&choice.folder_name);
+    let folder = options.folder(&choice.folder_name);
     if options.package_manager != PackageManager::Pip {
         remove(&folder).await?;
     }
@@ -161,7 +161,7 @@ pub async fn unbuilt_environment(
 ) -> Result<Environment, PythonError> {
     let choice = interpreter::choose(&request.binary, options, cancel).await?;
     let version = interpreter::requested_version(&request.binary);
-    let folder = options.venvs_dir.join(version.as_deref().unwrap_or("3"));
+    let folder = options.folder(version.as_deref().unwrap_or("3"));
     remove(&folder).await?;
     fs::create_dir_all(&folder).map_err(PythonError::files("create", &folder))?;
     let python = choice.interpreter.path.clone();
@@ -345,7 +345,8 @@ impl Environment {
             Ok(finished) => {
                 let said = finished.is_success().then(|| finished.text());
                 if let (Some((taken, variables)), Some(said)) = (kept, &said) {
-                    store::keep_sys_path(&taken.entry, &self.folder, variables, said);
+                    let knows_system = self.cache.as_ref().is_some_and(CachePlace::knows_system);
+                    store::keep_sys_path(&taken.entry, &self.folder, variables, said, knows_system);
                 }
                 Ok(said)
             }

@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::conda::CondaError;
-use super::repr;
 use crate::process::{Finished, ProcessError};
 use crate::secrets;
+use crate::ui::python_literal as repr;
 
 /// A program that ran and ended with an error.
 #[derive(Clone, Debug)]

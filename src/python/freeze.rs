@@ -73,14 +73,16 @@ impl Environment {
 
     /// What the installer would say of an environment to which nothing was added.
     fn known_freeze(&self, installed: &Installed, options: &PythonOptions) -> Option<Vec<String>> {
+        if self.conda.is_some() || installed.is_changed {
+            return None;
+        }
         // Packages of the system come and go.
-        let is_known =
-            self.conda.is_none() && !installed.is_changed && !options.system_site_packages;
-        if is_known && self.has_only_bundled_pip() {
+        let sees_system = options.system_site_packages;
+        if !sees_system && self.has_only_bundled_pip() {
             return Some(Vec::new());
         }
-        let place = self.cache.as_ref().filter(|_| is_known)?;
-        place.taken.as_ref()?.frozen.clone()
+        let place = self.cache.as_ref()?;
+        place.known_freeze(sees_system).map(<[String]>::to_vec)
     }
 
     /// Keeps the environment for later tasks, where that is wanted (E-245).

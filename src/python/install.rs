@@ -244,6 +244,14 @@ impl Session<'_> {
                 .map(installed::InstalledPackage::line)
                 .collect());
         }
+        let place = environment.cache.as_ref().filter(|_| is_own);
+        let sees_system = self.pip.options.system_site_packages;
+        if let Some(frozen) = place.and_then(|place| place.known_freeze(sees_system)) {
+            // And the installers, which it leaves out.
+            let own = installed::packages(environment.folder());
+            let own = own.iter().map(installed::InstalledPackage::line);
+            return Ok(frozen.iter().cloned().chain(own).collect());
+        }
         Ok(self.pip.freeze(true).await?.unwrap_or_default())
     }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use self::answers::Question;
 pub(super) use self::answers::variables;
 use super::error::PythonError;
-use super::options::PythonOptions;
+use super::options::{PythonOptions, StoreOptions};
 use super::version::PythonVersion;
 use crate::process::{Command, ProcessError};
 
@@ -65,7 +65,7 @@ pub(super) async fn choose(
     cancel: &CancellationToken,
 ) -> Result<Choice, PythonError> {
     choose_with(binary, options, async |name: &str| {
-        known_or_probed(name, options, cancel).await
+        known_or_probed(name, &options.store, cancel).await
     })
     .await
 }
@@ -74,14 +74,17 @@ pub(super) async fn choose(
 const ANSWERS: &str = "interpreters.json";
 
 /// The same as [`probe`], without starting the interpreter where its last answer still holds.
-async fn known_or_probed(
+pub(super) async fn known_or_probed(
     name: &str,
-    options: &PythonOptions,
+    store: &StoreOptions,
     cancel: &CancellationToken,
 ) -> Result<Option<Interpreter>, PythonError> {
-    let place = options.store.path.join(ANSWERS);
-    let is_enabled = options.store.is_enabled();
-    let question = if is_enabled { Question::of(name) } else { None };
+    let place = store.path.join(ANSWERS);
+    let image = store.image.as_deref();
+    let question = store
+        .is_enabled()
+        .then(|| Question::of(name, image))
+        .flatten();
     let Some(question) = question else {
         return probe(name, cancel).await;
     };

@@ -40,6 +40,10 @@ pub(super) struct CachePlace {
     base: Option<BaseInputs>,
     /// The environment as it came from the store.
     pub(super) taken: Option<Taken>,
+    /// Nothing is kept (E-282).
+    keeps_nothing: bool,
+    /// What environments see of the system's packages is in their keys, name by name.
+    knows_system: bool,
 }
 
 /// What is known of an environment that came from the store.
@@ -206,6 +210,8 @@ impl CachePlace {
             wanted: store_inputs(request, options, interpreter, requirements),
             base: Some(base_inputs(options, interpreter, requirements)),
             taken: None,
+            keeps_nothing: options.keeps_nothing,
+            knows_system: options.store.image.is_some(),
         })
     }
 
@@ -226,6 +232,8 @@ impl CachePlace {
             wanted: conda_inputs(options, &inputs, requirements, folder),
             base: None,
             taken: None,
+            keeps_nothing: options.keeps_nothing,
+            knows_system: false,
         })
     }
 
@@ -360,6 +368,9 @@ impl CachePlace {
         let mut inputs = vec![self.wanted.clone(), after];
         inputs.retain(StoreInputs::determine_packages);
         inputs.dedup();
+        if !self.has_store() || inputs.is_empty() {
+            return Ok(());
+        }
         output.line(format!("Adding venv into cache: {}", folder.display()));
         let new = NewEntry {
             kind: EntryKind::Environment,
@@ -399,9 +410,22 @@ impl CachePlace {
         self.put(new, output, cancel).await
     }
 
-    /// True where a base environment can be kept.
+    /// True where the keys of environments determine what these see of the system's packages.
+    pub(super) fn knows_system(&self) -> bool {
+        self.knows_system
+    }
+
+    /// What `freeze` says of the environment as it came from the store; `sees_system` where packages of the system are in
+    /// that list. None where it is not known, or may be another now.
+    pub(super) fn known_freeze(&self, sees_system: bool) -> Option<&[String]> {
+        let taken = self.taken.as_ref()?;
+        let is_known = !sees_system || self.knows_system;
+        taken.frozen.as_deref().filter(|_| is_known)
+    }
+
+    /// True where environments can be kept.
     pub(super) fn has_store(&self) -> bool {
-        self.store.is_some()
+        self.store.is_some() && !self.keeps_nothing
     }
 
     async fn put(
@@ -410,7 +434,7 @@ impl CachePlace {
         output: &Output,
         cancel: &CancellationToken,
     ) -> Result<(), PythonError> {
-        let Some(store) = &self.store else {
+        let Some(store) = self.store.as_ref().filter(|_| !self.keeps_nothing) else {
             return Ok(());
         };
         let result = store.check_in(new, cancel).await;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::repr;
+use crate::ui::python_literal as repr;
 
 /// What runs the entry point (E-102).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, memfd_create};
 
 /// A file that has a path for the programs that this process starts, for as long as the value lives.
 ///
@@ -19,7 +19,8 @@ pub(super) struct ListFile {
 impl ListFile {
     /// Holds `text`.
     pub(super) fn new(text: &str) -> io::Result<Self> {
-        let mut file = File::from(memfd_create(c"requirements.txt", MFdFlags::MFD_CLOEXEC)?);
+        // By the kernel's own call: the C library of the oldest systems does not have it.
+        let mut file = File::from(memfd_create(c"requirements.txt", MemfdFlags::CLOEXEC)?);
         file.write_all(text.as_bytes())?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
         Ok(Self {

@@ -4,17 +4,20 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use super::interpreter::probe;
+use super::interpreter::known_or_probed;
+use super::options::StoreOptions;
 use crate::process::find_program;
 
 /// What the machine's Python is called, the one to take first.
 const NAMES: [&str; 2] = ["python3", "python"];
 
-/// `major.minor` of the first of `python3` and `python` that runs; none where there is none.
-pub async fn default_version() -> Option<String> {
+/// `major.minor` of the first of `named`, `python3` and `python` that runs; none where there is none. A container has named
+/// one in `LOCAL_PYTHON` (C-204). What the store has as its last answer counts while that holds.
+pub async fn default_version(named: Option<&str>, store: &StoreOptions) -> Option<String> {
     let cancel = CancellationToken::new();
-    for name in NAMES {
-        if let Ok(Some(interpreter)) = probe(name, &cancel).await {
+    let named = named.filter(|named| !named.is_empty());
+    for name in named.into_iter().chain(NAMES) {
+        if let Ok(Some(interpreter)) = known_or_probed(name, store, &cancel).await {
             return Some(interpreter.version.short());
         }
     }
@@ -37,9 +40,26 @@ fn named_version(file: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+
+    /// C-204, E-113
+    #[tokio::test]
+    async fn the_python_that_a_container_names_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python");
+        std::fs::write(&python, "#!/bin/sh\nprintf '3.7.9\\n/python\\nFalse\\n'\n").unwrap();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&python, mode).unwrap();
+        let off = StoreOptions::off();
+        let named = default_version(python.to_str(), &off).await;
+        assert_eq!(named.as_deref(), Some("3.7"));
+        let own = default_version(None, &off).await;
+        for nothing in ["", "/no/python"] {
+            assert_eq!(default_version(Some(nothing), &off).await, own);
+        }
+    }
 
     /// F-110
     #[test]

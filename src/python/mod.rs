@@ -36,7 +36,6 @@ mod preview;
 mod python_path;
 mod relocate;
 mod report;
-mod repr;
 mod requirement;
 mod requirements;
 mod store;

@@ -51,6 +51,8 @@ pub struct StoreOptions {
     pub lock_timeout: f64,
     /// Of [`super::index_settings`].
     pub index_settings: Vec<Input>,
+    /// The image of this container by its id, where the store is one of containers: what was made in another does not fit.
+    pub image: Option<String>,
 }
 
 /// The program that installs packages (E section 8).
@@ -102,6 +104,10 @@ pub struct PythonOptions {
     pub ignore_requested: bool,
     /// `agent.venvs_dir` with the suffix of the slot (E-118).
     pub venvs_dir: PathBuf,
+    /// The folder of the environment itself, where the command line names one (E-282).
+    pub target: Option<PathBuf>,
+    /// Nothing is left for later tasks, which `build` does not (E-282).
+    pub keeps_nothing: bool,
     /// `agent.package_manager.type`.
     pub package_manager: PackageManager,
     /// What was written in its place, where nobody knows the word (E-200).
@@ -169,6 +175,14 @@ impl PythonRequest {
     }
 }
 
+impl PythonOptions {
+    /// The folder of an environment of this name (E-118), or the one that was asked for (E-282).
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
+        let target = self.target.clone();
+        target.unwrap_or_else(|| self.venvs_dir.join(name))
+    }
+}
+
 impl Default for PythonOptions {
     fn default() -> Self {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
@@ -178,6 +192,8 @@ impl Default for PythonOptions {
             default_python: String::new(),
             ignore_requested: false,
             venvs_dir: cache.join("venvs-builds"),
+            target: None,
+            keeps_nothing: false,
             package_manager: PackageManager::Pip,
             unknown_package_manager: None,
             conda: CondaOptions::default(),
@@ -233,11 +249,25 @@ impl Default for StoreOptions {
             free_space_threshold_gb: 2.0,
             lock_timeout: 30.0,
             index_settings: Vec::new(),
+            image: None,
         }
     }
 }
 
 impl StoreOptions {
+    /// Nothing is kept.
+    pub fn off() -> Self {
+        Self {
+            path: PathBuf::new(),
+            ..Self::default()
+        }
+    }
+
+    /// The packages of environments are in the store, elsewhere than the rest.
+    pub(super) fn has_rooms(&self) -> bool {
+        self.image.is_some()
+    }
+
     /// False where the store is switched off.
     pub fn is_enabled(&self) -> bool {
         !self.path.as_os_str().is_empty()

@@ -84,7 +84,7 @@ impl Environment {
             return Ok(None);
         };
         let has_lock = folder.join("poetry.lock").is_file();
-        if !has_lock && !folder.join("pyproject.toml").is_file() {
+        if code.project_file(context.options).is_none() {
             output.line(format!(
                 "Could not find pyproject.toml or poetry.lock file in {}",
                 folder.display()

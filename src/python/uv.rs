@@ -7,11 +7,11 @@ use super::code_location::CodeLocation;
 use super::environment::Environment;
 use super::error::PythonError;
 use super::interpreter::Interpreter;
-use super::repr;
 use super::requirements::TaskRequirements;
 use super::tool::{ToolContext, configured_requirement, requested};
 use super::venv::{create_flags, python_of};
 use crate::process::Command;
+use crate::ui::python_literal as repr;
 
 /// Settings of uv.
 #[derive(Clone, Debug, Default)]
@@ -264,9 +264,7 @@ impl Environment {
     ) -> Result<UvInstallation, PythonError> {
         let options = &context.options.uv;
         let folder = code.project_folder(options.files_from_working_dir);
-        let has_project = ["pyproject.toml", "uv.lock"]
-            .iter()
-            .any(|name| folder.is_some_and(|folder| folder.join(name).is_file()));
+        let has_project = code.project_file(context.options).is_some();
         let mut replaces_pip = options.replaces_pip;
         if let (true, Some(folder)) = (has_project, folder) {
             context.output.line(

@@ -3,9 +3,11 @@
 //! Making a [`SecretString`] registers it; every log line, error and console byte passes a
 //! [`Masker`] built from the registry. What is registered stays so until the process ends.
 
+mod forms;
 mod masker;
 mod registry;
 mod url;
+mod variables;
 
 use std::fmt;
 
@@ -14,6 +16,7 @@ use secrecy::ExposeSecret;
 pub use masker::Masker;
 pub use registry::{Registry, mask};
 pub use url::register_url_passwords;
+pub use variables::{may_name_a_secret, register_assignment, register_variable};
 
 /// A value that is never printed: not by `Debug`, not by the redactor's output, not in an error.
 #[derive(Clone)]

@@ -1,24 +1,16 @@
-//! Which strings are secrets, in every form in which a program may print them.
+//! Which strings are secrets.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use super::Masker;
+use super::forms::forms;
 
 /// What stands in place of a secret.
 pub(super) const MASK: &str = "****";
 
 /// Shorter values are not masked: they would blank ordinary words.
 const SHORTEST: usize = 4;
-
-/// What a URL's user and password may hold unescaped (RFC 3986, unreserved).
-const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 /// The process's set of secrets and the masker made of it.
 #[derive(Debug)]
@@ -45,7 +37,7 @@ impl Registry {
         OF_THIS_TEST.with(|registry| *registry)
     }
 
-    /// Adds a secret in its plain and URL-encoded forms.
+    /// Adds a secret in every form in which a program may print it.
     pub fn register(&self, secret: &str) {
         if secret.len() < SHORTEST {
             return;
@@ -99,30 +91,4 @@ impl Default for Registry {
 /// `text` without the secrets of this process.
 pub fn mask(text: &str) -> String {
     Registry::global().masker().mask(text)
-}
-
-fn forms(secret: &str) -> impl Iterator<Item = String> {
-    let encoded = utf8_percent_encode(secret, USER_INFO).to_string();
-    let lower = lower_escapes(&encoded);
-    let query = encoded.replace("%20", "+");
-    [secret.to_owned(), encoded, lower, query].into_iter()
-}
-
-/// Some clients write `%2f` where others write `%2F`.
-fn lower_escapes(encoded: &str) -> String {
-    let mut rest_of_escape = 0;
-    encoded
-        .chars()
-        .map(|c| {
-            if c == '%' {
-                rest_of_escape = 2;
-                c
-            } else if rest_of_escape > 0 {
-                rest_of_escape -= 1;
-                c.to_ascii_lowercase()
-            } else {
-                c
-            }
-        })
-        .collect()
 }

@@ -39,6 +39,8 @@ pub struct AgentSettings {
     pub suppress_carriage_return: bool,
     /// Folder for output files, where it is given; `CLEARML_AGENT_TEMP_STDOUT_FILE_DIR`.
     pub output_folder: Option<PathBuf>,
+    /// Folder of the instance files, where agents of several containers share it; `CLEARML_AGENT_K8S_HOST_MOUNT`.
+    pub shared_folder: Option<PathBuf>,
     /// Hours in which tasks are taken; `agent.uptime`.
     pub uptime: Option<Vec<String>>,
     /// Hours in which no task is taken; `agent.downtime`.
@@ -260,6 +262,8 @@ pub struct EnvironmentStore {
     pub max_size_gb: f64,
     /// Gigabytes that must be free to keep one more; zero or less asks for none.
     pub free_space_threshold_gb: f64,
+    /// Containers have folders below it.
+    pub containers: bool,
 }
 
 /// `agent.venvs_cache`.
@@ -307,6 +311,8 @@ pub struct MonitoringSettings {
     pub default_gpu_utilization: Option<f64>,
     /// The file system whose free space is reported.
     pub disk_use_path: PathBuf,
+    /// The shares of GPUs that this agent has (D-204).
+    pub gpu_fractions: Option<String>,
 }
 
 impl Settings {
@@ -339,6 +345,7 @@ impl Settings {
             output_folder: environment
                 .text(&env_vars::TEMP_STDOUT_FILE_DIR)
                 .map(|path| self.expand(path)),
+            shared_folder: self.host_mount()?.map(|mount| mount.inside.into()),
             uptime: self.list("agent.uptime").filter(|hours| !hours.is_empty()),
             downtime: self
                 .list("agent.downtime")
@@ -513,7 +520,19 @@ impl Settings {
                 .at_least_zero("agent.store.max_size_gb", gigabytes)?
                 .unwrap_or(0.0),
             free_space_threshold_gb: threshold.unwrap_or(0.0),
+            containers: self.store_for_containers()?,
         })
+    }
+
+    fn store_for_containers(&self) -> Result<bool, SettingsError> {
+        let key = "agent.store.containers";
+        let is_on = match self.value(key).map(|value| &value.kind) {
+            None | Some(Kind::Null) => Some(true),
+            Some(Kind::Boolean(is_on)) => Some(*is_on),
+            Some(Kind::Text(text)) => super::truth(text),
+            Some(_) => None,
+        };
+        is_on.ok_or_else(|| self.mistake(key, "true or false"))
     }
 
     fn store_path(&self) -> Result<FolderCache, SettingsError> {
@@ -560,6 +579,10 @@ impl Settings {
         Ok(MonitoringSettings {
             default_gpu_utilization: default,
             disk_use_path: self.folder("agent.resource_monitoring.disk_use_path", "~"),
+            gpu_fractions: self
+                .environment()
+                .text(&env_vars::GPU_FRACTIONS)
+                .map(str::to_owned),
         })
     }
 }

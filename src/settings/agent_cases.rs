@@ -210,6 +210,8 @@ fn odd_values_of_the_store_are_refused() {
             "path: {a: 1}",
             "path must be an absolute path, or \"\" where no environments are to be kept",
         ),
+        ("containers: perhaps", "containers must be true or false"),
+        ("containers: 2", "containers must be true or false"),
         (
             "path: some/where",
             "path must be an absolute path, or \"\" where no environments are to be kept",
@@ -231,5 +233,8 @@ fn odd_values_of_the_store_are_refused() {
             .expect(value)
             .store;
         assert_eq!(store.path, path, "{value}");
+        assert!(store.containers);
     }
+    let off = agent("agent.store.containers: \"no\"", &[]).expect("good");
+    assert!(!off.store.containers);
 }

@@ -203,7 +203,7 @@ variables! {
     /// Default container image, arguments may follow; inside a container it says that this is one.
     DOCKER_IMAGE = "CLEARML_DOCKER_IMAGE" | "TRAINS_DOCKER_IMAGE", Text, Read Set;
     /// Names GPUs by variable in place of `--gpus`.
-    DOCKER_SKIP_GPUS_FLAG = "CLEARML_DOCKER_SKIP_GPUS_FLAG" | "TRAINS_DOCKER_SKIP_GPUS_FLAG", Presence, Read => Later;
+    DOCKER_SKIP_GPUS_FLAG = "CLEARML_DOCKER_SKIP_GPUS_FLAG" | "TRAINS_DOCKER_SKIP_GPUS_FLAG", Presence, Read;
     /// User for git over https; beats `agent.git_user`.
     GIT_USER = "CLEARML_AGENT_GIT_USER" | "TRAINS_AGENT_GIT_USER", Text, Read;
     /// Password or token for git over https; beats `agent.git_pass`.
@@ -225,9 +225,9 @@ variables! {
     /// Program that answers git's questions for user and password.
     GIT_ASKPASS = "GIT_ASKPASS", Path, Set;
     /// Socket of the ssh agent; passed into containers.
-    SSH_AUTH_SOCK = "SSH_AUTH_SOCK", Path, Read Set => Later;
+    SSH_AUTH_SOCK = "SSH_AUTH_SOCK", Path, Read Set;
     /// Mounts no `~/.ssh` into containers.
-    DISABLE_SSH_MOUNT = "CLEARML_AGENT_DISABLE_SSH_MOUNT", Boolean, Read => Later;
+    DISABLE_SSH_MOUNT = "CLEARML_AGENT_DISABLE_SSH_MOUNT", Boolean, Read;
     /// Prints details of queue polling.
     DEBUG_GET_NEXT_TASK = "CLEARML_AGENT_DEBUG_GET_NEXT_TASK", Boolean, Read => Later;
     /// `docker` prints details of the container's set-up.
@@ -237,23 +237,23 @@ variables! {
     /// Folders added to the task's `PYTHONPATH`.
     EXTRA_PYTHON_PATH = "CLEARML_AGENT_EXTRA_PYTHON_PATH" | "TRAINS_AGENT_EXTRA_PYTHON_PATH", Text, Read;
     /// `host:container` folder pair where the agent itself runs in a container.
-    HOST_MOUNT = "CLEARML_AGENT_K8S_HOST_MOUNT" | "CLEARML_AGENT_DOCKER_HOST_MOUNT" | "TRAINS_AGENT_K8S_HOST_MOUNT" | "TRAINS_AGENT_DOCKER_HOST_MOUNT", Text, Read => Later;
+    HOST_MOUNT = "CLEARML_AGENT_K8S_HOST_MOUNT" | "CLEARML_AGENT_DOCKER_HOST_MOUNT" | "TRAINS_AGENT_K8S_HOST_MOUNT" | "TRAINS_AGENT_DOCKER_HOST_MOUNT", Text, Read;
     /// Folder of the environment cache; beats `agent.venvs_cache.path`.
     VENV_CACHE_PATH = "CLEARML_AGENT_VENV_CACHE_PATH", Path, Read;
     /// Arguments of every container; replaces `agent.extra_docker_arguments`.
-    EXTRA_DOCKER_ARGS = "CLEARML_AGENT_EXTRA_DOCKER_ARGS", Words, Read => Later;
+    EXTRA_DOCKER_ARGS = "CLEARML_AGENT_EXTRA_DOCKER_ARGS", Words, Read;
     /// Labels of every container.
-    EXTRA_DOCKER_LABELS = "CLEARML_AGENT_EXTRA_DOCKER_LABELS", Words, Read => Later;
+    EXTRA_DOCKER_LABELS = "CLEARML_AGENT_EXTRA_DOCKER_LABELS", Words, Read;
     /// Address of this machine in place of the detected one.
-    FORCE_HOST_MACHINE_IP = "CLEARML_AGENT_FORCE_HOST_MACHINE_IP", Text, Read => Later;
+    FORCE_HOST_MACHINE_IP = "CLEARML_AGENT_FORCE_HOST_MACHINE_IP", Text, Read;
     /// Command that counts the children in services mode, one a line.
     CHILD_AGENTS_COUNT_CMD = "CLEARML_AGENT_CHILD_AGENTS_COUNT_CMD", Text = "docker ps --filter label={parent_worker_label} --format {{.ID}}", Read => Later;
     /// Patterns of the docker arguments that tasks may use; replaces `agent.docker_args_filters`.
-    DOCKER_ARGS_FILTERS = "CLEARML_AGENT_DOCKER_ARGS_FILTERS", Words, Read => Later;
+    DOCKER_ARGS_FILTERS = "CLEARML_AGENT_DOCKER_ARGS_FILTERS", Words, Read;
     /// Further variables whose values are masked in docker commands (F-165).
     DOCKER_ARGS_HIDE_ENV = "CLEARML_AGENT_DOCKER_ARGS_HIDE_ENV", Words, Read;
     /// Leaves the pip version out of a container's configuration in standalone mode.
-    STANDALONE_CONFIG_BC = "CLEARML_AGENT_STANDALONE_CONFIG_BC", Boolean, Read => Later;
+    STANDALONE_CONFIG_BC = "CLEARML_AGENT_STANDALONE_CONFIG_BC", Boolean, Read;
     /// Command that runs when the task is aborted; removed before the task starts.
     ABORT_CALLBACK_CMD = "CLEARML_AGENT_ABORT_CALLBACK_CMD", Text, Read Removed;
     /// Copy of that command.
@@ -261,13 +261,13 @@ variables! {
     /// Its time limit in seconds, 180 unless set.
     ABORT_CALLBACK_TIMEOUT = "CLEARML_AGENT_ABORT_CALLBACK_TIMEOUT", Integer = "180", Read;
     /// What is installed as the agent in containers.
-    FORCE_AGENT_REPO = "FORCE_CLEARML_AGENT_REPO" | "CLEARML_AGENT_DOCKER_AGENT_REPO", Text, Read => Later;
+    FORCE_AGENT_REPO = "FORCE_CLEARML_AGENT_REPO" | "CLEARML_AGENT_DOCKER_AGENT_REPO", Text, Read;
     /// Local file that is installed as the agent in containers.
-    FORCE_LOCAL_AGENT_WHEEL = "FORCE_LOCAL_CLEARML_AGENT_WHEEL", Path, Read => Later;
+    FORCE_LOCAL_AGENT_WHEEL = "FORCE_LOCAL_CLEARML_AGENT_WHEEL", Path, Read;
     /// Restart policy of containers in services mode.
-    SERVICES_DOCKER_RESTART = "CLEARML_AGENT_SERVICES_DOCKER_RESTART", Text, Read => Later;
+    SERVICES_DOCKER_RESTART = "CLEARML_AGENT_SERVICES_DOCKER_RESTART", Text, Read;
     /// Whether environments in containers see the system's packages; true unless set.
-    FORCE_SYSTEM_SITE_PACKAGES = "CLEARML_AGENT_FORCE_SYSTEM_SITE_PACKAGES", Boolean = "1", Read => Later;
+    FORCE_SYSTEM_SITE_PACKAGES = "CLEARML_AGENT_FORCE_SYSTEM_SITE_PACKAGES", Boolean = "1", Read;
     /// Script that builds the environment; `agent.custom_build_script` beats it.
     CUSTOM_BUILD_SCRIPT = "CLEARML_AGENT_CUSTOM_BUILD_SCRIPT", Text, Read Set;
     /// How torch is found: `pip`, `direct` or `none`; beats the key of that name.
@@ -275,7 +275,7 @@ variables! {
     /// Folder of the tasks' output files.
     TEMP_STDOUT_FILE_DIR = "CLEARML_AGENT_TEMP_STDOUT_FILE_DIR", Path = "system temp", Read;
     /// GPU fractions that are reported.
-    GPU_FRACTIONS = "CLEARML_AGENT_GPU_FRACTIONS", Text, Read => Later;
+    GPU_FRACTIONS = "CLEARML_AGENT_GPU_FRACTIONS", Text, Read;
     /// Seconds between two looks at the queues; beats `--polling-interval` and its minimum.
     QUEUE_POLL_FREQ_SEC = "CLEARML_AGENT_QUEUE_POLL_FREQ_SEC", Number = "5", Read;
     /// Seconds between two status reports, 30 unless set.
@@ -377,9 +377,11 @@ variables! {
     /// 0: the agent sends the console, not the task's process.
     LOG_TASK_TO_BACKEND = "CLEARML_LOG_TASK_TO_BACKEND" | "TRAINS_LOG_TASK_TO_BACKEND", Text, Set;
     /// Set in containers of services mode.
-    SERVICE_TASK = "CLEARML_AGENT_SERVICE_TASK", Text, Set => Later;
+    SERVICE_TASK = "CLEARML_AGENT_SERVICE_TASK", Text, Set;
+    /// Set where the container sees the environments that are kept for containers: the image by its id, part of their keys.
+    CONTAINER_STORE = "CLEARML_AGENT_CONTAINER_STORE", Text, SetInContainer ReadInContainer;
     /// Address of the host, in containers with published ports.
-    HOST_IP = "CLEARML_AGENT_HOST_IP", Text, Set => Later;
+    HOST_IP = "CLEARML_AGENT_HOST_IP", Text, Set;
     /// The task as JSON, for the build script.
     CUSTOM_BUILD_TASK_CONFIG_JSON = "CLEARML_CUSTOM_BUILD_TASK_CONFIG_JSON", Text, Set;
     /// Where the build script writes its answer.
@@ -416,8 +418,8 @@ variables! {
     AGENT_VERSION = "CLEARML_AGENT_VERSION", Text, SetInContainer => Later;
     /// The pip that it installs.
     PIP_VERSION = "CLEARML_PIP_VER", Text, SetInContainer => Later;
-    /// The Python that it installs.
-    PYTHON_VERSION = "CLEARML_PYTHON_VER", Text, SetInContainer => Later;
+    /// The Python that uv brings to an image without one.
+    PYTHON_VERSION = "CLEARML_PYTHON_VER", Text, SetInContainer;
     /// Whether it brings uv up to date.
     UPDATE_UV = "CLEARML_UPDATE_UV", Text, SetInContainer => Later;
     /// Whether it always uses the git that it brings.

@@ -39,6 +39,12 @@ pub enum SettingsError {
     /// A registered variable of type boolean holds another word (F-072).
     #[error(transparent)]
     InvalidTruth(#[from] InvalidTruth),
+    /// A variable that holds words of a shell line, and not all of its last one (C-034). It may hold secrets: not shown.
+    #[error("{variable} has a quote that is not closed")]
+    OpenQuote {
+        /// The variable.
+        variable: &'static str,
+    },
     /// A value that is not of the type its key needs.
     #[error("{key} must be {expected} ({origin})")]
     WrongType {
@@ -112,6 +118,7 @@ impl SettingsError {
                 Some(key) => format!("did you mean {key}?"),
                 None => "docs/configuration.md lists all keys".to_owned(),
             }),
+            Self::OpenQuote { .. } => Some("close the quote, or put a backslash before it".to_owned()),
             Self::WrongType { .. } | Self::InvalidVariable { .. } => None,
         }
     }

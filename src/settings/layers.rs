@@ -317,6 +317,7 @@ pub(super) fn value<'o>(root: &'o Object, key: &str) -> Option<&'o Value> {
 /// Takes one key out of a document.
 pub(super) fn remove(root: &mut Object, key: &str) {
     let Some((section, member)) = key.split_once('.') else {
+        root.shift_remove(key);
         return;
     };
     if let Some(Value {
@@ -324,7 +325,7 @@ pub(super) fn remove(root: &mut Object, key: &str) {
         ..
     }) = root.get_mut(section)
     {
-        members.shift_remove(member);
+        remove(members, member);
     }
 }
 

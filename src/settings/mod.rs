@@ -4,6 +4,7 @@
 
 mod agent;
 mod api;
+mod container;
 pub mod env_vars;
 mod environment;
 mod error;
@@ -40,14 +41,17 @@ pub use api::{
     ApiSettings, CertificateCheck, Credentials, HttpSettings, InitialConnect, RequestMethod,
     RetrySettings,
 };
+pub use container::{
+    CacheFolders, Condition, ContainerSettings, HostMount, InternalMounts, MatchRule,
+};
 pub use environment::{Environment, InvalidTruth, truth};
 pub use error::SettingsError;
 pub use files::{FILE_NAME, LEGACY_FILE_NAME};
 pub use layers::Overrides;
 pub use printout::{DockerArgumentMask, mask_url_passwords};
 pub use sections::{FileEntry, TargetFormat};
-pub use start::{Detected, is_secret_variable};
-pub use vault::VaultDocument;
+pub use start::Detected;
+pub use vault::{VaultDocument, merged_vaults};
 
 use hocon::{Object, Value};
 use layers::Recipe;
@@ -180,7 +184,8 @@ impl Settings {
     }
 
     /// The same without this key of a section.
-    fn without(&self, key: &str) -> Self {
+    #[must_use]
+    pub fn without(&self, key: &str) -> Self {
         let mut root = self.0.root.clone();
         layers::remove(&mut root, key);
         self.with_root(root)

@@ -252,6 +252,20 @@ static URL_PASSWORD: LazyLock<Regex> = LazyLock::new(|| {
         .expect("the pattern is constant")
 });
 
+/// An assignment in a script, with its value in or out of quotes.
+static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"\b([A-Za-z_][A-Za-z0-9_]*)=("[^"]*"|'[^']*'|[^\s;&|]*)"#)
+        .expect("the pattern is constant")
+});
+
+/// What is behind the joined letters of a docker command that take no value: `e` of `-ite`.
+fn switches(word: &str) -> Option<&str> {
+    let letters = word
+        .strip_prefix('-')
+        .filter(|rest| !rest.starts_with('-'))?;
+    Some(letters.trim_start_matches(['d', 'i', 'q', 't', 'P']))
+}
+
 /// The text with the passwords of its URLs starred: `scheme://user:********@host`.
 pub fn mask_url_passwords(text: &str) -> String {
     URL_PASSWORD
@@ -260,7 +274,7 @@ pub fn mask_url_passwords(text: &str) -> String {
 }
 
 /// Hides the values of secret variables in the words of a docker command (F-165).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DockerArgumentMask {
     names: BTreeSet<String>,
     active: bool,
@@ -298,7 +312,7 @@ impl DockerArgumentMask {
             .iter()
             .map(|word| {
                 let is_assignment = follows;
-                follows = word == "-e" || word == "--env";
+                follows = word == "--env" || switches(word) == Some("e");
                 if is_assignment {
                     return self.assignment(word);
                 }
@@ -307,21 +321,50 @@ impl DockerArgumentMask {
                         return format!("{flag}{}", self.assignment(assignment));
                     }
                 }
-                match word.strip_prefix("-e") {
+                match switches(word).and_then(|rest| rest.strip_prefix('e')) {
                     Some(assignment) if assignment.contains('=') => {
-                        format!("-e{}", self.assignment(assignment))
+                        let flag = &word[..word.len() - assignment.len()];
+                        format!("{flag}{}", self.assignment(assignment))
                     }
-                    _ => word.clone(),
+                    _ => self.other(word),
                 }
             })
             .collect()
     }
 
+    /// A script with the values of secret variables and the passwords of URLs starred (C-143).
+    pub fn mask_text(&self, text: &str) -> String {
+        if !self.active {
+            return text.to_owned();
+        }
+        let hidden = ASSIGNMENT.replace_all(text, |found: &regex::Captures<'_>| {
+            let name = &found[1];
+            if self.names.contains(name) {
+                format!("{name}={HIDDEN_PART}")
+            } else {
+                found[0].to_owned()
+            }
+        });
+        self.other(&hidden)
+    }
+
     fn assignment(&self, text: &str) -> String {
         match text.split_once('=') {
             Some((name, _)) if self.names.contains(name) => format!("{name}={HIDDEN_PART}"),
-            _ if self.parse_urls => mask_url_passwords(text),
-            _ => text.to_owned(),
+            // Its value may have words of its own.
+            Some((name, value)) if env_vars::DOCKER_IMAGE.names().any(|own| own == name) => {
+                let words: Vec<String> = value.split(' ').map(str::to_owned).collect();
+                format!("{name}={}", self.mask(&words).join(" "))
+            }
+            _ => self.other(text),
+        }
+    }
+
+    fn other(&self, text: &str) -> String {
+        if self.parse_urls {
+            mask_url_passwords(text)
+        } else {
+            text.to_owned()
         }
     }
 

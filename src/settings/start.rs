@@ -3,7 +3,7 @@
 use super::hocon::{Kind, Object, Value};
 use super::layers::{detected, set};
 use super::{Settings, env_vars};
-use crate::secrets::{SecretString, register_url_passwords};
+use crate::secrets::{SecretString, may_name_a_secret, register_url_passwords, register_variable};
 
 /// What the program found out about its machine.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +104,7 @@ impl Settings {
         register_below(self.root());
         // Names of variables say it in more ways than keys do.
         for (name, value) in self.members("environment") {
-            if is_secret_variable(name) {
+            if may_name_a_secret(name) {
                 value.to_text().map(SecretString::new);
             }
         }
@@ -116,6 +116,10 @@ impl Settings {
             &env_vars::AZURE_STORAGE_KEY,
         ] {
             self.environment().text(variable).map(SecretString::new);
+        }
+        // The programs of tasks inherit them.
+        for (name, value) in self.environment().iter() {
+            register_variable(name, value);
         }
     }
 }
@@ -144,14 +148,6 @@ fn is_secret(key: &str) -> bool {
     .iter()
     .any(|end| key == *end || key.ends_with(&format!("_{end}")))
         && key != "enable_git_ask_pass"
-}
-
-/// The same for variables, whose values are seldom ordinary words where the name says this.
-pub fn is_secret_variable(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["key", "secret", "token", "pass", "pwd", "credential"]
-        .iter()
-        .any(|part| name.contains(part))
 }
 
 fn register_below(members: &Object) {

@@ -1,6 +1,7 @@
 //! Configuration vaults: documents that the server keeps, laid over the files (F-100 to F-102, F-012).
 
-use super::hocon::Source;
+use super::environment::Environment;
+use super::hocon::{Kind, Object, Source, Value, merge};
 use super::layers::{Recipe, parse_text, value};
 use super::{Settings, SettingsError};
 
@@ -71,10 +72,27 @@ impl Settings {
     }
 }
 
+/// Vaults in one document, the later ones above, for who looks into it alone (C-036), and what is to be said about it.
+pub fn merged_vaults(
+    documents: &[VaultDocument],
+    environment: &Environment,
+) -> (serde_json::Value, Vec<String>) {
+    let mut root = Object::new();
+    let mut notices = Vec::new();
+    for VaultDocument { name, text } in documents {
+        match parse_text(text, Source::Vault(name.clone()), environment) {
+            Ok(vault) => merge(&mut root, vault),
+            Err(error) => notices.push(format!("Failed parsing vault {name}: {error}")),
+        }
+    }
+    let root = Value::new(Kind::Object(root), Source::Text.into());
+    (serde_json::to_value(root).unwrap_or_default(), notices)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Environment, Overrides};
+    use crate::settings::Overrides;
 
     const FILE: &str =
         "agent { worker_name: mine, git_user: file, debug: false }\nsdk.aws.s3.key: file";

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, FdFlag};
 use tokio::time::{Instant, sleep};
 
 /// How long a lock that is held elsewhere is left alone before the next try.
@@ -64,6 +65,13 @@ impl FileLock {
     pub async fn exchange(self, kind: LockKind, limit: Duration) -> io::Result<Option<Self>> {
         self.file.unlock()?;
         self.wait(kind, limit).await
+    }
+
+    /// Keeps the lock as long as this process lives, and every program that it becomes or starts.
+    pub fn keep(self) -> io::Result<()> {
+        nix::fcntl::fcntl(&self.file, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        std::mem::forget(self);
+        Ok(())
     }
 
     async fn wait(self, kind: LockKind, limit: Duration) -> io::Result<Option<Self>> {

@@ -3,11 +3,13 @@
 mod atomic;
 mod lock;
 mod places;
+mod shared;
 mod slots;
 mod temporary;
 
 pub use atomic::{create_private, read_private, replace, write_private};
 pub use lock::{FileLock, LockKind};
 pub use places::Places;
-pub use slots::{Instance, Slot, SlotError};
-pub use temporary::{create_temporary, temporary_name};
+pub use shared::{create_shared, own_folder};
+pub use slots::{Instance, Slot, SlotError, SlotFolder};
+pub use temporary::{age, create_temporary, temporary_name};

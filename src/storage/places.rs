@@ -6,22 +6,29 @@ use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
+use super::SlotFolder;
+
 /// Where this agent keeps its state and its temporary files.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// Journals of running tasks; survives a reboot.
     pub runs: PathBuf,
+    /// A mark of each worker that runs.
+    pub workers: PathBuf,
     /// Sockets by which running workers are asked.
     pub control: PathBuf,
     /// Slot files, which the official agent reads as well (D-126).
-    pub slots: PathBuf,
-    /// Capture files and children's configuration (D-077).
+    pub slots: SlotFolder,
+    /// Children's configuration: the system's folder for temporary files.
+    pub system: PathBuf,
+    /// Capture files (D-077).
     pub temporary: PathBuf,
 }
 
 impl Places {
-    /// The folders for this user: `temporary` overrides the system's for capture files (D-077).
-    pub fn new(temporary: Option<PathBuf>) -> io::Result<Self> {
+    /// The folders for this user: `temporary` overrides the system's for capture files (D-077), and slot files are in
+    /// `shared`, where agents of other containers keep theirs as well (D-081).
+    pub fn new(temporary: Option<PathBuf>, shared: Option<PathBuf>) -> io::Result<Self> {
         let directories = ProjectDirs::from("", "", "clearml-agent").ok_or_else(|| {
             io::Error::new(io::ErrorKind::NotFound, "the user has no home folder")
         })?;
@@ -31,9 +38,11 @@ impl Places {
         let system = std::env::temp_dir();
         Ok(Self {
             runs: state.join("runs"),
+            workers: state.join("workers"),
             control: state.join("control"),
             temporary: temporary.unwrap_or_else(|| system.clone()),
-            slots: system,
+            slots: shared.map_or_else(|| SlotFolder::own(system.clone()), SlotFolder::shared),
+            system,
         })
     }
 

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -23,6 +24,12 @@ pub fn temporary_name(prefix: &str, suffix: &str) -> String {
         })
         .collect();
     format!("{prefix}{random}{suffix}")
+}
+
+/// How long the file or folder has been as it is; none where it is gone, or was made in the future.
+pub fn age(path: &Path) -> Option<Duration> {
+    let metadata = std::fs::metadata(path).ok()?;
+    metadata.modified().ok()?.elapsed().ok()
 }
 
 /// A new empty file (0600) of such a name in `folder`.

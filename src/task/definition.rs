@@ -2,7 +2,7 @@
 
 use crate::api;
 use crate::python::TaskRequirements;
-use crate::secrets::register_url_passwords;
+use crate::secrets::{register_assignment, register_url_passwords, register_variable};
 use crate::source::CodeRequest;
 
 /// What a task asks for.
@@ -28,7 +28,7 @@ pub enum DefinitionError {
     NoScript,
 }
 
-/// Makes the passwords in the task's own URLs known to the masker.
+/// Makes the secrets in the task's own fields known to the masker: passwords in URLs, variables that look like secrets.
 pub(super) fn register_secrets(task: &api::Task) {
     let script = task.script.iter();
     let fields =
@@ -39,8 +39,15 @@ pub(super) fn register_secrets(task: &api::Task) {
     let requirements = task.script.as_ref().map(|script| &script.requirements);
     let requirements = serde_json::to_value(requirements).unwrap_or_default();
     register_below(&requirements);
-    if let Some(docker_cmd) = &task.execution.docker_cmd {
-        register_url_passwords(docker_cmd);
+    let arguments = [&task.execution.docker_cmd, &task.container.arguments];
+    for text in arguments.into_iter().flatten() {
+        register_url_passwords(text);
+        for word in shlex::split(text).unwrap_or_default() {
+            register_assignment(&word);
+        }
+    }
+    for (name, parameter) in task.hyperparams.get("Environment").into_iter().flatten() {
+        register_variable(name, parameter.value.as_deref().unwrap_or_default());
     }
 }
 

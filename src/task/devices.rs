@@ -247,7 +247,7 @@ mod tests {
         ),
     ];
 
-    /// D-016, D-017, D-072, D-313, D-314, D-315, F-114, F-115
+    /// C-053, D-016, D-017, D-072, D-313, D-314, D-315, F-114, F-115
     #[test]
     fn options_and_variables_make_a_selection() {
         for (given, devices, nvidia, cuda) in CASES {

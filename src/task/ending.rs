@@ -13,7 +13,7 @@ pub enum Ending {
     Stopped,
     /// Its supervisor was killed, and the program with it.
     Lost,
-    /// An earlier worker had started its supervisor: nobody has told this one.
+    /// Nobody has told the worker: its supervisor was of an earlier release, or ended before it was asked.
     Unknown,
 }
 
@@ -40,8 +40,11 @@ impl Ending {
 
     /// That of this outcome.
     pub fn of(outcome: &Outcome) -> Self {
-        if *outcome == Outcome::Lost {
-            return Self::Lost;
+        match outcome {
+            Outcome::Lost => return Self::Lost,
+            // Its own agent knows more.
+            Outcome::Reported(_) => return Self::Unknown,
+            _ => {}
         }
         match outcome.settlement().call {
             Some(FinalStatus::Completed(_)) => Self::Completed,

@@ -4,7 +4,7 @@
 //! lock that the supervisor holds as long as it lives, and the note of the worker that watches it.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,17 +12,20 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::container::Contained;
+use super::ending::Ending;
 use super::outcome::Outcome;
 use super::run_options::RunOptions;
 use crate::logs::Progress;
 use crate::process::ProcessIdentity;
-use crate::storage::{Places, read_private, temporary_name, write_private};
+use crate::storage::{Places, age, read_private, temporary_name, write_private};
 
 /// Version of the format; a reader refuses a newer one.
 const VERSION: u32 = 1;
 const JOURNAL: &str = "journal.json";
 const LOCK: &str = "lock";
 const WORKER: &str = "worker.json";
+const ENDING: &str = "ending";
 /// How often a journal is looked at that is to be signed.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -38,6 +41,8 @@ pub enum Phase {
         /// The program, which leads its own process group.
         program: ProcessIdentity,
     },
+    /// The program runs in a container, which outlives its supervisor, or is about to.
+    Contained,
     /// The program has ended, or will never start; the server may not know yet.
     Ended {
         /// How.
@@ -59,7 +64,7 @@ impl Phase {
         let place = match self {
             Self::Pulled => 0,
             Self::Preparing => 1,
-            Self::Running { .. } => 2,
+            Self::Running { .. } | Self::Contained => 2,
             Self::Ended { .. } => 3,
             Self::Announced { .. } => 4,
         };
@@ -100,6 +105,12 @@ pub struct Entry {
     /// What the command line of the agent asked for.
     #[serde(default)]
     pub options: RunOptions,
+    /// The task's container, from before it is made until it has been removed.
+    #[serde(default)]
+    pub container: Option<Contained>,
+    /// The server knows everything about the run; only its container is left.
+    #[serde(default)]
+    pub is_told: bool,
     /// The supervisor, once it lives.
     pub supervisor: Option<ProcessIdentity>,
     /// Where the run is.
@@ -162,6 +173,9 @@ pub enum JournalError {
     Unreadable(PathBuf),
 }
 
+/// A run without a journal is nobody's after that.
+const TIME_TO_WRITE: Duration = Duration::from_mins(1);
+
 impl RunFolder {
     /// Makes the folder of a new run with its first entry.
     pub fn create(places: &Places, entry: &Entry) -> io::Result<Self> {
@@ -192,9 +206,37 @@ impl RunFolder {
         runs
     }
 
+    /// Removes the folders of runs that somebody had begun to write down, or to remove, when he was killed.
+    pub fn sweep(places: &Places) {
+        let entries = fs::read_dir(&places.runs).into_iter().flatten().flatten();
+        for run in entries.map(|entry| Self(entry.path())) {
+            let is_old = age(&run.0).is_some_and(|age| age > TIME_TO_WRITE);
+            if is_old && !run.journal().exists() {
+                // Who has been slow finds it gone, and fails its task with that reason.
+                let _ = fs::remove_dir_all(&run.0);
+            }
+        }
+    }
+
+    /// For what is not complete yet.
+    pub fn draft(&self) -> PathBuf {
+        self.0.join("draft")
+    }
+
     /// The journal's path.
     pub fn journal(&self) -> PathBuf {
         self.0.join(JOURNAL)
+    }
+
+    /// What the run calls itself.
+    pub(super) fn name(&self) -> String {
+        let name = self.0.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// A folder of this name for what belongs to the run, removed with it.
+    pub(super) fn own(&self, name: &str) -> PathBuf {
+        self.0.join(name)
     }
 
     /// What the journal says now.
@@ -252,9 +294,31 @@ impl RunFolder {
         )
     }
 
+    /// A file in which the supervisor says how the task ended before it removes the run: for a worker that has not
+    /// started it. It can be read when it has no name any more.
+    pub fn hear_ending(&self) -> io::Result<File> {
+        File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(self.0.join(ENDING))
+    }
+
+    /// Only where somebody listens.
+    fn tell_ending(&self, ending: Ending) {
+        let file = File::options().write(true).open(self.0.join(ENDING));
+        // A worker that does not hear of it counts the task all the same.
+        let _ = file.and_then(|mut file| file.write_all(&[ending.code()]));
+    }
+
     /// Removes the run with everything that belongs to it.
     pub fn remove(&self, entry: &Entry) {
         let output = (!entry.keeps_output).then_some(&entry.output);
+        if let Some(container) = &entry.container {
+            container.remove_files();
+        }
         for path in output.into_iter().chain([&entry.configuration]) {
             // What is gone already needs no removing.
             let _ = fs::remove_file(path);
@@ -262,6 +326,12 @@ impl RunFolder {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             tracing::warn!(%error, folder = %self.0.display(), "could not remove the run's folder");
         }
+    }
+
+    /// Removes what a supervisor that was killed while it removed the run has left.
+    pub fn clear(&self) {
+        // As a rule it is gone.
+        let _ = fs::remove_dir_all(&self.0);
     }
 
     fn lock_file(&self) -> io::Result<File> {
@@ -286,6 +356,11 @@ impl RunFolder {
 }
 
 impl Entry {
+    /// True where it is a run of this worker, also where the task is a worker of its own below it.
+    pub fn is_of(&self, worker: &str) -> bool {
+        self.worker == worker || self.parent.as_deref() == Some(worker)
+    }
+
     /// The first entry of a run.
     pub fn new(
         task: String,
@@ -308,11 +383,18 @@ impl Entry {
             output,
             keeps_output: false,
             options: RunOptions::default(),
+            container: None,
+            is_told: false,
             supervisor: None,
             phase: Phase::Pulled,
             since: now(),
             progress: Progress::default(),
         }
+    }
+
+    /// True where nobody has begun the task, and nothing of it was said to the server.
+    pub fn is_untouched(&self) -> bool {
+        self.phase == Phase::Pulled && self.supervisor.is_none()
     }
 
     /// False after a reboot: no process of the run can be alive.
@@ -349,7 +431,11 @@ impl Journal {
 
     /// Removes the run: it is settled.
     pub fn remove(&self) {
-        self.0.folder.remove(&self.lock());
+        let entry = self.lock();
+        if let Phase::Ended { outcome } | Phase::Announced { outcome } = &entry.phase {
+            self.0.folder.tell_ending(Ending::of(outcome));
+        }
+        self.0.folder.remove(&entry);
     }
 
     fn lock(&self) -> MutexGuard<'_, Entry> {
@@ -374,12 +460,15 @@ fn boot() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::SlotFolder;
 
     fn places(folder: &Path) -> Places {
         Places {
             runs: folder.join("runs"),
+            workers: folder.join("workers"),
             control: folder.join("control"),
-            slots: folder.to_owned(),
+            slots: SlotFolder::own(folder.to_owned()),
+            system: folder.to_owned(),
             temporary: folder.to_owned(),
         }
     }
@@ -472,5 +561,23 @@ mod tests {
         assert_eq!(journal.entry().since, 1);
         journal.update(|entry| entry.phase = Phase::Preparing);
         assert!(journal.entry().since > 1);
+    }
+
+    #[test]
+    fn a_worker_hears_of_the_end_of_a_run_that_it_has_not_started() {
+        use std::os::unix::fs::FileExt;
+
+        let folder = tempfile::tempdir().expect("folder");
+        let places = places(folder.path());
+        let run = RunFolder::create(&places, &entry()).expect("created");
+        let journal = run.clone().open().expect("opened");
+        let heard = run.hear_ending().expect("a file");
+        let outcome = Outcome::Exited(3);
+        journal.update(|entry| entry.phase = Phase::Announced { outcome });
+        journal.remove();
+        assert!(run.hear_ending().is_err());
+        let mut code = [0];
+        heard.read_exact_at(&mut code, 0).expect("a code");
+        assert_eq!(Ending::of_code(Some(code[0].into())), Ending::Failed);
     }
 }

@@ -1,9 +1,14 @@
 //! One task from its fields to its final status.
 
 mod abort_command;
+mod build;
+mod container;
+mod container_facts;
 mod definition;
 mod devices;
 mod ending;
+mod environment;
+mod failure;
 mod journal;
 mod launch;
 mod links;
@@ -11,27 +16,32 @@ mod node;
 mod outcome;
 mod plan;
 mod prepare;
+mod program;
 mod run_options;
 mod server;
 mod signals;
 mod stand_in;
 mod status_reports;
 mod stop;
+mod streams;
 mod supervise;
 mod watch;
 
 pub use abort_command::{AbortCommand, StandBy};
+pub use build::BuildWishes;
+pub use container::{Contained, Containment, EntryPoint, ImageBuild, RUN_LABEL, clear_dead_builds};
+pub use container_facts::{container_facts, tell_container};
 pub use definition::{Definition, DefinitionError};
 pub use devices::{DeviceSelection, Devices, VariableChange};
 pub use ending::Ending;
+pub use failure::{Failure, PrepareError};
 pub use journal::{Entry, Journal, JournalError, Owner, Phase, RunFolder, Watcher};
 pub use launch::run_beside;
 pub use node::Node;
 pub use outcome::{ExitLine, FinalStatus, Outcome, Settlement, StopReason};
 pub use plan::{ContainerPlan, EnvironmentPlan, InterpreterPlan, Plan, RepositoryPlan, ScriptPlan};
-pub use prepare::{
-    DequeuePolicy, Failure, Preparation, PrepareError, Prepared, fetch_task, take_task,
-};
+pub use prepare::{DequeuePolicy, Preparation, fetch_task, take_task};
+pub use program::Prepared;
 pub use run_options::RunOptions;
 pub use server::TaskServer;
 pub use stand_in::{GpuCheck, StandIn};

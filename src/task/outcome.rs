@@ -53,6 +53,13 @@ pub enum Outcome {
     Aborted,
     /// The program ended by itself; death by signal n is -n.
     Exited(i32),
+    /// It did not end well, and the exit code alone does not say why.
+    Failed {
+        /// The code.
+        code: i32,
+        /// Why, in words for the user.
+        why: String,
+    },
     /// The agent's own process was killed, and the program with it.
     Lost,
     /// The program was never started.
@@ -62,6 +69,8 @@ pub enum Outcome {
         /// The reason of the task's status where no daemon gives one (E-008).
         reason: String,
     },
+    /// It ran in a container whose own agent has said everything about it (C-322).
+    Reported(i32),
     /// The task was stopped from outside.
     Stopped(StopReason),
 }
@@ -91,6 +100,8 @@ pub enum FinalStatus {
 /// What the agent's console says after the task.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ExitLine {
+    /// `(failed)`: the code is known to who has reported it.
+    Failed,
     /// `exit status <code>`.
     Status(i32),
     /// `(user aborted)`.
@@ -124,6 +135,12 @@ impl Outcome {
                 ExitLine::Status(INTERRUPTED),
             ),
             Self::Exited(code) => failed(*code),
+            Self::Failed { code, why } => Settlement {
+                call: Some(FinalStatus::Failed(format!(
+                    "worker execution exit code {code}: {why}"
+                ))),
+                ..failed(*code)
+            },
             Self::NotStarted { .. } => failed(1),
             Self::Lost => settle(
                 "Process failed, the agent process was lost",
@@ -140,6 +157,15 @@ impl Outcome {
                 FinalStatus::Stopped("task was stopped by tasks.stop".to_owned()),
                 ExitLine::UserAborted,
             ),
+            Self::Reported(code) => Settlement {
+                event: None,
+                call: None,
+                exit: match *code {
+                    0 => ExitLine::Status(0),
+                    INTERRUPTED => ExitLine::UserAborted,
+                    _ => ExitLine::Failed,
+                },
+            },
             Self::Stopped(_) => Settlement {
                 event: None,
                 call: None,
@@ -151,7 +177,7 @@ impl Outcome {
     /// The exit code of `execute` (D-060, E-276).
     pub fn exit_code(&self) -> u8 {
         let code = match self {
-            Self::Exited(code) => *code,
+            Self::Exited(code) | Self::Failed { code, .. } | Self::Reported(code) => *code,
             Self::Lost | Self::NotStarted { .. } => 1,
             Self::Aborted | Self::Stopped(_) => -2,
         };
@@ -172,6 +198,7 @@ fn failed(code: i32) -> Settlement {
 impl fmt::Display for ExitLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Failed => f.write_str(" (failed)"),
             Self::Status(code) => write!(f, ", exit status {code}"),
             Self::UserAborted => f.write_str(" (user aborted)"),
         }
@@ -254,6 +281,20 @@ mod tests {
                 (None, None),
                 "{reason}"
             );
+        }
+    }
+
+    /// D-248: of a service, whose agent has said the rest.
+    #[test]
+    fn a_service_that_has_failed_is_not_called_done() {
+        for (code, expected) in [
+            (0, ", exit status 0"),
+            (1, " (failed)"),
+            (-2, " (user aborted)"),
+        ] {
+            let ended = Outcome::Reported(code).settlement();
+            assert_eq!((ended.event, ended.call), (None, None));
+            assert_eq!(ended.exit.to_string(), expected);
         }
     }
 

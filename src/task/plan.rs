@@ -4,9 +4,12 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::definition::Definition;
+use super::failure::{PrepareError, without_code};
 use super::links;
-use super::prepare::{Preparation, PrepareError, Start, Surroundings, without_code};
+use super::prepare::Preparation;
+use super::program::{Start, Surroundings};
 use crate::api::{Task, TaskId};
+use crate::container::command::ContainerCommand;
 use crate::python::{self, CodeFiles, CodeLocation, EnvironmentPreview, RequirementsPreview};
 use crate::source::{Code, CodePreview, CodeRequest};
 
@@ -19,17 +22,17 @@ pub struct Plan {
     pub repository: Option<RepositoryPlan>,
     /// What is started.
     pub script: ScriptPlan,
-    /// From which Python the environment is made; none for a task that needs none on a machine that has none.
+    /// From which Python the environment is made; none in a container, and for a task that needs none on a machine that has none.
     pub interpreter: Option<InterpreterPlan>,
-    /// The packages.
-    pub requirements: RequirementsPreview,
-    /// Where they are installed.
-    pub environment: EnvironmentPlan,
+    /// The packages; none in a container, where they are found out.
+    pub requirements: Option<RequirementsPreview>,
+    /// Where they are installed; none in a container.
+    pub environment: Option<EnvironmentPlan>,
     /// The container; none outside of containers.
     pub container: Option<ContainerPlan>,
-    /// What the program gets beside the agent's own variables, by name.
+    /// What the program gets beside the agent's own variables, by name; in a container, what is known of that outside.
     pub variables: serde_json::Map<String, serde_json::Value>,
-    /// The program with its arguments.
+    /// The program with its arguments; nothing in a container.
     pub command: Vec<String>,
     /// What else a user should know.
     pub notices: Vec<String>,
@@ -98,8 +101,22 @@ pub struct EnvironmentPlan {
 pub struct ContainerPlan {
     /// Its image.
     pub image: String,
-    /// The equivalent command line of docker.
+    /// The equivalent command line of docker, with secrets masked (C-142).
     pub argv: Vec<String>,
+    /// What happens in it before the task runs: the last word of the command line.
+    pub script: String,
+}
+
+impl ContainerPlan {
+    /// The plan for a container.
+    fn of(command: &ContainerCommand) -> Self {
+        let words = std::iter::once("docker".to_owned());
+        Self {
+            image: command.image.clone(),
+            argv: words.chain(command.shown.iter().cloned()).collect(),
+            script: command.shown.last().cloned().unwrap_or_default(),
+        }
+    }
 }
 
 impl Preparation {
@@ -161,11 +178,7 @@ impl Preparation {
         let command = std::iter::once(launch.program.display().to_string())
             .chain(launch.arguments)
             .collect();
-        let variables = variables
-            .iter()
-            .chain(self.task_environment(&definition))
-            .map(|(name, value)| (name.clone(), value.clone().into()))
-            .collect();
+        let variables = variables.iter().chain(self.task_environment(&definition));
         let notices = [&environment.notices, &code.notices, &requirements.notices]
             .into_iter()
             .flatten()
@@ -184,17 +197,51 @@ impl Preparation {
                 kind: code.kind.word(),
             },
             interpreter: interpreter(&environment),
-            requirements,
-            environment: EnvironmentPlan {
+            requirements: Some(requirements),
+            environment: Some(EnvironmentPlan {
                 kind: environment.kind.word(),
                 path: environment.folder.display().to_string(),
                 cache_key: environment.cache_key.clone(),
                 store_key: environment.store_key.clone(),
                 hit: environment.is_cached,
-            },
+            }),
             container: None,
-            variables,
+            variables: by_name(variables),
             command,
+            notices,
+        })
+    }
+
+    /// The plan for `task` in a container: what is looked for on the machine itself holds nothing there.
+    pub fn plan_in_container(
+        &self,
+        id: &TaskId,
+        task: Task,
+        command: &ContainerCommand,
+    ) -> Result<Plan, PrepareError> {
+        let definition = Definition::try_from(task)?;
+        let request = definition.code.normalised(&self.source);
+        let code = CodePreview::of(&request, &self.source, &self.python.venvs_dir)
+            .map_err(|error| without_code(&error, &request, &definition.docker_cmd))?;
+        let mut notices = command.warnings.clone();
+        notices.push(
+            "interpreter, packages and the program's command are found out in the container"
+                .to_owned(),
+        );
+        Ok(Plan {
+            task: id.clone(),
+            repository: repository(&code, &request),
+            script: ScriptPlan {
+                entry_point: request.entry_point.clone(),
+                working_dir: request.working_dir.clone(),
+                kind: code.kind.word(),
+            },
+            interpreter: None,
+            requirements: None,
+            environment: None,
+            container: Some(ContainerPlan::of(command)),
+            variables: by_name(self.task_environment(&definition)),
+            command: Vec::new(),
             notices,
         })
     }
@@ -213,6 +260,14 @@ impl Preparation {
         });
         image.into_iter().chain(script)
     }
+}
+
+fn by_name<'a>(
+    variables: impl Iterator<Item = &'a (String, String)>,
+) -> serde_json::Map<String, serde_json::Value> {
+    variables
+        .map(|(name, value)| (name.clone(), value.clone().into()))
+        .collect()
 }
 
 fn repository(code: &CodePreview, request: &CodeRequest) -> Option<RepositoryPlan> {
@@ -236,11 +291,4 @@ fn interpreter(environment: &EnvironmentPreview) -> Option<InterpreterPlan> {
         version: interpreter.version.to_string(),
         reason: reason.clone(),
     })
-}
-
-impl From<super::DefinitionError> for PrepareError {
-    fn from(error: super::DefinitionError) -> Self {
-        let hint = "give the task a script, or enqueue another one";
-        super::prepare::failure_with_status(error.to_string(), Some(hint), error.to_string())
-    }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Options of `daemon` and `execute` that reach the program; kept in the journal, so that they outlive the worker.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "a command line has flags")]
 pub struct RunOptions {
     /// `--log-level` (D-018).
     pub log_level: String,
@@ -20,6 +21,12 @@ pub struct RunOptions {
     pub tags: Option<Vec<String>>,
     /// `--debug`, which keeps the file with the task's output (D-015).
     pub debug: bool,
+    /// The words of `--docker` or `--podman`; none for tasks outside of containers (C-001).
+    pub docker: Option<Vec<String>>,
+    /// The words are those of `--podman` (C-003, C-087).
+    pub podman: bool,
+    /// `--force-current-version` (D-024).
+    pub force_current_version: bool,
 }
 
 impl Default for RunOptions {
@@ -32,6 +39,9 @@ impl Default for RunOptions {
             gpus: None,
             tags: None,
             debug: false,
+            docker: None,
+            podman: false,
+            force_current_version: false,
         }
     }
 }

@@ -108,17 +108,13 @@ impl TaskServer {
     /// Adds to what the task's runtime says already.
     pub(super) async fn add_to_runtime(
         &self,
-        members: impl IntoIterator<Item = (&'static str, Value)>,
+        members: impl IntoIterator<Item = (impl Into<String>, Value)>,
     ) -> Result<(), ApiError> {
         let tasks = self.session.tasks();
         let Some(mut runtime) = tasks.runtime(&self.task).await? else {
             return Ok(());
         };
-        runtime.extend(
-            members
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value)),
-        );
+        runtime.extend(members.into_iter().map(|(key, value)| (key.into(), value)));
         tasks.edit_runtime(&self.task, &runtime).await.map(drop)
     }
 
@@ -220,12 +216,25 @@ impl TaskServer {
                 self.started("pulled by agent").await?;
                 self.set(status).await
             }
+            // Nobody has set one; without it the task would be in progress for ever.
+            Err(_) if self.is_called_in_progress().await? => match self.set(status).await {
+                Err(error) if error.refusal().is_some() && !is_server_fault(&error) => {
+                    tracing::warn!(%error, "the server does not take the status of the task");
+                    Ok(())
+                }
+                told => told,
+            },
             Err(error) => {
                 tracing::info!(%error, "the server keeps the status that the task has");
                 Ok(())
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    async fn is_called_in_progress(&self) -> Result<bool, ApiError> {
+        let task = self.status_only().await?;
+        Ok(task.is_some_and(|task| task.status == Some(TaskStatus::InProgress)))
     }
 
     /// A task that somebody has put into a queue again is that queue's.

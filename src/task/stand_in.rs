@@ -2,7 +2,6 @@
 //!
 //! It keeps the slot and reports the status.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -10,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::journal::RunFolder;
 use super::status_reports::{CurrentTask, ReportOptions, StatusReporter};
 use crate::api::{QueueId, Session, WorkerId};
-use crate::storage::{Instance, Slot};
+use crate::storage::{Instance, Slot, SlotFolder};
 
 /// How often a new worker is looked for.
 const LOOK: Duration = Duration::from_millis(250);
@@ -31,11 +30,13 @@ pub struct StandIn {
     /// The task that runs.
     pub current: CurrentTask,
     /// Folder of the slot files.
-    pub slots: PathBuf,
+    pub slots: SlotFolder,
     /// Number of the worker's slot.
     pub slot: u32,
     /// The task is a worker of its own, and nobody comes to take its place over (D-256).
     pub is_own_worker: bool,
+    /// The worker speaks for itself: it is an agent in the task's container (C-302).
+    pub is_silent: bool,
     /// The GPUs in the worker's id are the task's alone (D-275).
     pub gpus: Option<GpuCheck>,
 }
@@ -48,6 +49,7 @@ pub type GpuCheck = fn(worker: &str, living: &[Instance], watcher: Option<i32>) 
 #[derive(Debug)]
 pub struct HeldPlace {
     slot: Option<Slot>,
+    is_silent: bool,
     session: Session,
     worker: WorkerId,
     queues: Vec<QueueId>,
@@ -62,6 +64,9 @@ impl StandIn {
         held: tokio::sync::watch::Sender<Option<HeldPlace>>,
         finished: CancellationToken,
     ) {
+        if self.is_silent {
+            return;
+        }
         loop {
             if !self.is_own_worker {
                 tokio::select! {
@@ -128,6 +133,7 @@ impl StandIn {
         };
         HeldPlace {
             slot,
+            is_silent: self.is_silent,
             session: self.session.clone(),
             worker: self.report.worker.clone(),
             queues: self.report.queues.clone().unwrap_or_default(),
@@ -187,7 +193,11 @@ impl HeldPlace {
     pub fn farewell(&self) -> impl Future<Output = ()> + use<> {
         let session = self.session.clone().with_deadline(FAREWELL);
         let (worker, queues) = (self.worker.clone(), self.queues.clone());
+        let is_silent = self.is_silent;
         async move {
+            if is_silent {
+                return;
+            }
             if let Err(error) = session.workers().unregister(&worker, &queues).await {
                 tracing::info!(%error, "could not unregister the worker");
             }

@@ -6,11 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use crate::api::{MachineStats, QueueId, Session, StatusReport, TaskId, WorkerId};
 use crate::monitor::{
-    Averages, GpuAverages, GpuTotals, MachineSampler, Sample, VisibleGpus, watch_gpus,
+    Averages, GpuAverages, GpuFractions, GpuTotals, MachineSampler, Sample, Traffic, VisibleGpus,
+    watch_gpus,
 };
 
-/// Two samples a second (D-173).
-const SAMPLING: Duration = Duration::from_millis(500);
+/// Between two samples of the machine. Loads and rates are differences, which are the same however often they are taken.
+const SAMPLING: Duration = Duration::from_secs(5);
+/// The same for GPUs, whose loads are those of a moment (D-173).
+const GPU_SAMPLING: Duration = Duration::from_millis(500);
 /// The first report comes soon, so that the worker shows up with its figures (D-173).
 const FIRST: Duration = Duration::from_secs(3);
 
@@ -35,6 +38,8 @@ pub struct ReportOptions {
     pub gpus: VisibleGpus,
     /// Load of a GPU that tells none; none is reported then without it (D-193).
     pub default_gpu_usage: Option<f64>,
+    /// The shares of these GPUs that the worker has; a whole one unless it is said (D-196, D-204).
+    pub gpu_fractions: Option<GpuFractions>,
 }
 
 /// What a worker does when the server has taken a report of it.
@@ -77,6 +82,7 @@ pub struct StatusReporter {
     options: ReportOptions,
     sampler: Option<MachineSampler>,
     samples: Vec<Sample>,
+    traffic: Vec<Traffic>,
     gpus: GpuTotals,
 }
 
@@ -89,6 +95,7 @@ impl StatusReporter {
             options,
             sampler,
             samples: Vec::new(),
+            traffic: Vec::new(),
             gpus: GpuTotals::default(),
         }
     }
@@ -101,17 +108,18 @@ impl StatusReporter {
         let mut sampling = tokio::time::interval(SAMPLING);
         sampling.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         sampling.tick().await;
-        let mut gpus = watch_gpus(self.options.gpus.clone(), SAMPLING);
+        let mut gpus = watch_gpus(self.options.gpus.clone(), GPU_SAMPLING);
         loop {
             tokio::select! {
                 _ = sampling.tick() => {
-                    let sample = self.sampler.as_mut().map(MachineSampler::sample);
-                    self.samples.extend(sample);
+                    self.sample();
                 }
                 Some(readings) = gpus.next() => {
                     self.gpus.add(&readings, self.options.default_gpu_usage);
                 }
                 () = tokio::time::sleep_until(due) => {
+                    self.sample();
+                    self.traffic.extend(self.sampler.as_mut().map(MachineSampler::traffic));
                     let task = current.borrow().clone();
                     self.report_machine(task).await;
                     due = tokio::time::Instant::now() + self.options.interval;
@@ -127,14 +135,35 @@ impl StatusReporter {
         }
     }
 
+    fn sample(&mut self) {
+        let sample = self.sampler.as_mut().map(MachineSampler::sample);
+        self.samples.extend(sample);
+    }
+
     async fn report_machine(&mut self, task: Option<CurrentTask>) {
-        let stats = Averages::of(&self.samples)
+        let mut stats = Averages::of(&self.samples, &self.traffic)
             .as_ref()
             .map(|averages| machine_stats(averages, self.gpus.averages()));
+        if let Some(stats) = &mut stats {
+            stats.gpu_fraction = self.gpu_fraction().await;
+        }
         if self.report(task, stats).await {
             self.samples.clear();
+            self.traffic.clear();
             self.gpus.clear();
         }
+    }
+
+    /// Only a server that is not the open-source one knows it (D-196).
+    async fn gpu_fraction(&self) -> Option<Vec<f64>> {
+        let names = self.gpus.names();
+        if names.is_empty() {
+            return None;
+        }
+        let claims = self.session.claims().await.ok()?;
+        let fractions = self.options.gpu_fractions.as_ref();
+        let fractions = fractions.map_or_else(|| vec![1.0; names.len()], |one| one.of(&names));
+        (claims.feature_set != "basic").then_some(fractions)
     }
 
     /// True where the server has taken the report.
@@ -226,15 +255,21 @@ mod tests {
             taken: Taken::default(),
             gpus: VisibleGpus::None,
             default_gpu_usage: None,
+            gpu_fractions: None,
         };
         let mut reporter = StatusReporter::new(session.clone(), options);
         let sample = |cpu_usage| Sample {
+            seconds: 1.0,
             cpu_usage,
             ..Sample::default()
         };
         server.stop_listening().expect("stopped");
         reporter.session = session.clone().with_deadline(Duration::from_millis(200));
         reporter.samples.push(sample(10.0));
+        reporter.traffic.push(Traffic {
+            seconds: 1.0,
+            ..Traffic::default()
+        });
         reporter.report_machine(None).await;
         assert_eq!(reporter.samples.len(), 1);
         server.resume().expect("listens");

@@ -43,6 +43,11 @@ impl Stop {
         &self.token
     }
 
+    /// The agent itself was told to end: there is little time for everything.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.cause() == Some(&Outcome::Aborted)
+    }
+
     /// Why the task is ended; none while it may run.
     pub(super) fn cause(&self) -> Option<&Outcome> {
         self.cause.get()

@@ -12,19 +12,25 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio_util::sync::CancellationToken;
 
+use super::container::{ContainedRun, Containment};
 use super::definition::register_secrets;
+use super::failure::PrepareError;
 use super::journal::{Journal, Phase};
 use super::launch::Program;
 use super::outcome::{FinalStatus, Outcome, Settlement, StopReason};
-use super::prepare::{Preparation, PrepareError, Prepared};
+use super::prepare::Preparation;
+use super::program::Prepared;
 use super::server::TaskServer;
 use super::signals::Signals;
 use super::stand_in::{HeldPlace, StandIn};
 use super::stop::Stop;
+use super::streams::Streams;
 use super::watch::{Watch, WatchOptions, has_completed_callback};
 use crate::api::{ApiError, TaskStatus};
-use crate::logs::{Echo, Level, LineRules, Spool, Upload, UploadEnd, UploadHandle, UploadOptions};
-use crate::process::{Output, ProcessIdentity, become_subreaper, kill_followers, kill_inheritors};
+use crate::logs::{Echo, Level, LineRules, Spool, Upload, UploadEnd, UploadOptions};
+use crate::process::{
+    Output, ProcessIdentity, Step, become_subreaper, kill_followers, kill_inheritors, reached,
+};
 use crate::storage::Places;
 
 /// Who runs the task, and so what is said and where the preparation prints (E 1.1).
@@ -49,6 +55,8 @@ pub struct Supervision {
     pub server: TaskServer,
     /// How code and environment are made.
     pub preparation: Preparation,
+    /// The container that does all this; none where the task runs on the machine itself.
+    pub containment: Option<Containment>,
     /// Who runs the task.
     pub shape: Shape,
     /// Treatment of control characters.
@@ -70,6 +78,8 @@ pub struct Supervision {
 pub enum Supervised {
     /// The server has everything; nothing of the run is left.
     Settled(Outcome),
+    /// The same, but for the container, which the engine has not removed: the journal is left for the next supervisor.
+    Uncleared(Outcome),
     /// The server could not be told in time; the journal is left for the next supervisor.
     Unsettled(Outcome),
 }
@@ -78,7 +88,7 @@ impl Supervised {
     /// How the task ended.
     pub fn outcome(&self) -> &Outcome {
         match self {
-            Self::Settled(outcome) | Self::Unsettled(outcome) => outcome,
+            Self::Settled(outcome) | Self::Uncleared(outcome) | Self::Unsettled(outcome) => outcome,
         }
     }
 }
@@ -91,16 +101,19 @@ pub enum SuperviseError {
     Output(#[from] std::io::Error),
 }
 
+/// What an earlier supervisor of the run has left.
+#[derive(Debug)]
+enum Inherited {
+    /// The task has not been touched.
+    Nothing,
+    /// A container that may still run.
+    Container,
+    /// How the task ended.
+    Outcome(Outcome),
+}
+
 /// The worker's place, while this process holds it.
 type Hold = tokio::sync::watch::Sender<Option<HeldPlace>>;
-
-/// Console and log of a run.
-struct Streams {
-    output: Output,
-    echo: Echo,
-    log: UploadHandle,
-    upload: JoinHandle<std::io::Result<UploadEnd>>,
-}
 
 impl Supervision {
     /// Runs the task, or finishes what an earlier supervisor has left. Must run on a `LocalSet` of the main thread.
@@ -110,6 +123,7 @@ impl Supervision {
         let own = self.stand_in.as_ref().filter(|one| one.is_own_worker);
         let (hold, held) = tokio::sync::watch::channel(own.map(StandIn::hold));
         let inherited = self.take_over();
+        reached(Step::Signed);
         if let Err(error) = become_subreaper() {
             tracing::warn!(%error, "programs that detach themselves may survive their task");
         }
@@ -118,21 +132,38 @@ impl Supervision {
         let this = Rc::new(self);
         let finished = CancellationToken::new();
         let stand_in = this.clone().stand_in(hold.clone(), finished.clone());
-        if inherited.is_some() {
+        if !matches!(inherited, Inherited::Nothing) {
             this.learn_secrets().await;
         }
         let streams = this.streams()?;
-        let outcome = if let Some(outcome) = inherited {
-            outcome
-        } else {
-            let outcome = this.work(&stop, &streams, &hold).await;
+        let outcome = match inherited {
+            Inherited::Outcome(outcome) => outcome,
+            Inherited::Container => this.resume(&stop, &streams).await,
+            Inherited::Nothing => this.work(&stop, &streams, &hold).await,
+        };
+        if !matches!(
+            this.journal.entry().phase,
+            Phase::Ended { .. } | Phase::Announced { .. }
+        ) {
             this.enter(Phase::Ended {
                 outcome: outcome.clone(),
             });
-            outcome
-        };
+            reached(Step::Ended);
+        }
         stop.program_ended().cancel();
-        let told = this.settle(&outcome, &streams).await;
+        let clear = async {
+            match &this.containment {
+                Some(containment) => containment.clear(&this.journal).await,
+                None => true,
+            }
+        };
+        let settle = this.settle(&outcome, &streams);
+        let (is_clear, told) = if stop.is_leaving() {
+            // The engine may take the time that there is for the server.
+            tokio::join!(clear, settle)
+        } else {
+            (clear.await, settle.await)
+        };
         signals.abort();
         finished.cancel();
         // It has nothing to return; a panic in it must not keep the run from being settled.
@@ -146,21 +177,34 @@ impl Supervision {
             .is_ok_and(|end| matches!(end, Ok(UploadEnd::Complete)));
         echo.drain();
         leave(&held).await;
-        if told.is_ok() && uploaded {
-            this.journal.remove();
-            Ok(Supervised::Settled(outcome))
-        } else {
-            Ok(Supervised::Unsettled(outcome))
+        if told.is_err() || !uploaded {
+            return Ok(Supervised::Unsettled(outcome));
         }
+        if !is_clear {
+            // Whoever clears up later has nothing to say: the task may run again somewhere by then.
+            this.journal.update(|entry| entry.is_told = true);
+            return Ok(Supervised::Uncleared(outcome));
+        }
+        this.journal.remove();
+        reached(Step::Removed);
+        Ok(Supervised::Settled(outcome))
     }
 
-    /// Takes the journal; the outcome is known already where an earlier supervisor has died.
-    fn take_over(&self) -> Option<Outcome> {
+    /// Takes the journal, and ends what a supervisor that has died has left running outside of containers.
+    fn take_over(&self) -> Inherited {
         let entry = self.journal.entry();
         let inherited = match (&entry.phase, entry.supervisor) {
-            (Phase::Ended { outcome } | Phase::Announced { outcome }, _) => Some(outcome.clone()),
+            (Phase::Ended { outcome } | Phase::Announced { outcome }, _) => {
+                Inherited::Outcome(outcome.clone())
+            }
             // Whoever died, the task has not been touched.
-            (Phase::Pulled, _) | (_, None) => None,
+            (Phase::Pulled, _) | (_, None) => Inherited::Nothing,
+            (Phase::Contained, Some(earlier)) => {
+                if entry.is_of_this_boot() {
+                    kill_followers(earlier);
+                }
+                Inherited::Container
+            }
             (_, Some(earlier)) => {
                 if entry.is_of_this_boot() {
                     kill_followers(earlier);
@@ -176,12 +220,12 @@ impl Supervision {
                         ),
                     ]);
                 }
-                Some(Outcome::Lost)
+                Inherited::Outcome(Outcome::Lost)
             }
         };
         self.journal.update(|entry| {
             entry.supervisor = ProcessIdentity::of_this_process();
-            if inherited == Some(Outcome::Lost) {
+            if let Inherited::Outcome(Outcome::Lost) = inherited {
                 entry.phase = Phase::Ended {
                     outcome: Outcome::Lost,
                 };
@@ -262,6 +306,59 @@ impl Supervision {
             let cause = stop.cause().cloned();
             return cause.unwrap_or_else(|| self.not_announced(&error, streams));
         }
+        reached(Step::Announced);
+        let begun = Rc::new(Notify::new());
+        let watch = self.watch(stop, streams, begun.clone());
+        let outcome = match &self.containment {
+            None => self.prepare_and_run(stop, streams, &begun).await,
+            Some(containment) => {
+                self.enter(Phase::Preparing);
+                // The announcement has set the status.
+                begun.notify_one();
+                let handed_over = self.when_handed_over(&watch, streams);
+                Box::pin(containment.run(&self.contained(stop, streams), handed_over)).await
+            }
+        };
+        watch.abort();
+        stop.cause().cloned().unwrap_or(outcome)
+    }
+
+    /// Goes on with a container that an earlier supervisor has started.
+    async fn resume(&self, stop: &Stop, streams: &Streams) -> Outcome {
+        let Some(containment) = &self.containment else {
+            return Outcome::Lost;
+        };
+        let begun = Rc::new(Notify::new());
+        begun.notify_one();
+        let watch = self.watch(stop, streams, begun);
+        let handed_over = self.when_handed_over(&watch, streams);
+        let run = self.contained(stop, streams);
+        let outcome = Box::pin(containment.resume(&run, handed_over)).await;
+        watch.abort();
+        stop.cause().cloned().unwrap_or(outcome)
+    }
+
+    fn contained<'a>(&'a self, stop: &'a Stop, streams: &'a Streams) -> ContainedRun<'a> {
+        ContainedRun {
+            server: &self.server,
+            journal: &self.journal,
+            streams,
+            stop,
+            grace: self.grace,
+        }
+    }
+
+    /// Once an agent in the container has taken over, nobody watches from outside (C-322).
+    fn when_handed_over(&self, watch: &JoinHandle<()>, streams: &Streams) -> impl FnOnce() {
+        let watch = watch.abort_handle();
+        move || {
+            watch.abort();
+            self.is_handed_over(streams);
+        }
+    }
+
+    /// Watches the task on the server, from when it has `begun`.
+    fn watch(&self, stop: &Stop, streams: &Streams, begun: Rc<Notify>) -> JoinHandle<()> {
         let watch = Watch::new(
             self.server.clone(),
             self.watch,
@@ -269,15 +366,10 @@ impl Supervision {
             streams.echo.speaker(),
             stop.clone(),
         );
-        let begun = Rc::new(Notify::new());
-        let gate = begun.clone();
-        let watch = spawn_local(async move {
-            gate.notified().await;
+        spawn_local(async move {
+            begun.notified().await;
             watch.run().await;
-        });
-        let outcome = self.prepare_and_run(stop, streams, &begun).await;
-        watch.abort();
-        stop.cause().cloned().unwrap_or(outcome)
+        })
     }
 
     /// What is said before anything is done (D-162, D-205 to D-208).
@@ -305,16 +397,21 @@ impl Supervision {
         streams.echo.say(format!(
             "Storing stdout and stderr log to '{output}', '{output}'"
         ));
-        if self.shape == Shape::Service {
-            // D-248; the worker goes on from here.
-            streams
-                .echo
-                .say(format!("Service bootstrap completed: task '{task}'"));
-            streams
-                .echo
-                .say("Service started, docker running in the background");
+        if self.shape == Shape::Service && self.containment.is_none() {
+            self.is_handed_over(streams);
         }
         Ok(())
+    }
+
+    /// D-248, C-320: the worker goes on from here.
+    fn is_handed_over(&self, streams: &Streams) {
+        let task = self.server.task();
+        streams
+            .echo
+            .say(format!("Service bootstrap completed: task '{task}'"));
+        streams
+            .echo
+            .say("Service started, docker running in the background");
     }
 
     /// The task has left its queue and cannot be started: it must not stay as it is (D-172, D-207).
@@ -336,7 +433,10 @@ impl Supervision {
     async fn prepare_and_run(&self, stop: &Stop, streams: &Streams, begun: &Notify) -> Outcome {
         self.enter(Phase::Preparing);
         match self.prepare(stop, streams, begun).await {
-            Ok(prepared) => self.launch(&prepared, stop, streams).await,
+            Ok(prepared) => {
+                reached(Step::Prepared);
+                self.launch(&prepared, stop, streams).await
+            }
             Err(PrepareError::Cancelled) => Outcome::Aborted,
             Err(PrepareError::Failed(failure)) => {
                 let mut text = format!("\nclearml_agent: ERROR: {}", failure.message);
@@ -417,7 +517,9 @@ impl Supervision {
             }
         };
         let identity = program.identity();
+        reached(Step::Launched);
         self.enter(Phase::Running { program: identity });
+        reached(Step::Running);
         let abort_command = prepared.abort_command.clone().map(|command| {
             let (server, output) = (self.server.clone(), streams.output.clone());
             command.stand_by(server, self.watch.interval, output)
@@ -429,6 +531,7 @@ impl Supervision {
             ));
         };
         let code = program.wait(stop, self.grace, asked).await;
+        reached(Step::Exited);
         if let Some(abort_command) = abort_command {
             abort_command.end().await;
         }
@@ -448,6 +551,9 @@ impl Supervision {
     /// Says everything that is to be said about the end, the status last.
     async fn settle(&self, outcome: &Outcome, streams: &Streams) -> Result<(), ApiError> {
         streams.log.drain().await;
+        if self.journal.entry().is_told {
+            return Ok(());
+        }
         if matches!(self.journal.entry().phase, Phase::Announced { .. }) {
             let call = self.settlement(outcome).call;
             return self.set_status(call).await;
@@ -488,7 +594,10 @@ impl Supervision {
                 outcome: outcome.clone(),
             });
         }
-        self.set_status(settlement.call).await
+        reached(Step::Delivered);
+        let told = self.set_status(settlement.call).await;
+        reached(Step::Settled);
+        told
     }
 
     async fn set_status(&self, call: Option<FinalStatus>) -> Result<(), ApiError> {

@@ -3,6 +3,7 @@
 mod input;
 mod json_lines;
 mod printer;
+pub mod python_literal;
 mod table;
 mod time;
 mod yaml;

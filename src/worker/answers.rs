@@ -15,7 +15,7 @@ use crate::ui::Printer;
 /// Answers until it is dropped.
 #[derive(Debug)]
 pub(super) struct Answers {
-    _control: Option<ControlSocket>,
+    control: Option<ControlSocket>,
     monitoring: Vec<JoinHandle<()>>,
 }
 
@@ -28,12 +28,19 @@ impl Answers {
         state: &State,
     ) -> io::Result<Self> {
         Ok(Self {
-            _control: listen(control, state),
+            control: listen(control, state),
             monitoring: match metrics {
                 Some(listener) => monitor(listener, gpus, state)?,
                 None => Vec::new(),
             },
         })
+    }
+
+    /// Ends with the last answer to those who have asked already.
+    pub(super) async fn finish(mut self) {
+        if let Some(control) = self.control.take() {
+            control.finish().await;
+        }
     }
 }
 

@@ -32,6 +32,11 @@ impl Capacity {
         self == Self::One
     }
 
+    /// Services, which outlive their worker where they run in containers (C-322).
+    pub(super) fn is_services(self) -> bool {
+        matches!(self, Self::Services { .. })
+    }
+
     /// The most tasks at once, where that is more than one task at a time.
     pub(super) fn limit(self) -> Option<usize> {
         match self {

@@ -2,8 +2,9 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,10 @@ use super::gpus::Lease;
 use super::poller::Pulled;
 use super::service;
 use crate::api::{QueueId, Session, TaskOwner, UserId, WorkerId};
-use crate::process::{ProcessIdentity, start_session};
+use crate::process::{Output, ProcessIdentity, Step, reached, start_session};
 use crate::secrets::{Registry, SecretString};
 use crate::settings::{Settings, env_vars};
-use crate::storage::{Places, Slot, create_temporary};
+use crate::storage::{Places, Slot, temporary_name};
 use crate::task::{Ending, Entry, Owner, RunFolder, RunOptions};
 use crate::ui::logs_as_json;
 
@@ -66,6 +67,8 @@ pub(super) struct WatchedRun {
     supervisor: Supervisor,
     started: Instant,
     failed_starts: u32,
+    /// Where the supervisor of an earlier worker says how the task ended.
+    ending: Option<File>,
     /// Until the supervisor holds the slot itself.
     claim: Option<Slot>,
     /// The GPUs that are the run's until it is settled, whoever supervises it.
@@ -132,13 +135,13 @@ impl Nursery {
             .as_ref()
             .map_or_else(|| self.worker.to_string(), |place| place.worker.clone());
         let slot = place.as_ref().map_or(self.slot, |place| place.number);
-        let (configuration, output) = self.files(&worker, slot)?;
+        let name = |folder: &Path, prefix, suffix| folder.join(temporary_name(prefix, suffix));
         let mut entry = Entry::new(
             pulled.task.to_string(),
             worker,
             pulled.queue.to_string(),
-            configuration,
-            output,
+            name(&self.places.system, ".clearml_agent.", ".cfg"),
+            name(&self.places.temporary, ".clearml_agent_out.", ".txt"),
         );
         entry.slot = slot;
         entry.keeps_output = self.options.debug;
@@ -151,6 +154,7 @@ impl Nursery {
             entry.options = self.options.clone();
         }
         let run = RunFolder::create(&self.places, &entry)?;
+        reached(Step::Recorded);
         // The task is marked as failed then: nobody must find it here and run it.
         let mut watched = self
             .adopt(run.clone())
@@ -159,6 +163,7 @@ impl Nursery {
             watched.claim = place.claim;
             watched.lease = place.lease;
         }
+        reached(Step::Supervised);
         Ok(watched)
     }
 
@@ -209,6 +214,9 @@ impl Nursery {
     pub(super) fn adopt(&self, run: RunFolder) -> io::Result<WatchedRun> {
         run.watch()?;
         let entry = run.read().ok();
+        if let Some(entry) = entry.as_ref().filter(|entry| entry.is_untouched()) {
+            self.make_files(&run, entry)?;
+        }
         let has_owner = entry.as_ref().is_some_and(|entry| entry.owner.is_some());
         let supervisor = match entry
             .and_then(|entry| entry.supervisor)
@@ -219,9 +227,15 @@ impl Nursery {
             None if has_owner => Supervisor::Missing,
             None => Supervisor::Child(self.start(&run, None)?),
         };
+        let ending = match &supervisor {
+            // Without it nobody knows, which is no reason not to watch.
+            Supervisor::Adopted(_) => run.hear_ending().ok(),
+            Supervisor::Child(_) | Supervisor::Missing => None,
+        };
         Ok(WatchedRun {
             run,
             supervisor,
+            ending,
             started: Instant::now(),
             failed_starts: 0,
             claim: None,
@@ -229,24 +243,23 @@ impl Nursery {
         })
     }
 
-    /// A configuration and an output file, for the owner alone (D-150, D-152, D-208).
-    fn files(&self, worker: &str, slot: u32) -> io::Result<(PathBuf, PathBuf)> {
-        let (configuration, _) = create_temporary(&self.places.slots, ".clearml_agent.", ".cfg")?;
-        let mut settings = placed(&self.settings, worker, slot);
-        if self.as_owner {
+    /// The configuration and the output file that the journal names, for the owner alone (D-150, D-152, D-208).
+    ///
+    /// What is written before it is complete is in the run's folder: whoever is killed leaves nothing elsewhere that the
+    /// journal does not name.
+    fn make_files(&self, run: &RunFolder, entry: &Entry) -> io::Result<()> {
+        let mut settings = placed(&self.settings, &entry.worker, entry.slot);
+        if entry.owner.is_some() {
             settings = settings.without_credentials();
         }
-        let output = settings
-            .write(&configuration)
-            .and_then(|()| create_temporary(&self.places.temporary, ".clearml_agent_out.", ".txt"));
-        match output {
-            Ok((output, _)) => Ok((configuration, output)),
-            Err(error) => {
-                // It holds keys, and nobody will come for it.
-                let _ = fs::remove_file(&configuration);
-                Err(error)
-            }
+        let draft = run.draft();
+        settings.write(&draft)?;
+        if fs::rename(&draft, &entry.configuration).is_err() {
+            // It is on another disk.
+            fs::copy(&draft, &entry.configuration)?;
+            fs::remove_file(&draft)?;
         }
+        Output::append(&entry.output).map(drop)
     }
 
     /// The very file that this process runs, also when another one has taken its name in the meantime.
@@ -338,7 +351,16 @@ impl WatchedRun {
             }
             let status = self.supervisor_ended().await;
             if !self.run.journal().exists() {
-                return RunEnd::Settled(Ending::of_code(status.and_then(|status| status.code())));
+                self.run.clear();
+                let code = match status {
+                    Some(status) => status.code(),
+                    None => self.told(),
+                };
+                return RunEnd::Settled(Ending::of_code(code));
+            }
+            if let Some(process) = self.supervisor_of_another() {
+                self.supervisor = Supervisor::Adopted(process);
+                continue;
             }
             match status.filter(|status| !status.success()) {
                 Some(status) if self.started.elapsed() < START => {
@@ -353,6 +375,20 @@ impl WatchedRun {
             pause = (pause * 2).min(LONGEST_PAUSE);
             self.supervisor = Supervisor::Missing;
         }
+    }
+
+    /// Two workers may have found the same run: one of their supervisors has it.
+    fn supervisor_of_another(&self) -> Option<ProcessIdentity> {
+        let process = self.run.read().ok()?.supervisor?;
+        (self.run.is_supervised() && process.is_alive()).then_some(process)
+    }
+
+    /// What the supervisor of an earlier worker has said.
+    fn told(&self) -> Option<i32> {
+        let mut code = [0];
+        let file = self.ending.as_ref()?;
+        file.read_exact_at(&mut code, 0).ok()?;
+        Some(code[0].into())
     }
 
     /// Removes the run unsettled; gives the file that holds what its program has printed.

@@ -7,8 +7,12 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
 use super::children::{Nursery, RunEnd, WatchedRun};
+use super::survival::persistent;
 use crate::process::ProcessIdentity;
 use crate::task::{CurrentTask, RunFolder};
+
+/// How often the watch over a run may crash that has no supervisor, before the place is free again.
+const MOST_CRASHES: u32 = 5;
 
 /// What is asked of the supervisor of a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,7 +96,15 @@ impl Crew {
         let sender = self.sender.clone();
         spawn_local(async move {
             let mut run = run;
-            let end = attend(&mut run, &nursery, inbox).await;
+            let mut inbox = inbox;
+            let folder = run.run.clone();
+            let attended = persistent(
+                async || attend(&mut run, &nursery, &mut inbox).await,
+                // A task that goes on keeps its place, and one that nobody has begun is waited for.
+                |crashes| crashes < MOST_CRASHES || folder.is_supervised(),
+            );
+            // What is left of the run is for the next worker.
+            let end = attended.await.unwrap_or(RunEnd::Left);
             // The crew may be gone with its worker.
             let _ = sender.send((number, run, end));
         });
@@ -141,7 +153,7 @@ impl Member {
 async fn attend(
     run: &mut WatchedRun,
     nursery: &Nursery,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    orders: &mut mpsc::UnboundedReceiver<Order>,
 ) -> RunEnd {
     loop {
         let folder = run.run.clone();

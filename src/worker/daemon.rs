@@ -1,46 +1,43 @@
 //! The worker's life: register, adopt, poll, hand over, wait, take leave.
 
+mod adoption;
+mod failing;
+mod leaving;
+
 use std::rc::Rc;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::answers::Answers;
-use super::children::{Nursery, Placement, RunEnd, WatchedRun};
-use super::crew::{Crew, Ended, Member, Order};
-use super::gpus::Lease;
+use super::children::{Nursery, Placement, RunEnd};
+use super::crew::{Crew, Ended, Order};
+use super::engine::EngineLook;
 use super::options::{DaemonEnd, DaemonOptions};
 use super::poller::{Poller, Pulled};
-use super::recovery::Inheritance;
+use super::presence::Presence;
 use super::requests::{Request, Requests, listen};
 use super::service;
 use super::state::{About, KnownRun, State};
 use super::strays::{Search, Suspects, return_to_queue};
 use super::survival::{caught, pause, surviving};
-use crate::api::TaskId;
+use crate::process::{Step, forget_own_code, reached};
 use crate::storage::{Slot, SlotError};
-use crate::task::{
-    CurrentTask, Ending, FinalStatus, Phase, ReportOptions, RunFolder, RunOptions, StatusReporter,
-    Taken, TaskServer,
-};
+use crate::task::{CurrentTask, ReportOptions, RunOptions, StatusReporter, Taken};
 use crate::ui::Printer;
-
-/// How long the farewell may take (D-300).
-const FAREWELL: Duration = Duration::from_secs(3);
-/// How long a supervisor may take to end its task: its own limit and a little more.
-const ENDING: Duration = Duration::from_secs(7);
-/// The same for tasks that are workers of their own (D-261).
-const ENDING_SEVERAL: Duration = Duration::from_secs(20);
+use adoption::untouched;
+use failing::hopeless;
+use leaving::FAREWELL;
 
 /// How long a worker that drains waits for the answer to its last question for tasks.
 const LAST_ANSWER: Duration = Duration::from_secs(30);
+/// What others have left is looked for after each task, and while there is none after so many looks at the queues: once a
+/// minute as a rule.
+const RESTS_PER_TIDYING: u32 = 12;
 /// What a worker that leaves does not find out any more.
 const UNANSWERED: &str = "the server has not answered a question for tasks; a task that it has given out meanwhile is in no \
-     queue any more and must be enqueued again";
-/// How long a worker that is told twice to end waits for its supervisors (D-301).
-const HURRY: Duration = Duration::from_millis(500);
+     queue until an agent starts on this machine";
 
 /// A worker that polls.
 #[derive(Debug)]
@@ -51,11 +48,17 @@ pub struct Daemon {
     crew: Crew,
     /// Until it begins.
     search: Option<Search>,
+    /// Once it works.
+    presence: Option<Presence>,
+    /// How often it has rested since it has tidied up.
+    rests: u32,
     /// What the server is being told of tasks that could not be run.
     marks: Vec<JoinHandle<()>>,
     nursery: Rc<Nursery>,
     current: watch::Sender<Option<CurrentTask>>,
     state: State,
+    /// What the start or the last task needed is out of the memory.
+    is_settled: bool,
     /// The configuration is read again after each look; a file that is just being written does not end that.
     reloads: bool,
     /// Why the configuration could not be read again, so that it is said once.
@@ -90,8 +93,11 @@ impl Daemon {
             options.is_talkative,
         );
         poller.suspects = Some(suspects);
+        poller.engine = options.engine.take().map(EngineLook::new);
         Self {
             search: Some(search),
+            presence: None,
+            rests: 0,
             marks: Vec::new(),
             poller,
             printer: Printer::default(),
@@ -99,6 +105,7 @@ impl Daemon {
             nursery: Rc::new(nursery.clone()),
             current: watch::Sender::new(None),
             state,
+            is_settled: false,
             reloads: options.nursery.settings.is_on("agent.reload_config"),
             unreadable: None,
             options,
@@ -114,6 +121,12 @@ impl Daemon {
             self.options.report.gpus.clone(),
             &self.state,
         )?;
+        let (presence, left) = Presence::begin(
+            &self.nursery.places.workers,
+            &self.nursery.worker,
+            self.options.session.server(),
+            &self.nursery.queues,
+        );
         self.register().await;
         service::is_ready();
         self.tell_what_it_does();
@@ -132,10 +145,14 @@ impl Daemon {
             Box::pin(reporter.run(current.clone()))
         }));
         self.search.take().map(|search| spawn_local(search.run()));
+        self.presence = Some(presence);
+        self.poller.suspect(&left.queues);
+        self.poller.engine_is_there().await;
         self.adopt();
         let end = self.work_on(&mut requests).await;
         if self.may_miss_a_task() {
             self.printer.warning(UNANSWERED);
+            self.presence.iter_mut().for_each(Presence::leave_mark);
         }
         service::is_stopping();
         if matches!(end, DaemonEnd::Drained | DaemonEnd::Terminated) {
@@ -147,7 +164,7 @@ impl Daemon {
             }
         }
         reporter.abort();
-        drop(answers);
+        answers.finish().await;
         self.printer
             .line(format!("\nLeaving process id {}", std::process::id()));
         let is_over = !matches!(end, DaemonEnd::Crashed | DaemonEnd::HandedOver);
@@ -243,6 +260,7 @@ impl Daemon {
                 if let Some(log_file) = &self.options.log_file {
                     log_file.task_begins();
                 }
+                reached(Step::Pulled);
                 self.hand_over(pulled, requests).await
             }
             None => self.rest(requests).await,
@@ -313,64 +331,6 @@ impl Daemon {
         }
     }
 
-    /// Takes over the runs of an earlier worker of this id; nothing is pulled while they take up its room.
-    fn adopt(&mut self) {
-        let inheritance = Inheritance::of(&self.nursery.places, self.nursery.worker.as_str());
-        for run in inheritance.abandoned {
-            self.settle_abandoned(run);
-        }
-        for run in inheritance.own {
-            let lease = self.lease_of(&run);
-            let Ok(mut watched) = self.nursery.adopt(run) else {
-                continue;
-            };
-            watched.lease = lease;
-            self.crew.add(watched, self.nursery.clone());
-            let adopted = self.crew.members().last();
-            if let Some(current) = adopted.and_then(|member| member.current.as_ref()) {
-                self.printer
-                    .line(format!("Adopted running task '{}'", current.task));
-            }
-        }
-        self.tell_what_it_does();
-    }
-
-    /// The GPUs of a run that an earlier worker has left.
-    fn lease_of(&self, run: &RunFolder) -> Option<Lease> {
-        let entry = run.read().ok()?;
-        let pool = &self.poller.gpus.as_ref()?.pool;
-        entry.parent.as_ref()?;
-        let lease = pool.inherit(entry.options.gpus.as_deref()?, entry.slot);
-        lease
-            .inspect_err(|error| tracing::warn!(%error, "could not hold the GPUs of a task"))
-            .ok()
-    }
-
-    /// A run that nobody has begun goes back to its queue: it is no task of this worker.
-    fn settle_abandoned(&self, run: RunFolder) {
-        let nursery = self.nursery.clone();
-        let session = self.options.session.clone();
-        spawn_local(async move {
-            if let Some(pulled) = untouched(&run) {
-                // Whoever has the lock does it.
-                let Ok(journal) = run.open() else { return };
-                if return_to_queue(&session, &pulled).await {
-                    journal.remove();
-                }
-                return;
-            }
-            match nursery.adopt(run) {
-                Ok(mut watched) => {
-                    // The next worker of its name tries again.
-                    let _ = watched.settled(&nursery).await;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "could not settle the run of a worker that is gone");
-                }
-            }
-        });
-    }
-
     async fn hand_over(&mut self, mut pulled: Pulled, requests: &mut Requests) -> Next {
         let place = match self.place(&mut pulled).await {
             Ok(place) => place,
@@ -391,6 +351,7 @@ impl Daemon {
         };
         match self.nursery.hand_over(&pulled, place) {
             Ok(watched) => {
+                self.is_settled = false;
                 self.crew.add(watched, self.nursery.clone());
                 self.tell_what_it_does();
                 Next::Continue
@@ -442,43 +403,6 @@ impl Daemon {
         }))
     }
 
-    /// A task that cannot be handed over must not stay as it is: it has left its queue (D-172).
-    fn give_up_on(&mut self, task: &TaskId, reason: String, hint: &str) {
-        self.printer.error(&reason, Some(hint));
-        self.mark_as_failed(task.clone(), reason, None);
-    }
-
-    /// Beside the work: a server that is away holds up nobody. What is left of the run goes when the server knows.
-    fn mark_as_failed(&mut self, task: TaskId, reason: String, run: Option<WatchedRun>) {
-        self.state.task_ends(Ending::Failed);
-        let worker = self.nursery.worker.clone();
-        let server = TaskServer::new(self.options.session.clone(), task.clone(), worker);
-        let printer = self.printer;
-        self.marks.retain(|mark| !mark.is_finished());
-        self.marks.push(spawn_local(async move {
-            if let Err(error) = server.settle(&FinalStatus::Failed(reason)).await {
-                printer.warning(&format!(
-                    "could not mark task '{task}' as failed: {}",
-                    error.reference_text()
-                ));
-            }
-            if let Some(output) = run.and_then(|run| run.abandon()) {
-                printer.warning(&format!(
-                    "what task '{task}' has printed is kept in {}",
-                    output.display()
-                ));
-            }
-        }));
-    }
-
-    /// No supervisor comes to its work: the task must not stay as it is, and the worker has others to run.
-    fn abandon(&mut self, ended: Ended, reason: String) {
-        match ended.current {
-            Some(current) => self.mark_as_failed(current.task, reason, Some(ended.run)),
-            None => drop(ended.run.abandon()),
-        }
-    }
-
     /// No task is taken until one has ended (D-258).
     async fn wait_for_room(&mut self, requests: &mut Requests) -> Next {
         let interval = self.options.polling_interval;
@@ -496,7 +420,8 @@ impl Daemon {
 
     async fn rest(&mut self, requests: &mut Requests) -> Next {
         let interval = self.options.polling_interval;
-        if self.poller.is_talkative {
+        let engine = self.poller.engine.as_ref();
+        if self.poller.is_talkative && !engine.is_some_and(EngineLook::was_away) {
             let why = match self.poller.shortage {
                 None => "No tasks in Queues".to_owned(),
                 Some(shortage) => shortage.to_string(),
@@ -505,6 +430,16 @@ impl Daemon {
                 "{why}, sleeping for {:.1} seconds",
                 interval.as_secs_f64()
             ));
+        }
+        self.rests += 1;
+        if !self.is_settled || self.rests >= RESTS_PER_TIDYING {
+            // Its own are in its crew.
+            let _ = self.tidy_up();
+            self.rests = 0;
+        }
+        if !self.is_settled {
+            forget_own_code();
+            self.is_settled = true;
         }
         self.wait(Some(interval), requests).await
     }
@@ -547,9 +482,7 @@ impl Daemon {
     async fn has_ended(&mut self, ended: Ended) {
         match &ended.end {
             RunEnd::Hopeless(status) => {
-                let reason = format!(
-                    "the task's supervisor failed at its start, again and again ({status})"
-                );
+                let reason = hopeless(*status);
                 let hint = "what it said about it is above";
                 self.printer.error(&reason, Some(hint));
                 self.abandon(ended, reason);
@@ -572,99 +505,4 @@ impl Daemon {
         }
         self.tell_what_it_does();
     }
-
-    /// Ends all tasks, or leaves them to the next worker.
-    async fn leave(&mut self, request: Option<Request>, requests: &mut Requests) -> Next {
-        if request == Some(Request::HandOver) {
-            return Next::Leave(DaemonEnd::HandedOver);
-        }
-        let mut end = DaemonEnd::Terminated;
-        let mut patience = ENDING;
-        if !self.options.capacity.is_one() {
-            patience = ENDING_SEVERAL;
-            let supervisors = self.crew.members().iter().filter_map(Member::supervisor);
-            for process in supervisors {
-                self.printer
-                    .line(format!("Terminating child process {}", process.pid));
-            }
-        }
-        self.crew.order(Order::Terminate);
-        let mut deadline = tokio::time::Instant::now() + self.options.grace + patience;
-        while !self.crew.members().is_empty() {
-            tokio::select! {
-                ended = self.crew.next_end() => self.has_ended(ended).await,
-                () = tokio::time::sleep_until(deadline) => {
-                    if end == DaemonEnd::Terminated && !self.options.capacity.is_one() {
-                        self.kill_the_rest();
-                    }
-                    break;
-                }
-                _ = requests.recv() => {
-                    if end == DaemonEnd::Hurried {
-                        break;
-                    }
-                    // They stop waiting for the server.
-                    self.crew.order(Order::Terminate);
-                    end = DaemonEnd::Hurried;
-                    deadline = tokio::time::Instant::now() + HURRY;
-                }
-            }
-        }
-        let marks = std::mem::take(&mut self.marks);
-        let told = async {
-            for mark in marks {
-                // It has nothing to return.
-                let _ = mark.await;
-            }
-        };
-        if tokio::time::timeout(FAREWELL, told).await.is_err() {
-            self.printer
-                .warning("the server could not be told of all tasks that could not be run");
-        }
-        Next::Leave(end)
-    }
-
-    /// Supervisors that have not obeyed in time, and their programs with them; the next worker settles their runs
-    /// (D-261, D-273).
-    fn kill_the_rest(&self) {
-        for process in self.crew.members().iter().filter_map(Member::supervisor) {
-            self.printer.warning(&format!(
-                "child process {} does not end, killing it",
-                process.pid
-            ));
-            // It may have ended in the meantime.
-            let _ = process.signal(Signal::SIGKILL);
-        }
-    }
-
-    /// A report that is on its way must not arrive behind the farewell.
-    async fn farewell(&self, reporter: &mut JoinHandle<()>) {
-        let nursery = &self.nursery;
-        let workers = self.options.session.workers();
-        let told = async {
-            // It ends by itself: nobody has tasks for it any more.
-            let _ = reporter.await;
-            workers.unregister(&nursery.worker, &nursery.queues).await
-        };
-        let reason = match tokio::time::timeout(FAREWELL, told).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.reference_text(),
-            Err(_) => format!("no answer within {} s", FAREWELL.as_secs()),
-        };
-        self.printer
-            .warning(&format!("could not unregister the worker: {reason}"));
-    }
-}
-
-/// The task of a run that nobody has begun, and of which nothing has been said to the server.
-fn untouched(run: &RunFolder) -> Option<Pulled> {
-    let entry = run.read().ok()?;
-    let is_untouched = entry.phase == Phase::Pulled && entry.supervisor.is_none();
-    is_untouched.then_some(())?;
-    Some(Pulled {
-        task: entry.task.parse().ok()?,
-        queue: entry.queue.parse().ok()?,
-        owner: None,
-        lease: None,
-    })
 }

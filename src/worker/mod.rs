@@ -9,6 +9,7 @@ mod children;
 mod control;
 mod crew;
 mod daemon;
+mod engine;
 mod gpu_idle;
 mod gpus;
 mod http;
@@ -17,6 +18,7 @@ mod log_file;
 mod options;
 mod pages;
 mod poller;
+mod presence;
 mod recovery;
 mod requests;
 mod schedule;
@@ -27,15 +29,18 @@ mod survival;
 
 pub use capacity::Capacity;
 pub use children::{Nursery, placed};
-pub use control::{Ask, AskError, QueueStatus, TaskStatus, WorkerStatus, ask, listening};
+pub use control::{
+    Ask, AskError, EngineStatus, QueueStatus, TaskStatus, WorkerStatus, ask, listening,
+};
 pub use daemon::Daemon;
 pub use gpus::{
-    Demand, Gpu, GpuPool, GpuQueues, InvalidGpus, KnownGpu, Lease, PoolOptions, Shortage, demands,
-    gpus_are_free, pool, without_ranges,
+    Demand, Gpu, GpuPool, GpuQueues, InvalidGpus, KnownGpu, Lease, PoolOptions, Shortage,
+    contradiction, demands, gpus_are_free, pool, speaks_for, without_ranges,
 };
 pub use identity::WorkerName;
 pub use log_file::LogFile;
 pub use options::{DaemonEnd, DaemonOptions, Reread};
 pub use poller::{PollOptions, force_of};
+pub use presence::was_here;
 pub use recovery::{supervisors, vacant_slots};
 pub use schedule::{Clock, Force, Hour, InvalidHours, Schedule, forced_by_tag};

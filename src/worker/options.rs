@@ -9,6 +9,7 @@ use super::gpus::GpuQueues;
 use super::log_file::LogFile;
 use super::poller::PollOptions;
 use crate::api::{QueueId, Session};
+use crate::container::engine::EndpointSource;
 use crate::settings::{Settings, SettingsError};
 use crate::storage::Slot;
 use crate::task::ReportOptions;
@@ -46,6 +47,8 @@ pub struct DaemonOptions {
     pub gpus: Option<GpuQueues>,
     /// Names of the queues, as far as they are known.
     pub queue_names: Vec<(QueueId, Option<String>)>,
+    /// Where tasks run in containers, what says where their engine is.
+    pub engine: Option<EndpointSource>,
     /// Where a monitoring system asks.
     pub metrics: Option<TcpListener>,
     /// Used after each look at the queues where `agent.reload_config` says so.

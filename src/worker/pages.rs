@@ -47,6 +47,8 @@ fn readiness(known: &Known) -> Page {
         "it drains"
     } else if !known.is_registered {
         "the server does not know this worker yet"
+    } else if known.has_no_engine() {
+        "the container engine does not answer"
     } else if !known.has_polled {
         "no queue has answered yet"
     } else {
@@ -139,6 +141,14 @@ async fn metrics(state: &State) -> String {
             Gauge,
             "When the server last answered the worker.",
             time.as_secs_f64(),
+        );
+    }
+    if let Some(engine) = &known.engine {
+        text = text.figure(
+            "clearml_agent_container_engine_up",
+            Gauge,
+            "1 while the engine of the containers answers, as of the last look at the queues.",
+            f64::from(u8::from(engine.is_ok())),
         );
     }
     text.figure(

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 mod with_gpus;
 
+use super::engine::EngineLook;
 use super::gpus::{GpuQueues, Lease, Shortage};
 use super::schedule::{Clock, Force, Schedule};
 use super::state::State;
@@ -24,6 +25,8 @@ pub(super) struct Poller {
     queues: Vec<QueueId>,
     /// Told of answers that did not come.
     pub(super) suspects: Option<Suspects>,
+    /// Where tasks run in containers.
+    pub(super) engine: Option<EngineLook>,
     runtime_properties: RuntimeProperties,
     options: PollOptions,
     /// As they were when the server last told.
@@ -99,6 +102,7 @@ impl Poller {
     ) -> Self {
         Self {
             suspects: None,
+            engine: None,
             session,
             worker,
             queues,
@@ -128,6 +132,9 @@ impl Poller {
         self.ask_for_tags().await;
         self.ask_for_properties().await;
         self.say_whether_it_rests();
+        if !self.engine_is_there().await {
+            return None;
+        }
         if self.gpus.is_some() {
             return self.round_with_gpus().await;
         }
@@ -162,6 +169,17 @@ impl Poller {
         })
     }
 
+    /// Looks at the engine of the containers, which costs the server nothing; true where there are none.
+    pub(super) async fn engine_is_there(&mut self) -> bool {
+        let Some(engine) = &mut self.engine else {
+            return true;
+        };
+        let answer = engine.ask().await;
+        let is_there = answer.is_ok();
+        self.state.engine_was_asked(answer);
+        is_there
+    }
+
     fn say_whether_it_rests(&mut self) {
         let rests = !self.queues.iter().any(|queue| self.is_active(queue));
         if rests != self.is_resting {
@@ -181,6 +199,15 @@ impl Poller {
         let tagged = self.tagged.iter().find(|tagged| tagged.id == *queue);
         let now = (self.options.clock)();
         self.options.schedule.is_active(tagged, self.property, now)
+    }
+
+    /// A worker that asked these queues was killed, perhaps between an answer and its journal.
+    pub(super) fn suspect(&self, queues: &[QueueId]) {
+        if let Some(suspects) = &self.suspects {
+            for queue in queues {
+                suspects.suspect(queue);
+            }
+        }
     }
 
     async fn pull(&mut self, queue: &QueueId) -> Option<NextTask> {

@@ -1,7 +1,7 @@
 //! Finds the runs that earlier workers have left, before the first look at the queues.
 
 use super::WorkerName;
-use crate::storage::{Instance, Places};
+use crate::storage::Places;
 use crate::task::{Entry, RunFolder};
 
 /// What is to be done about the runs on this machine.
@@ -22,7 +22,7 @@ impl Inheritance {
                 Ok(entry) if has_worker(&run) => {
                     tracing::debug!(task = entry.task, "watched by another worker");
                 }
-                Ok(entry) if is_of(&entry, worker) => inheritance.own.push(run),
+                Ok(entry) if entry.is_of(worker) => inheritance.own.push(run),
                 Ok(_) if run.is_supervised() => {}
                 Ok(_) => inheritance.abandoned.push(run),
                 Err(error) => tracing::warn!(%error, "left alone"),
@@ -55,16 +55,13 @@ pub fn vacant_slots(places: &Places, name: &WorkerName) -> Vec<i32> {
         .iter()
         .filter_map(|entry| entry.supervisor)
         .map(|process| process.pid);
-    let holders: Vec<i32> = Instance::all(&places.slots)
+    let holders: Vec<i32> = places
+        .slots
+        .all()
         .into_iter()
         .map(|instance| instance.pid)
         .collect();
     supervisors.filter(|pid| holders.contains(pid)).collect()
-}
-
-/// Also where the task is a worker of its own below this one.
-fn is_of(entry: &Entry, worker: &str) -> bool {
-    entry.worker == worker || entry.parent.as_deref() == Some(worker)
 }
 
 fn has_worker(run: &RunFolder) -> bool {

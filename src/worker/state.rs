@@ -62,6 +62,8 @@ pub(super) struct Known {
     pub(super) is_registered: bool,
     /// A queue has answered, or none was to be asked.
     pub(super) has_polled: bool,
+    /// What came of the last look at the engine of its containers; none without containers, and before the first look.
+    pub(super) engine: Option<Result<(), String>>,
     /// It takes no more tasks.
     pub(super) is_draining: bool,
     /// Its GPUs, where they are watched.
@@ -75,6 +77,11 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Its containers have no engine.
+    pub(super) fn has_no_engine(&self) -> bool {
+        matches!(self.engine, Some(Err(_)))
+    }
+
     /// How long the worker has had no task, all in all.
     pub(super) fn idle(&self) -> Duration {
         self.idle
@@ -110,6 +117,7 @@ impl State {
                 next_poll: None,
                 is_registered: false,
                 has_polled: false,
+                engine: None,
                 is_draining: false,
                 gpus: Vec::new(),
                 gpu_idle: Duration::ZERO,
@@ -173,6 +181,15 @@ impl State {
         self.change(|known| known.has_polled = true);
     }
 
+    /// The engine of the containers was asked, and answers, or does not for a reason.
+    pub(super) fn engine_was_asked(&self, answer: Result<(), String>) {
+        let had_no_engine = self.known().has_no_engine();
+        self.change(|known| known.engine = Some(answer));
+        if self.known().has_no_engine() != had_no_engine {
+            self.tell_service();
+        }
+    }
+
     /// The queues are left alone for so long.
     pub(super) fn rests(&self, interval: Duration) {
         self.change(|known| known.next_poll = Some(Instant::now() + interval));
@@ -231,7 +248,7 @@ impl State {
     /// What it does, for the status of a service.
     pub(super) fn tell_service(&self) {
         let known = self.0.known.borrow();
-        let mut does = self.running(&known.runs);
+        let mut does = self.running(&known);
         if known.is_draining {
             does = match known.runs.len() {
                 0 => "draining".to_owned(),
@@ -241,7 +258,11 @@ impl State {
         service::does(format!("{}: {does}", self.0.about.worker));
     }
 
-    fn running(&self, runs: &[KnownRun]) -> String {
+    fn running(&self, known: &Known) -> String {
+        let runs = &known.runs;
+        if known.has_no_engine() && runs.is_empty() {
+            return "waiting for the container engine".to_owned();
+        }
         if !self.0.about.has_one_task {
             return format!("{} tasks", runs.len());
         }

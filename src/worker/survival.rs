@@ -47,6 +47,24 @@ pub(super) async fn surviving<T>(mut begin: impl FnMut() -> Pin<Box<dyn Future<O
     }
 }
 
+/// Does the work, again after each crash for as long as `goes_on` says of their number; none where it was given up.
+pub(super) async fn persistent<T>(
+    mut work: impl AsyncFnMut() -> T,
+    goes_on: impl Fn(u32) -> bool,
+) -> Option<T> {
+    let mut crashes = 0;
+    loop {
+        if let Ok(done) = caught(Box::pin(work())).await {
+            return Some(done);
+        }
+        crashes += 1;
+        if !goes_on(crashes) {
+            return None;
+        }
+        tokio::time::sleep(pause(crashes)).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -78,5 +96,30 @@ mod tests {
     fn pauses_grow_to_a_minute() {
         let pauses = [1, 2, 3, 6, 7, 1000].map(|crashes| pause(crashes).as_secs());
         assert_eq!(pauses, [1, 2, 4, 32, 60, 60]);
+    }
+
+    /// D-170: who keeps something gives it back in the end, and has it again after a crash.
+    #[tokio::test(start_paused = true)]
+    async fn work_that_goes_on_crashing_is_given_up() {
+        let mut begun = 0;
+        let given_up = persistent(
+            async || {
+                begun += 1;
+                assert!(begun > 4, "a mistake of the program");
+                begun
+            },
+            |crashes| crashes < 3,
+        );
+        assert_eq!(given_up.await, None);
+        let mut begun = 0;
+        let done = persistent(
+            async || {
+                begun += 1;
+                assert!(begun > 4, "a mistake of the program");
+                begun
+            },
+            |_| true,
+        );
+        assert_eq!(done.await, Some(5));
     }
 }

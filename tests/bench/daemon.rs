@@ -1,5 +1,6 @@
 //! A running daemon of one contender.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -19,10 +20,16 @@ const FAREWELL: Duration = Duration::from_secs(20);
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    pub(crate) fn start(world: &World) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        world: &World,
+        words: &[&str],
+        variables: &[(&str, &OsStr)],
+    ) -> anyhow::Result<Self> {
         let output = File::create(world.output())?;
         let child = world
             .command(&["daemon", "--queue", "default", "--foreground"])?
+            .args(words)
+            .envs(variables.iter().copied())
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()

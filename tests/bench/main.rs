@@ -1,6 +1,6 @@
 //! Runs this agent and the official one in turn against the local server, and writes the table of docs/performance.md.
 //!
-//! `cargo bench --bench compare`; words behind `--` choose measurements by name, and leave the document as it is.
+//! `cargo bench --bench compare`; words behind `--` choose measurements by the beginnings of their names, and leave the document as it is.
 //! A new row is a [`Row`] in the list of a file in `rows/`.
 #![expect(clippy::print_stdout, reason = "it reports its progress")]
 
@@ -8,6 +8,7 @@ mod contender;
 mod daemon;
 mod processes;
 mod rows;
+mod support;
 mod table;
 mod world;
 
@@ -29,7 +30,7 @@ fn main() -> anyhow::Result<()> {
         .collect();
     let measurements: Vec<Measurement> = rows::all()
         .into_iter()
-        .filter(|one| wanted.is_empty() || wanted.iter().any(|word| one.name.contains(word)))
+        .filter(|one| wanted.is_empty() || wanted.iter().any(|word| one.name.starts_with(word)))
         .collect();
     let conditions = table::Conditions::now()?;
     let worlds = [

@@ -1,5 +1,6 @@
 //! One contender's machine: a server and a home of its own, which stay the same for all measurements.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -83,8 +84,17 @@ impl World {
 
     /// Starts `daemon --queue default --foreground` and waits until it polls.
     pub(crate) fn daemon(&self) -> anyhow::Result<Daemon> {
+        self.daemon_with(&[], &[])
+    }
+
+    /// The same with more words and variables.
+    pub(crate) fn daemon_with(
+        &self,
+        words: &[&str],
+        variables: &[(&str, &OsStr)],
+    ) -> anyhow::Result<Daemon> {
         let before = self.server.requests().len();
-        let daemon = Daemon::start(self)?;
+        let daemon = Daemon::start(self, words, variables)?;
         self.wait_for("the first poll", |requests| {
             let polls = |request: &&RecordedRequest| request.endpoint == "queues.get_next_task";
             requests[before..].iter().find(polls).map(|_| ())

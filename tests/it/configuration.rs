@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Finished, TestContext};
+use crate::support::{Finished, Script, TestContext};
 
 /// What `config` prints with these variables in an empty home folder with these files; no variable of the test is set.
 fn config_in_home(
@@ -417,4 +417,37 @@ fn a_broken_file_is_one_line_for_every_command() {
     }
     let help = context.run(&["--help"]);
     assert_eq!(help.code, 0);
+}
+
+/// C-710: there is neither a feature nor a word about it.
+#[test]
+fn what_only_the_closed_server_has_is_passed_over_in_silence() {
+    let context = TestContext::new();
+    context.configure(
+        "agent.slurm.user_map: {default: nobody}\nagent.k8s_glue.queue_settings: {a: {maxPods: 1}}",
+    );
+    let variables = [
+        "CLEARML_K8S_GLUE_COND_CUST_TEMPLATE",
+        "CLEARML_K8S_GLUE_TEMPLATE_MODULE",
+        "CLEARML_K8S_GLUE_POD_PRE_APPLY_CMD",
+        "CLEARML_K8S_GLUE_POD_POST_DELETE_CMD",
+        "CLEARML_K8S_GLUE_MONITOR_ALL_NAMESPACES",
+        "CLEARML_SLURM_GLUE_DEBUG",
+    ];
+    let variables = variables.map(|name| (name, "/nowhere"));
+    let task = context.enqueue(Script::shell("echo done"));
+    let output = context.run_one_task(&variables);
+    assert_eq!(context.status(&task), "completed");
+    // What is configured is printed as such.
+    let is_printout = |line: &str| line.starts_with("agent.") || line.starts_with("sdk.");
+    let lines = output.lines().filter(|line| !is_printout(line));
+    let about: Vec<&str> = lines
+        .filter(|line| {
+            let line = line.to_lowercase();
+            ["k8s", "slurm", "nowhere", "warning"]
+                .iter()
+                .any(|word| line.contains(word))
+        })
+        .collect();
+    assert_eq!(about, [] as [&str; 0], "{output}");
 }

@@ -25,7 +25,8 @@ fn run(context: &TestContext, script: Script, variables: &[(&str, &str)]) -> (St
     )
 }
 
-fn place(context: &TestContext, body: &str) -> String {
+/// An executable script of this body.
+pub(crate) fn place(context: &TestContext, body: &str) -> String {
     let path = context.folder().join("build.sh");
     std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();

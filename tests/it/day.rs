@@ -1,4 +1,4 @@
-//! A day in short: thousands of looks at the queues, before a server that fails in every way it can.
+//! A day in short: thousands of looks at the queues, before a server that fails in every way it can, with a clock that jumps.
 //!
 //! `DAY_ROUNDS=10000 DAY_SEED=7 cargo test --test it day::` is the whole day; the tests run a part of it.
 
@@ -9,12 +9,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 
-use super::support::{Agent, Fault, FaultProxy, Script, TestContext, number, wait_until};
+use super::support::{
+    Agent, ClockStandIn, Fault, FaultProxy, Script, TestContext, number, wait_until,
+};
 
 /// So many looks for each task.
 const ROUNDS_PER_TASK: u64 = 25;
 /// One request in so many goes wrong.
 const GOOD_FOR_EACH_BAD: u64 = 12;
+/// With one request in so many the worker's clock jumps.
+const REQUESTS_PER_JUMP: u64 = 40;
+/// So far, in seconds, ahead of the right time or behind it: a correction, an hour of summer, a day, a clock that was never set.
+const JUMPS: [i64; 8] = [0, 2, -2, 3600, -3600, 86_400, -86_400, -800_000_000];
 /// What the worker's memory may grow by, in KiB: what the allocator keeps from its busiest moment.
 const GROWTH: u64 = 4 * 1024;
 
@@ -28,8 +34,8 @@ const FAULTS: [Fault; 7] = [
     Fault::Unauthorized,
 ];
 
-/// Lets requests fail at random, always in the same order; counts the looks at the queue.
-fn unreliable(proxy: &FaultProxy, seed: u64) -> Arc<AtomicU64> {
+/// Lets requests fail and the clock jump at random, always in the same order; counts the looks at the queue.
+fn unreliable(proxy: &FaultProxy, clock: ClockStandIn, seed: u64) -> Arc<AtomicU64> {
     let rounds = Arc::new(AtomicU64::new(0));
     let mut random = fastrand::Rng::with_seed(seed);
     let counter = rounds.clone();
@@ -37,6 +43,9 @@ fn unreliable(proxy: &FaultProxy, seed: u64) -> Arc<AtomicU64> {
     proxy.set(move |call| {
         if call == "queues.get_next_task" {
             counter.fetch_add(1, Ordering::Relaxed);
+        }
+        if random.u64(..REQUESTS_PER_JUMP) == 0 {
+            clock.jump(JUMPS[random.usize(..JUMPS.len())]);
         }
         let fault = FAULTS[random.usize(..FAULTS.len())];
         // The server's own error is an answer: a task whose script cannot be had fails of it, as it should.
@@ -68,8 +77,8 @@ fn memory(agent: &Agent) -> u64 {
     kib.expect("a number")
 }
 
-/// D-159, D-166, D-168, D-169, D-171: every task runs once and is completed, whatever becomes of the requests; the worker lives on, and
-/// does not grow.
+/// D-159, D-166, D-168, D-169, D-171: every task runs once and is completed, whatever becomes of the requests and whatever time it is; the
+/// worker lives on, and does not grow.
 #[test]
 fn a_day_with_a_server_that_fails_at_random() {
     let rounds = number("DAY_ROUNDS", 500);
@@ -83,12 +92,19 @@ fn a_day_with_a_server_that_fails_at_random() {
     ));
     let ran = context.folder().join("ran");
     let script = format!("echo $CLEARML_TASK_ID >> {}", ran.display());
-    let mut agent = context.daemon_with(&[
-        ("CLEARML_AGENT_QUEUE_POLL_FREQ_SEC", "0.02"),
-        ("CLEARML_AGENT_STATUS_REPORT_FREQ_SEC", "0.2"),
-    ]);
+    let clock = ClockStandIn::new(&context);
+    let mut agent = context.daemon_with(
+        &[
+            &clock.variables()[..],
+            &[
+                ("CLEARML_AGENT_QUEUE_POLL_FREQ_SEC", "0.02"),
+                ("CLEARML_AGENT_STATUS_REPORT_FREQ_SEC", "0.2"),
+            ],
+        ]
+        .concat(),
+    );
     agent.wait_for_output("No tasks in Queues");
-    let looks = unreliable(&proxy, seed);
+    let looks = unreliable(&proxy, clock, seed);
     let mut tasks = Vec::new();
     let mut early = 0;
     let count = rounds / ROUNDS_PER_TASK;
@@ -122,6 +138,24 @@ fn a_day_with_a_server_that_fails_at_random() {
     assert!(proxy.faults().len() as u64 > rounds / 10);
     assert_eq!(context.leftovers(), Vec::<String>::new());
     assert_eq!(context.processes(), Vec::<i32>::new());
+}
+
+/// The clock of the day is one that programs go by.
+#[test]
+fn the_clock_that_jumps_is_that_of_programs() {
+    let context = TestContext::new();
+    let clock = ClockStandIn::new(&context);
+    let year = || {
+        let mut date = context.beside_agent("date");
+        date.arg("+%Y").envs(clock.variables());
+        let said = context.finish(date).stdout;
+        said.trim().parse::<u32>().expect(&said)
+    };
+    let right = year();
+    clock.jump(-800_000_000);
+    assert!((right - 26..=right - 25).contains(&year()));
+    clock.jump(0);
+    assert!((right..=right + 1).contains(&year()));
 }
 
 /// D-172, D-207: a task that cannot be marked as running is not left as it is: it fails with the reason, and the worker goes on.
@@ -197,9 +231,12 @@ fn who_drains_looks_for_what_got_lost() {
 /// A worker that is told to end says what it does not find out any more.
 #[test]
 fn who_leaves_says_that_a_task_may_be_lost() {
-    let (_context, _proxy, mut agent, _task) = with_a_lost_answer(Fault::AnswerLost);
+    let (context, _proxy, mut agent, task) = with_a_lost_answer(Fault::AnswerLost);
     assert_eq!(agent.terminate(), 254);
-    let warning =
-        "a task that it has given out meanwhile is in no queue any more and must be enqueued again";
+    let warning = "a task that it has given out meanwhile is in no queue until an agent starts on this machine";
     assert!(agent.output().contains(warning), "{}", agent.output());
+    let mut next = context.daemon();
+    next.wait_for_output(&format!("task '{task}' had left queue"));
+    context.wait_for_status(&task, "completed");
+    assert_eq!(next.terminate(), 254);
 }

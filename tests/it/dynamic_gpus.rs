@@ -1,5 +1,8 @@
 //! Dynamic GPUs: tasks get GPUs of a pool, and none is given twice.
 
+mod containers;
+mod endings;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -117,14 +120,6 @@ impl Machine {
         });
         let mut of_task = journals.filter(|journal| journal["task"] == task);
         of_task.next().unwrap_or_default()
-    }
-
-    /// Kills the supervisor of a task of ours that runs.
-    fn kill_supervisor(&self, task: &str) -> bool {
-        let pid = self.journal(task)["supervisor"]["pid"].as_i64();
-        let pid = pid.filter(|_| self.place_of(task).is_some());
-        let pid = pid.and_then(|pid| i32::try_from(pid).ok());
-        pid.is_some_and(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok())
     }
 
     fn supervisor(&self, task: &str) -> Pid {
@@ -262,6 +257,17 @@ fn what_cannot_be_given_is_refused_at_once() {
         let expected = format!("clearml_agent: ERROR: {expected}");
         assert!(daemon.output().contains(&expected), "{}", daemon.output());
     }
+    // One queue, by its name and by its id.
+    let id = machine.context.queue();
+    let mut daemon = machine.start("0-1", &["default=1", &format!("{id}=2")]);
+    assert_eq!(daemon.wait(), 1, "{}", daemon.output());
+    let expected = format!("queue \"{id}\" is given two different numbers of GPUs\nhint: ");
+    assert!(daemon.output().contains(&expected), "{}", daemon.output());
+    let words = ["daemon", "--dynamic-gpus", "--cpu-only", "--queue"];
+    let finished = machine.context.run(&[&words[..], &["default=1"]].concat());
+    let expected = "--dynamic-gpus gives out GPUs, and there is none with --cpu-only\nhint: ";
+    assert_eq!(finished.code, 1);
+    assert!(finished.stdout.contains(expected), "{}", finished.stdout);
 }
 
 /// D-264: outside of dynamic mode a range is a list.
@@ -455,158 +461,6 @@ fn a_queue_that_cannot_be_looked_at_is_no_hot_loop() {
     assert_eq!(daemon.terminate(), 254);
 }
 
-/// D-275: its GPUs come back, and so do those of its programs.
-#[test]
-fn a_supervisor_that_is_killed_gives_its_gpus_back() {
-    let machine = Machine::new();
-    let context = &machine.context;
-    let queue = context.queue();
-    let (first, _gate) = machine.held(&queue, "first");
-    let mut daemon = machine.start("0", &["default=1"]);
-    machine.wait_for_place(&first);
-    let second = machine.task(&queue, "");
-    kill(machine.supervisor(&first), Signal::SIGKILL).unwrap();
-    context.wait_for_status(&first, "failed");
-    context.wait_for_status(&second, "completed");
-    assert_eq!(machine.place_of(&second).unwrap().1, "0");
-    machine.assert_no_gpu_was_used_twice();
-    machine.wait_for_files(&["host:dgpu0"]);
-    assert_eq!(daemon.terminate(), 254);
-}
-
-/// D-275: a task outlives its worker, keeps its GPUs from everybody, and has the next worker.
-#[test]
-fn a_worker_that_is_started_again_finds_its_tasks() {
-    let machine = Machine::new();
-    let context = &machine.context;
-    let (queue, other_queue) = (context.queue(), machine.queue("other"));
-    let (first, gate) = machine.held(&queue, "first");
-    let (long, long_gate) = machine.held(&queue, "long");
-    let mut daemon = machine.start("0-2", &["default=1"]);
-    for task in [&first, &long] {
-        machine.wait_for_place(task);
-    }
-    machine.wait_for_files(&[
-        "host:dgpu0-2",
-        "host:gpu0",
-        "host:gpu1",
-        "host:lease:gpu0",
-        "host:lease:gpu1",
-    ]);
-    daemon.kill();
-    let name = [("CLEARML_WORKER_NAME", "other")];
-    let mut other = machine.start_with("0-2", &["other=-3"], &name);
-    let beside = machine.task(&other_queue, "");
-    context.wait_for_status(&beside, "completed");
-    let place = machine.place_of(&beside).unwrap();
-    assert_eq!(place, ("other:gpu2".to_owned(), "2".to_owned()));
-    let mut daemon = machine.start("0-2", &["default=1"]);
-    for task in [&first, &long] {
-        daemon.wait_for_output(&format!("Adopted running task '{task}'"));
-    }
-    machine.wait_for_files(&[
-        "host:dgpu0-2",
-        "host:gpu0",
-        "host:gpu1",
-        "host:lease:gpu0",
-        "host:lease:gpu1",
-        "other:dgpu0-2",
-    ]);
-    gate.open();
-    context.wait_for_status(&first, "completed");
-    let third = machine.task(&queue, "");
-    context.wait_for_status(&third, "completed");
-    let (_, gpus) = machine.place_of(&third).unwrap();
-    assert_ne!(gpus, machine.place_of(&long).unwrap().1);
-    long_gate.open();
-    context.wait_for_status(&long, "completed");
-    machine.assert_no_gpu_was_used_twice();
-    assert_eq!((daemon.terminate(), other.terminate()), (254, 254));
-}
-
-/// D-261, D-273, D-290: its tasks end with it, each supervisor is told, and everybody takes leave.
-#[test]
-fn a_worker_that_is_stopped_ends_its_tasks() {
-    let machine = Machine::new();
-    let context = &machine.context;
-    let queue = context.queue();
-    let (first, _gate) = machine.held(&queue, "first");
-    let (second, _other_gate) = machine.held(&queue, "second");
-    let mut daemon = machine.start("0-1", &["default=1"]);
-    for task in [&first, &second] {
-        machine.wait_for_place(task);
-    }
-    let supervisors = [&first, &second].map(|task| machine.supervisor(task));
-    let words = ["daemon", "--dynamic-gpus", "--gpus", "0-1", "--stop"];
-    let stopped = context.run(&words);
-    assert_eq!(stopped.code, 0, "{}", stopped.stdout);
-    let line = format!(
-        "Terminating clearml-agent worker_id=host:dgpu0-1 pid={}\n",
-        daemon.pid()
-    );
-    assert!(stopped.stdout.contains(&line), "{}", stopped.stdout);
-    assert!(!stopped.stdout.contains("lease"), "{}", stopped.stdout);
-    assert_eq!(daemon.wait(), 254);
-    for supervisor in supervisors {
-        daemon.wait_for_output(&format!("Terminating child process {supervisor}"));
-    }
-    for task in [&first, &second] {
-        context.wait_for_status(task, "stopped");
-    }
-    assert_eq!(context.workers(), [] as [&str; 0]);
-    machine.wait_for_files(&[]);
-    context.wait_for_no_processes();
-}
-
-/// D-275: between the choice and the supervisor's own file the worker may be killed, and somebody else take the GPUs.
-#[test]
-fn a_supervisor_waits_for_gpus_that_somebody_has_taken() {
-    let machine = Machine::new();
-    let context = &machine.context;
-    let mut daemon = machine.start("0", &["default=1"]);
-    daemon.wait_for_output("No tasks in Queues");
-    let taken = format!(".clearmlagent_{}_somebody.tmp", daemon.pid());
-    let taken = context.temporary().join(taken);
-    let has_waited = (0..20).any(|_| {
-        let task = machine.task(&context.queue(), "");
-        while !machine.files().contains(&"host:lease:gpu0".to_owned()) {
-            std::hint::spin_loop();
-        }
-        fs::write(&taken, "somebody:gpu0\n7").unwrap();
-        let text = "Another worker has the GPUs of this task, waiting for them\n";
-        let waits = || context.console(&task).contains(text);
-        assert!(wait_until(|| waits() || machine.place_of(&task).is_some()));
-        // Else this test was too late, and tries again.
-        let has_waited = machine.place_of(&task).is_none();
-        assert!(!has_waited || !machine.files().contains(&"host:gpu0".to_owned()));
-        fs::remove_file(&taken).unwrap();
-        context.wait_for_status(&task, "completed");
-        machine.wait_for_files(&["host:dgpu0"]);
-        has_waited
-    });
-    assert!(has_waited);
-    assert_eq!(daemon.terminate(), 254);
-}
-
-/// D-261, D-273: a supervisor that does not end is killed after 20 seconds, and its program with it.
-#[test]
-fn a_supervisor_that_does_not_end_is_killed() {
-    let machine = Machine::new();
-    let (task, _gate) = machine.held(&machine.context.queue(), "gate");
-    let mut daemon = machine.start("0", &["default=1"]);
-    machine.wait_for_place(&task);
-    let supervisor = machine.supervisor(&task);
-    kill(supervisor, Signal::SIGSTOP).unwrap();
-    assert_eq!(daemon.terminate(), 254);
-    let warning = format!("child process {supervisor} does not end, killing it\n");
-    assert!(daemon.output().contains(&warning), "{}", daemon.output());
-    machine.context.wait_for_no_processes();
-    let mut next = machine.start("0", &["default=1"]);
-    machine.context.wait_for_status(&task, "failed");
-    machine.wait_for_files(&["host:dgpu0"]);
-    assert_eq!(next.terminate(), 254);
-}
-
 /// D-269, D-274, D-275: two workers of ours over the same GPUs and an official agent with one of them, and no GPU is
 /// ever used by two tasks. `GPU_TASKS` says how many tasks; 200 are what a release is held to.
 #[test]
@@ -645,38 +499,36 @@ fn no_gpu_is_used_twice_by_two_workers_and_an_official_agent() {
             machine.task(queue, &format!("sleep 0.{}", number % 4))
         })
         .collect();
+    // Each worker has a task that no other may take, so that both work, and one whose supervisor is killed.
+    let (victim, _never) = machine.held(&machine.queue("mine"), "victim");
+    let (kept, opened) = machine.held(&machine.queue("theirs"), "kept");
     let demands = ["quad=4", "dual=2", "small=1-4"];
-    let mut own = machine.start("0-7", &demands);
+    let mut own = machine.start("0-7", &[&demands[..], &["mine=1"]].concat());
     let name = [("CLEARML_WORKER_NAME", "other")];
-    let mut other = machine.start_with("0-7", &demands, &name);
-    let mut killed = None;
+    let mut other = machine.start_with("0-7", &[&demands[..], &["theirs=1"]].concat(), &name);
+    assert!(machine.wait_for_place(&victim).0.starts_with("host:gpu"));
+    assert!(machine.wait_for_place(&kept).0.starts_with("other:gpu"));
+    kill(machine.supervisor(&victim), Signal::SIGKILL).unwrap();
     while !tasks.is_empty() {
         let before = tasks.len();
         let goes_on = wait_until(|| {
-            // One of the supervisors is killed on the way; its task fails.
-            if killed.is_none() {
-                killed = tasks.iter().position(|task| machine.kill_supervisor(task));
-                if let Some(place) = killed {
-                    tasks.remove(place);
-                }
-            }
             tasks.retain(|task| context.status(task) != "completed");
             tasks.len() < before
         });
         machine.assert_no_gpu_was_used_twice();
         assert!(goes_on, "{} tasks are left", tasks.len());
     }
-    assert!(killed.is_some());
+    context.wait_for_status(&victim, "failed");
+    opened.open();
+    context.wait_for_status(&kept, "completed");
     machine.assert_no_gpu_was_used_twice();
     let all = fs::read_to_string(machine.used().join("all")).unwrap();
     let of_official = all.lines().filter(|line| line.contains(" host:gpu1 "));
     assert_eq!(of_official.count() as u64, count.div_ceil(20));
-    let ours = |name: &str| all.contains(&format!(" {name}:gpu"));
-    assert!(ours("host") && ours("other"), "{all}");
     assert_eq!(official.terminate(), 254);
     // What the official agent had is free as soon as it has gone.
-    let last = machine.task(&queues[2], "");
     other.terminate();
+    let last = machine.task(&queues[2], "");
     context.wait_for_status(&last, "completed");
     assert_eq!(own.terminate(), 254);
 }

@@ -124,3 +124,20 @@ fn a_format_that_there_is_not_is_a_mistake() {
     let complaint = "argument --log-format: invalid choice: 'xml' (choose from 'text', 'json')";
     assert!(finished.stderr.contains(complaint), "{}", finished.stderr);
 }
+
+/// Whoever collects the lines reads nothing else.
+#[test]
+fn a_mistake_in_the_call_is_an_object_as_well() {
+    let context = TestContext::new();
+    for format in [&["--log-format", "json"] as &[&str], &["--log-f=json"]] {
+        let words = [&["daemon", "--queues"], format].concat();
+        let finished = context.run(&words);
+        assert_eq!((finished.code, finished.stdout.as_str()), (2, ""));
+        let said = objects(&finished.stderr);
+        assert_eq!(said.len(), 1, "{}", finished.stderr);
+        assert_eq!(said[0]["level"], "error");
+        let message = "clearml-agent: error: unrecognized arguments: --queues";
+        assert_eq!(said[0]["message"], message);
+        assert!(said[0]["hint"].as_str().unwrap().contains("--queue"));
+    }
+}

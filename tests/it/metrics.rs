@@ -7,6 +7,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
+use serde_json::{Value, json};
+
+use super::support::containers::HeldEngine;
 use super::support::{
     Agent, Fault, FaultProxy, NvmlStandIn, Script, TestContext, package_folder, wait_until,
 };
@@ -30,6 +33,10 @@ struct Watched {
 
 impl Watched {
     fn start(context: &TestContext, variables: &[(&str, &str)]) -> Self {
+        Self::start_with(context, &[], variables)
+    }
+
+    fn start_with(context: &TestContext, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let words = [
             "daemon",
             "--queue",
@@ -39,7 +46,7 @@ impl Watched {
             "127.0.0.1:0",
         ];
         let mut command = context.command(&words);
-        command.envs(variables.iter().copied());
+        command.args(more).envs(variables.iter().copied());
         let daemon = context.start_command(command);
         daemon.wait_for_output("/metrics\n");
         let output = daemon.output();
@@ -166,7 +173,7 @@ fn tasks_that_lost_their_supervisor_or_worker_are_counted() {
     worker.daemon.wait_for_output("Adopted running task");
     gate.open();
     context.wait_for_status(&task, "completed");
-    assert!(is(&worker, "unknown"));
+    assert!(is(&worker, "completed"));
 }
 
 #[test]
@@ -257,6 +264,36 @@ fn nonsense_is_refused_and_silence_holds_up_nobody() {
     assert!(worker.is_ok("/readyz"));
     assert_eq!(worker.daemon.terminate(), 254);
     assert!(TcpStream::connect(&worker.address).is_err());
+}
+
+/// D-050: whoever watches gets to know why no task is taken.
+#[test]
+fn a_worker_tells_that_its_engine_is_away() {
+    let context = TestContext::new();
+    let engine = HeldEngine::holding(&[]);
+    let socket = context.folder().join("engine.sock");
+    let host = format!("unix://{}", socket.display());
+    let words = ["--cpu-only", "--docker", "image:1"];
+    let mut worker = Watched::start_with(&context, &words, &[("DOCKER_HOST", &host)]);
+    let status = || {
+        let asked = context.run(&["daemon", "--status", "--json"]);
+        let all: Value = serde_json::from_str(&asked.stdout).unwrap();
+        all["workers"][0]["container_engine"].clone()
+    };
+    let is_up = |answer: &str| {
+        let line = format!("\nclearml_agent_container_engine_up {answer}\n");
+        worker.get("/metrics").1.contains(&line)
+    };
+    let unready = "the container engine does not answer\n";
+    assert!(wait_until(|| worker.get("/readyz").1 == unready));
+    assert!(is_up("0"));
+    let reason = format!("no container engine answers at `{host}`: there is no such socket");
+    assert_eq!(status(), json!({"answers": false, "reason": reason}));
+    std::os::unix::fs::symlink(engine.socket(), &socket).unwrap();
+    assert!(wait_until(|| worker.is_ok("/readyz")));
+    assert!(is_up("1"));
+    assert_eq!(status(), json!({"answers": true, "reason": null}));
+    assert_eq!(worker.daemon.terminate(), 254);
 }
 
 #[test]

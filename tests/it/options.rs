@@ -166,26 +166,9 @@ fn assert_refused(context: &TestContext, words: &[&str], path: &str, expected: &
 
 /// D-056, D-064: nothing is passed over in silence.
 #[test]
-fn what_cannot_be_obeyed_yet_is_said_at_once() {
+fn a_build_without_a_task_is_refused() {
     let context = TestContext::new();
-    // A machine with docker: that it is not used yet is another matter than that it is missing.
-    std::fs::write(context.folder().join("docker"), "").unwrap();
-    let path = context.folder().to_str().unwrap();
-    let of_daemon = ["--docker", "--podman image"];
-    for given in of_daemon {
-        let words: Vec<&str> = std::iter::once("daemon").chain(given.split(' ')).collect();
-        let expected = format!("`daemon {}` is not available in this version yet", words[1]);
-        assert_refused(&context, &words, path, &expected);
-    }
-    let docker = "`execute --docker` is not available in this version yet";
-    assert_refused(
-        &context,
-        &["execute", "--id", "x", "--docker", "0"],
-        path,
-        docker,
-    );
-    let build = "`build` is not available in this version yet";
-    assert_refused(&context, &["build", "--id", "x"], path, build);
+    let path = "/no/such/folder";
     let no_id = "Worker build must have valid task id";
     assert_refused(&context, &["build", "--id", ""], path, no_id);
 }
@@ -200,6 +183,7 @@ fn what_does_not_go_together_is_said_first() {
         &["daemon", "--docker"] as &[&str],
         &["daemon", "--podman", "image", "--stop"],
         &["execute", "--id", "x", "--docker"],
+        &["build", "--id", "x", "--docker"],
     ] {
         assert_refused(&context, words, path, no_docker);
     }
@@ -215,6 +199,26 @@ fn what_does_not_go_together_is_said_first() {
         path,
         "Running in docker+podman mode, different containers provided. Please use --docker or --podman with container details, not both.",
     );
+}
+
+/// C-408: nobody takes an environment for an image.
+#[test]
+fn options_of_images_are_not_passed_over_without_docker() {
+    let context = TestContext::new();
+    let words = ["build", "--id", "x", "--without-credentials"];
+    let refused = context.run(&words);
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    let line = "clearml_agent: ERROR: --without-credentials is for images, and without --docker none is made\nhint: add `--docker`\n";
+    assert!(refused.stdout.contains(line), "{}", refused.stdout);
+    // The official agent goes on with these.
+    for words in [&["--entry-point", "reuse_task"][..], &["--force-docker"]] {
+        let built = context.run(&[&["build", "--id", "x"], words].concat());
+        let line = format!(
+            "clearml_agent: Warning: {} is for images, and without --docker none is made\n",
+            words[0]
+        );
+        assert!(built.stdout.contains(&line), "{}", built.stdout);
+    }
 }
 
 /// D-024, D-025, D-026, D-032, D-038: what has no effect here has none in the reference either.

@@ -132,6 +132,35 @@ fn a_task_whose_owner_nobody_can_be_fails() {
     assert_eq!(agent.terminate(), 254);
 }
 
+/// D-277: neither is one that a worker has begun which is gone, and whose place nobody takes.
+#[test]
+fn a_run_that_nobody_can_settle_fails() {
+    let context = TestContext::enterprise();
+    let user = create_user(&context);
+    let task = enqueue_by(&context, &user, "echo up; sleep 600");
+    let mut agent = daemon(&context, &[]);
+    context.wait_for_console(&task, "up\n");
+    let pid = context.journal()["supervisor"]["pid"].as_i64();
+    let pid = nix::unistd::Pid::from_raw(pid.expect("a process").try_into().expect("a pid"));
+    agent.kill();
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("killed");
+    context.server.remove_user(&user).expect("removed");
+    assert_eq!(context.runs().len(), 1);
+
+    let mut other = context.command(&["daemon", "--queue", "default", "--foreground"]);
+    other
+        .arg("--use-owner-token")
+        .env("CLEARML_WORKER_NAME", "other");
+    let mut other = context.start_command(other);
+    context.wait_for_status(&task, "failed");
+    let expected =
+        format!("Error: Could not login as the user '{user}' for the task '{task}', skipping");
+    assert!(context.reason(&task).starts_with(&expected));
+    context.wait_for_no_runs();
+    other.wait_for_output(&expected);
+    assert_eq!(other.terminate(), 254);
+}
+
 /// D-278: a worker that leaves while it waits for the owner's login puts the task back.
 #[test]
 fn a_task_that_waits_for_its_owners_login_goes_back_to_its_queue() {

@@ -504,3 +504,72 @@ fn what_a_run_refuses_a_plan_refuses() {
         plan(&context, &task);
     }
 }
+
+/// C-142, C-703, D-041: the container that a task would get, without an engine, and with its secrets masked.
+#[test]
+fn the_container_of_a_task_is_planned() {
+    let context = TestContext::new();
+    let task = context.create(Script::shell("echo hello"));
+    let container = json!({
+        "image": "some/image:1", "setup_shell_script": "echo first",
+        "arguments": "-e CLEARML_AUTH_TOKEN=hush-1 -e T=${CLEARML_TASK.id} --ipc=host",
+    });
+    context.call(
+        "tasks.edit",
+        json!({ "task": task, "container": container, "force": true }),
+    );
+    let words = [
+        "execute",
+        "--id",
+        &task,
+        "--cpu-only",
+        "--docker",
+        "--plan",
+        "--json",
+    ];
+    let finished = context.run(&words);
+    assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
+    assert!(!finished.stdout.contains("hush-1"), "{}", finished.stdout);
+    let plan: Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(plan["container"]["image"], "some/image:1");
+    let argv = texts(&plan["container"]["argv"]);
+    let start = [
+        "docker",
+        "run",
+        "-t",
+        "-e",
+        "CLEARML_AUTH_TOKEN=********",
+        "-e",
+        &format!("T={task}"),
+        "--ipc=host",
+        "-l",
+    ];
+    assert_eq!(argv[..start.len()], start);
+    assert_eq!(
+        argv[argv.len() - 4..argv.len() - 1],
+        ["some/image:1", "bash", "-c"]
+    );
+    let script = plan["container"]["script"].as_str().unwrap();
+    assert!(script.contains(&format!("--id {task}")), "{script}");
+    let shown = context.run(&["execute", "--id", &task, "--cpu-only", "--docker", "--plan"]);
+    assert!(
+        shown.stdout.contains("\ncontainer     some/image:1\n"),
+        "{}",
+        shown.stdout
+    );
+    assert!(!shown.stdout.contains("hush-1"), "{}", shown.stdout);
+    // What is on this machine says nothing of the container.
+    for key in ["interpreter", "environment", "requirements"] {
+        assert_eq!(plan[key], Value::Null, "{key}");
+        let row = format!("\n{key} ");
+        assert!(!shown.stdout.contains(&row), "{}", shown.stdout);
+    }
+    assert_eq!(plan["command"], json!([]));
+    assert!(
+        !finished.stdout.contains("venvs-builds"),
+        "{}",
+        finished.stdout
+    );
+    let notice = "are found out in the container";
+    assert!(shown.stdout.contains(notice), "{}", shown.stdout);
+}

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -426,6 +427,64 @@ fn a_new_start_settles_what_the_death_of_both_has_left() {
     running.context.wait_for_status(&next, "completed");
     assert_eq!(running.daemon.terminate(), 254);
     assert_nothing_left(&running.context);
+}
+
+/// D-299: no new start is needed where another worker is there.
+#[test]
+fn a_worker_settles_between_its_tasks_what_the_death_of_another_has_left() {
+    let mut running = Running::new();
+    let mut other = running
+        .context
+        .command(&["daemon", "--queue", "default", "--foreground"]);
+    other.env("CLEARML_WORKER_NAME", "other");
+    let mut other = running.context.start_command(other);
+    other.wait_for_output("No tasks in Queues");
+    running.daemon.kill();
+    running.kill_supervisor();
+    let next = running.context.enqueue(Script::shell("echo next"));
+    running.context.wait_for_status(&next, "completed");
+    running.assert_lost();
+    running.context.wait_for_no_runs();
+    assert_eq!(other.terminate(), 254);
+}
+
+/// D-299: nobody has the place of a worker that was killed, so that the next one takes leave for it, whatever its own id is.
+#[test]
+fn a_worker_that_was_killed_does_not_stay_in_the_servers_list() {
+    let context = TestContext::new();
+    let mut killed = start(&context);
+    killed.wait_for_output("No tasks in Queues");
+    killed.kill();
+    assert_eq!(context.workers(), ["host:0"]);
+    let mut other = context.daemon_with(&[("CLEARML_WORKER_NAME", "other")]);
+    other.wait_for_output("No tasks in Queues");
+    let is_alone = wait_until(|| context.workers() == ["other:0"]);
+    assert!(is_alone, "{:?}", context.workers());
+    assert_eq!(other.terminate(), 254);
+    assert_nothing_left(&context);
+}
+
+/// Who was killed while he wrote a run down, or removed one, has left a folder without a journal.
+#[test]
+fn what_is_left_of_a_run_is_removed_while_the_worker_rests() {
+    let context = TestContext::new();
+    let mut daemon = start(&context);
+    daemon.wait_for_output("No tasks in Queues");
+    let folder = context.home().join(".local/state/clearml-agent/runs");
+    let [old, new] = ["old", "new"].map(|name| folder.join(name));
+    let hours_ago = SystemTime::now() - Duration::from_hours(2);
+    for run in [&old, &new] {
+        fs::create_dir_all(run).unwrap();
+        fs::write(run.join("worker.json"), "{}").unwrap();
+    }
+    let opened = fs::File::open(&old).unwrap();
+    opened.set_modified(hours_ago).unwrap();
+    let later = SystemTime::now() + Duration::from_hours(1);
+    fs::File::open(&new).unwrap().set_modified(later).unwrap();
+    assert!(wait_until(|| !old.exists()));
+    assert!(new.exists(), "somebody may still write it down");
+    fs::remove_dir_all(new).unwrap();
+    assert_eq!(daemon.terminate(), 254);
 }
 
 /// A run as its worker has left it between the pull and the start of a supervisor.

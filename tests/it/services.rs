@@ -123,7 +123,7 @@ impl Service {
     }
 }
 
-/// D-102, D-121, D-255, D-256, D-257, D-258, D-259, D-260, D-279, D-356: N services run at once, each as its own worker; the next one
+/// C-005, D-102, D-121, D-255, D-256, D-257, D-258, D-259, D-260, D-279, D-356: N services run at once, each as its own worker; the next one
 /// begins when one has ended; the limit holds on the open-source server, which is not even asked.
 #[test]
 fn so_many_services_run_at_once_each_as_its_own_worker() {
@@ -269,6 +269,29 @@ fn services_end_with_their_manager() {
     assert_eq!(context.workers(), Vec::<String>::new());
     assert_eq!(context.leftovers(), Vec::<String>::new());
     assert_eq!(context.processes(), Vec::<i32>::new());
+}
+
+/// D-261, D-301: also a manager in a hurry leaves nobody behind who does not obey.
+#[test]
+fn a_second_signal_ends_services_by_force() {
+    let services = Services::new();
+    let context = &services.context;
+    let first = services.enqueue("a");
+    let mut daemon = services.daemon("-1");
+    services.wait_until_up(&first);
+    let supervisor = services.supervisor(&first);
+    kill(supervisor, Signal::SIGSTOP).expect("stopped");
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_output(&format!("Terminating child process {supervisor}\n"));
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait(), 254);
+    let line = format!("child process {supervisor} does not end, killing it\n");
+    assert!(daemon.output().contains(&line), "{}", daemon.output());
+    context.wait_for_no_processes();
+    // Whoever comes next says what has become of it.
+    let mut daemon = services.daemon("-1");
+    context.wait_for_status(&first.task, "failed");
+    assert_eq!(daemon.terminate(), 254);
 }
 
 /// D-258, D-356: services outlive a manager that is killed; the next one counts them, and its end is theirs.

@@ -15,7 +15,10 @@ const NOBODY: u32 = 65_534;
 /// One that the machine does not know, as in containers.
 const STRANGER: u32 = 54_321;
 
-const HINT: &str = "hint: set `HOME`, and `TMPDIR` or `CLEARML_AGENT_TEMP_STDOUT_FILE_DIR`, to folders that can be written";
+const STATE: &str =
+    "hint: set `XDG_STATE_HOME`, or `HOME` without it, to a folder that can be written";
+const TEMPORARY: &str =
+    "hint: set `TMPDIR` or `CLEARML_AGENT_TEMP_STDOUT_FILE_DIR` to a folder that can be written";
 
 /// A user who is not root, with a home and a copy of the program that everybody can read.
 struct Other {
@@ -75,9 +78,9 @@ fn behind(context: &TestContext, commands: &str, words: &[&str]) -> Finished {
 
 /// It ended with this reason about this folder, and nothing else was said.
 #[track_caller]
-fn assert_refused(finished: &Finished, folder: &Path, reason: &str) {
+fn assert_refused(finished: &Finished, folder: &Path, reason: &str, hint: &str) {
     let line = format!(
-        "\nclearml_agent: ERROR: could not write to the folder `{}`: {reason}\n{HINT}\n\n",
+        "\nclearml_agent: ERROR: could not write to the folder `{}`: {reason}\n{hint}\n\n",
         folder.display()
     );
     assert_eq!(
@@ -115,6 +118,42 @@ fn a_user_without_rights_runs_tasks() {
     }
 }
 
+/// Nothing is done to a task that nobody can run here; `execute` says why.
+#[test]
+fn a_user_who_may_not_use_the_engine_is_told_so() {
+    let other = Other::new(NOBODY);
+    let context = &other.context;
+    let image = super::support::images::python();
+    let no_permission =
+        "no permission to use the container engine at `unix:///var/run/docker.sock`";
+    let hint = "hint: add this user to the group `docker`, or run the agent as a user who may\n";
+    let task = context.enqueue(Script::shell("echo never"));
+    let words = [
+        "daemon",
+        "--queue",
+        "default",
+        "--foreground",
+        "--docker",
+        &image,
+    ];
+    let mut daemon = context.start_command(other.command(&words));
+    daemon.wait_for_output(&format!(
+        "clearml_agent: Warning: {no_permission}; no task is taken until this is mended\n{hint}"
+    ));
+    assert_eq!(daemon.terminate(), 254);
+    assert_eq!(context.status(&task), "queued");
+    let finished = other.run(&["execute", "--id", &task, "--docker", &image]);
+    assert_eq!(finished.code, 0, "{}", finished.stdout);
+    context.wait_for_status(&task, "failed");
+    let console = context.console(&task);
+    let line = format!("\nclearml_agent: ERROR: {no_permission}\n{hint}");
+    assert_eq!(console.matches(&line).count(), 1, "{console}");
+    assert_eq!(
+        context.reason(&task),
+        format!("worker execution exit code 125: {no_permission}")
+    );
+}
+
 #[test]
 fn a_home_that_cannot_be_written_is_named() {
     let other = Other::new(NOBODY);
@@ -123,7 +162,8 @@ fn a_home_that_cannot_be_written_is_named() {
     fs::set_permissions(context.home(), fs::Permissions::from_mode(0o555)).unwrap();
     let runs = context.home().join(".local/state/clearml-agent/runs");
     for words in calls(&task) {
-        assert_refused(&other.run(&words), &runs, "Permission denied (os error 13)");
+        let finished = other.run(&words);
+        assert_refused(&finished, &runs, "Permission denied (os error 13)", STATE);
     }
     assert_eq!(context.status(&task), "queued");
 
@@ -153,7 +193,8 @@ fn a_home_that_became_read_only_is_named() {
     let state = context.home().join(".local/state/clearml-agent");
     for words in calls(&task) {
         let finished = behind(&context, commands, &words);
-        assert_refused(&finished, &state, "Read-only file system (os error 30)");
+        let reason = "Read-only file system (os error 30)";
+        assert_refused(&finished, &state, reason, STATE);
     }
     assert_eq!(context.status(&task), "queued");
 }
@@ -167,7 +208,7 @@ fn a_temporary_folder_without_room_is_named() {
     for words in calls(&task) {
         let finished = behind(&context, commands, &words);
         let reason = "No space left on device (os error 28)";
-        assert_refused(&finished, &context.temporary(), reason);
+        assert_refused(&finished, &context.temporary(), reason, TEMPORARY);
     }
     assert_eq!(context.status(&task), "queued");
 }
@@ -231,7 +272,7 @@ fn home_may_be_missing_or_unknown() {
         let finished = run(home);
         assert!(
             finished.stdout.contains(&format!(
-                "could not write to the folder `{}`: {denied}\n{HINT}\n",
+                "could not write to the folder `{}`: {denied}\n{STATE}\n",
                 runs(&known).display()
             )),
             "{home:?}: {}",
@@ -257,10 +298,9 @@ fn an_unknown_user_without_home_is_told_what_is_missing() {
         .env("CLEARML_CONFIG_FILE", &configuration)
         .env_remove("HOME");
     let finished = other.context.finish(command);
-    let line = format!(
-        "\nclearml_agent: ERROR: could not use the agent's folders: the user has no home folder\n{HINT}\n"
-    );
+    let line = "\nclearml_agent: ERROR: could not use the agent's folders: the user has no home folder\n\
+        hint: set `HOME` to a folder that can be written\n";
     assert_eq!(finished.code, 1);
-    assert!(finished.stdout.contains(&line), "{}", finished.stdout);
+    assert!(finished.stdout.contains(line), "{}", finished.stdout);
     assert_eq!(other.context.status(&task), "queued");
 }

@@ -119,7 +119,7 @@ pub(crate) fn make_token(
 ) -> Result<String, ApiError> {
     let feature_set = match edition {
         Edition::OpenSource => "basic",
-        Edition::Enterprise => "enterprise",
+        Edition::Enterprise => "advanced",
     };
     let claims = json!({
         "exp": now.seconds().saturating_add(lifetime),

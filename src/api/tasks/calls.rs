@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::requests::{
-    ByName, Copy, Deletion, Dequeue, Edit, Enqueue, FieldsFirst, HiddenFirst, NewTask, One,
-    ScriptEdit, SetRequirements, Several, StatusChange, TaskFilter, Update, Updated,
+    ByName, Copy, Deletion, Dequeue, DockerCommand, Edit, Enqueue, FieldsFirst, HiddenFirst,
+    NewTask, One, ScriptEdit, SetRequirements, Several, StatusChange, TaskFilter, Update, Updated,
 };
 use super::requirements::Requirements;
 use super::task::{Container, HyperParameter, Runtime, Task};
@@ -22,6 +22,7 @@ const GET_ALL_2_5: Endpoint = GET_ALL.version(2, 5);
 const GET_ALL_2_13: Endpoint = GET_ALL.version(2, 13);
 const GET_ALL_2_14: Endpoint = GET_ALL.version(2, 14);
 const GET_ALL_2_15: Endpoint = GET_ALL.version(2, 15);
+const GET_ALL_2_20: Endpoint = GET_ALL.version(2, 20);
 const GET_HYPER_PARAMS: Endpoint = Endpoint::new("tasks.get_hyper_params");
 const STARTED: Endpoint = Endpoint::new("tasks.started").version(2, 5);
 const COMPLETED: Endpoint = Endpoint::new("tasks.completed").version(2, 5);
@@ -108,15 +109,36 @@ impl Tasks<'_> {
         Ok(task.map(|task| task.script.unwrap_or_default().requirements))
     }
 
-    /// The container alone.
-    pub async fn container(&self, id: &TaskId) -> Result<Option<Container>, ApiError> {
+    /// The container, with what says whether the task needs Python.
+    pub async fn contained(&self, id: &TaskId) -> Result<Option<Task>, ApiError> {
         let arguments = FieldsFirst {
             id: [id],
-            only_fields: &["container"],
+            only_fields: &[
+                "container",
+                "script.binary",
+                "script.repository",
+                "script.requirements",
+                "hyperparams.properties",
+            ],
             search_hidden: true,
         };
-        let task = self.first(&GET_ALL_2_14, &arguments).await?;
-        Ok(task.map(|task| task.container))
+        self.first(&GET_ALL_2_14, &arguments).await
+    }
+
+    /// The task with every field that its server knows, for templates (C 7.2).
+    pub async fn document(&self, id: &TaskId) -> Result<Option<Value>, ApiError> {
+        #[derive(Deserialize)]
+        struct Data {
+            #[serde(default, deserialize_with = "lenient::or_default")]
+            tasks: Vec<Value>,
+        }
+        let arguments = HiddenFirst {
+            id: [id],
+            search_hidden: true,
+            only_fields: &[],
+        };
+        let data: Data = self.0.call(&GET_ALL_2_20, &arguments).await?;
+        Ok(data.tasks.into_iter().next())
     }
 
     /// The runtime properties alone.
@@ -259,6 +281,21 @@ impl Tasks<'_> {
         self.0.call(&EDIT.version(2, 13), &edit).await
     }
 
+    /// `tasks.edit` of the image of old servers (C-020).
+    pub async fn edit_docker_command(
+        &self,
+        id: &TaskId,
+        command: &str,
+    ) -> Result<Updated, ApiError> {
+        let edit = Edit {
+            execution: Some(DockerCommand {
+                docker_cmd: command,
+            }),
+            ..edit_of(id)
+        };
+        self.0.call(&EDIT.version(2, 5), &edit).await
+    }
+
     /// `tasks.edit` of the script; missing members keep their values (A-137, E-083).
     pub async fn edit_script(&self, id: &TaskId, script: &ScriptEdit) -> Result<Updated, ApiError> {
         let edit = Edit {
@@ -336,5 +373,6 @@ fn edit_of(task: &TaskId) -> Edit<'_> {
         runtime: None,
         container: None,
         script: None,
+        execution: None,
     }
 }

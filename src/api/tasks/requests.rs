@@ -194,6 +194,7 @@ pub(super) struct Copy<'a> {
 pub(super) struct HiddenFirst<'a> {
     pub(super) id: [&'a TaskId; 1],
     pub(super) search_hidden: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) only_fields: &'a [&'a str],
 }
 
@@ -221,6 +222,13 @@ pub(super) struct Edit<'a> {
     pub(super) container: Option<&'a Container>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) script: Option<&'a ScriptEdit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) execution: Option<DockerCommand<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct DockerCommand<'a> {
+    pub(super) docker_cmd: &'a str,
 }
 
 #[derive(Serialize)]

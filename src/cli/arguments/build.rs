@@ -30,6 +30,9 @@ pub struct Build {
     /// Let the image run the task, or a clone of it
     #[arg(long, value_name = "WHAT", value_parser = ["reuse_task", "clone_task"])]
     pub entry_point: Option<String>,
+    /// Leave the agent's credentials out of the image
+    #[arg(long)]
+    pub without_credentials: bool,
     /// What all verbs that run tasks take
     #[command(flatten)]
     pub tasks: TaskOptions,

@@ -58,7 +58,7 @@ pub struct Daemon {
     #[arg(long)]
     pub status: bool,
     /// With --status: what the running workers of this user do, as JSON, without the server
-    #[arg(long, requires = "status")]
+    #[arg(long, requires = "status", conflicts_with = "stop")]
     pub json: bool,
     /// Answer a monitoring system at this address, such as 127.0.0.1:9090: /metrics, /healthz, /readyz
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::text)]
@@ -72,11 +72,11 @@ pub struct Daemon {
     /// What all verbs that run tasks take
     #[command(flatten)]
     pub tasks: TaskOptions,
-    /// As --docker, with podman behind the command docker (not available yet)
+    /// As --docker, with podman behind the command docker
     #[arg(long, action = ArgAction::Set, num_args = 0.., value_names = ["IMAGE", "ARGUMENT"], help_heading = "Docker support",
           value_parser = values::text)]
     pub podman: Option<Vec<String>>,
-    /// Run tasks in containers; of this image unless the task names one (not available yet)
+    /// Run tasks in containers; of this image unless the task names one
     #[arg(long, action = ArgAction::Set, num_args = 0.., value_names = ["IMAGE", "ARGUMENT"], help_heading = "Docker support",
           value_parser = values::text)]
     pub docker: Option<Vec<String>>,

@@ -1,5 +1,6 @@
 //! The types that the command line becomes; their doc comments are the help, the completions and the man pages.
 
+mod boot;
 mod build;
 mod cache;
 mod config;
@@ -13,6 +14,7 @@ mod service;
 mod shared;
 mod supervise;
 
+pub use boot::{Boot, BootStep, Mounted};
 pub use build::Build;
 pub use cache::{Cache, CacheCommand};
 pub use config::Config;
@@ -61,7 +63,7 @@ pub struct Cli {
 pub enum Command {
     /// Run one task
     Execute(Execute),
-    /// Make the environment of a task, or an image with it, without running the task (not available yet)
+    /// Make the environment of a task, or an image with it, without running the task
     Build(Build),
     /// Print the workers that the server knows
     List(List),
@@ -80,6 +82,9 @@ pub enum Command {
     /// Write shell completions or man pages
     #[command(hide = true)]
     Generate(Generate),
+    /// Prepare a container for its task
+    #[command(hide = true)]
+    Boot(Boot),
     /// Supervise one task for a daemon
     #[command(hide = true)]
     Supervise(Supervise),

@@ -8,11 +8,13 @@ use super::connect::{self, Patience};
 use super::execute::{cancelled_by_interrupt, not_taken, own_configuration, own_worker, resolve};
 use super::options::{self, PreparationWishes};
 use super::{ExitStatus, Failed};
-use crate::api::{Task, TaskId};
+use crate::api::{QueueId, Task};
 use crate::cli::Execute as Arguments;
+use crate::container::command::{ContainerCommand, HostFacts, Launch, Purpose};
 use crate::secrets;
-use crate::settings::{Settings, is_secret_variable};
-use crate::task::{Preparation, RunOptions, TaskServer, fetch_task};
+use crate::settings::Settings;
+use crate::storage::Places;
+use crate::task::{Preparation, RunOptions, TaskServer, container_facts, fetch_task};
 use crate::ui::Printer;
 
 /// Stands for a secret.
@@ -31,14 +33,26 @@ pub(super) async fn plan(
         arguments.standalone_mode,
         debug,
     );
+    let run = RunOptions {
+        docker: arguments.docker.clone(),
+        ..run
+    };
     let Looked {
-        id,
         task,
         preparation,
-    } = look_up(settings, &arguments.id, run, printer).await?;
-    let interrupted = cancelled_by_interrupt()?;
-    let plan = preparation.plan(&id, task, &interrupted).await;
-    let mut plan = serde_json::to_value(plan.map_err(not_taken)?)?;
+        server,
+        settings,
+    } = look_up(settings, &arguments.id, run.clone(), printer).await?;
+    let queue = task.execution.queue.clone();
+    let plan = if arguments.docker.is_some() {
+        let command = container(&server, &settings, &run, queue.as_ref()).await?;
+        preparation.plan_in_container(server.task(), task, &command)
+    } else {
+        let interrupted = cancelled_by_interrupt()?;
+        preparation.plan(server.task(), task, &interrupted).await
+    };
+    let plan = plan.map_err(not_taken)?;
+    let mut plan = serde_json::to_value(plan)?;
     hide_secret_variables(&mut plan);
     mask(&mut plan);
     if arguments.json {
@@ -51,9 +65,41 @@ pub(super) async fn plan(
 
 /// A task, and how a run of it would begin.
 pub(super) struct Looked {
-    pub(super) id: TaskId,
     pub(super) task: Task,
     pub(super) preparation: Preparation,
+    pub(super) server: TaskServer,
+    pub(super) settings: Settings,
+}
+
+/// The container that the task would get; the engine is not asked.
+async fn container(
+    server: &TaskServer,
+    settings: &Settings,
+    run: &RunOptions,
+    queue: Option<&QueueId>,
+) -> Result<ContainerCommand, Failed> {
+    let options = options::container_options(settings, run, false)?;
+    let (facts, _) = container_facts(server, &options, queue).await?;
+    let host = HostFacts::gather(settings.home());
+    let agent = settings.agent()?;
+    let (task, worker) = (server.task(), server.worker());
+    let random = Launch::random_text();
+    // As a run has it; nothing is made.
+    let places = Places::new(agent.output_folder.clone(), agent.shared_folder.clone())?;
+    let folder = places.runs.join(format!("{task}.{}", &random[..8]));
+    let folder = folder.join("container");
+    let launch = Launch {
+        worker: worker.to_string(),
+        parent: worker.to_string(),
+        purpose: Purpose::Task,
+        is_service: false,
+        random,
+        configuration: folder.join("clearml.conf"),
+        ssh_copy: folder.join("ssh"),
+        runner: Some(super::container::planned_runner(settings, &options)?),
+    };
+    ContainerCommand::of(&options, &facts, &host, &launch)
+        .map_err(|error| Failed::message(error.to_string(), error.hint()))
 }
 
 /// Asks the server for the task, and tells it nothing.
@@ -72,7 +118,7 @@ pub(super) async fn look_up(
     let devices = options::devices(&settings, &run).devices;
     let worker = own_worker(&settings.agent()?, &devices)?;
     let id = resolve(&session, task).await?;
-    let server = TaskServer::new(session, id.clone(), worker);
+    let server = TaskServer::new(session, id, worker);
     let task = fetch_task(&server).await.map_err(not_taken)?;
     let wishes = PreparationWishes {
         configuration: own_configuration(&settings),
@@ -81,9 +127,10 @@ pub(super) async fn look_up(
         task: None,
     };
     Ok(Looked {
-        id,
         task,
         preparation: options::preparation(&settings, wishes)?,
+        server,
+        settings,
     })
 }
 
@@ -93,7 +140,7 @@ fn hide_secret_variables(plan: &mut Value) {
     for (_, value) in variables
         .into_iter()
         .flatten()
-        .filter(|(name, _)| is_secret_variable(name))
+        .filter(|(name, _)| secrets::may_name_a_secret(name))
     {
         *value = Value::from(HIDDEN);
     }

@@ -8,14 +8,20 @@ pub(super) fn text(plan: &Value) -> String {
     rows.add("task", text_of(&plan["task"]));
     rows.add_repository(&plan["repository"]);
     rows.add_script(&plan["script"]);
-    rows.add_interpreter(&plan["interpreter"]);
-    rows.add_environment(&plan["environment"]);
-    rows.add_requirements(&plan["requirements"]);
+    if plan["container"].is_null() {
+        rows.add_interpreter(&plan["interpreter"]);
+        rows.add_environment(&plan["environment"]);
+        rows.add_requirements(&plan["requirements"]);
+    } else {
+        rows.add_container(&plan["container"]);
+    }
     rows.add("variables", "");
     for (name, value) in plan["variables"].as_object().into_iter().flatten() {
         rows.more(&format!("{name}={}", text_of(value)));
     }
-    rows.add("command", &command_line(&plan["command"]));
+    if plan["container"].is_null() {
+        rows.add("command", &command_line(&plan["command"]));
+    }
     for (place, notice) in items(&plan["notices"]).enumerate() {
         if place == 0 {
             rows.add("notices", "");
@@ -105,6 +111,16 @@ impl Rows {
             _ if environment["hit"] == true => "taken from the store or the cache",
             _ => "made for this task, from a kept one with nothing but pip where there is one",
         });
+    }
+
+    fn add_container(&mut self, container: &Value) {
+        self.add("container", text_of(&container["image"]));
+        let mut words: Vec<&Value> = container["argv"].as_array().into_iter().flatten().collect();
+        words.pop();
+        let words = words.into_iter().cloned().collect();
+        self.more(&format!("$ {} SCRIPT", command_line(&Value::Array(words))));
+        self.more("with this SCRIPT:");
+        self.more(text_of(&container["script"]));
     }
 
     fn add_requirements(&mut self, requirements: &Value) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::User;
 
-use super::super::{ExitStatus, Failed, unavailable};
+use super::super::{ExitStatus, Failed};
 use super::systemctl::Systemctl;
 use super::unit::{self, Scope, Unit};
 use super::{Folder, Written};
@@ -93,22 +93,19 @@ fn daemon_words(options: &ServiceInstall, scope: Scope, file: &str) -> Result<Ve
             "before it: a worker for each GPU; behind it: one worker for all of them",
         ));
     }
-    unavailable::refuse_daemon(&daemon)?;
     let words = options.daemon.iter().cloned();
     Ok(words.filter(|word| word != "--foreground").collect())
 }
 
 fn not_of_daemon(refused: &Refused) -> Failed {
     let said = match refused {
-        Refused::Usage(text) => text
-            .lines()
-            .find_map(|line| Some(line.split_once(": error: ")?.1)),
+        Refused::Usage(mistake) => mistake.message.split_once(": error: "),
         Refused::Help(_) => None,
     };
     Failed::message(
         format!(
             "what stands behind `--` is no call of `daemon`: {}",
-            said.unwrap_or("it asks for help")
+            said.map_or("it asks for help", |(_, said)| said)
         ),
         "`clearml-agent daemon --help` prints its options",
     )
@@ -314,15 +311,15 @@ fn begin(
     let systemctl = Systemctl::name(folder.scope);
     let enable = format!("{systemctl} enable --now {}", units.join(" "));
     if let Some(root) = &options.place.root {
-        let global = match folder.scope {
-            Scope::System => "",
-            Scope::User => " --global",
-        };
-        printer.line(format!(
-            "Enable it: systemctl{global} --root={} enable {}",
-            root.display(),
-            units.join(" ")
-        ));
+        printer.line(match folder.scope {
+            Scope::System => format!(
+                "Enable it: systemctl --root={} enable {}",
+                root.display(),
+                units.join(" ")
+            ),
+            // systemctl enables units of a user in the running system alone.
+            Scope::User => format!("Enable it, once that system runs, as its user: {enable}"),
+        });
         return Ok(ExitStatus::SUCCESS);
     }
     let Some(manager) = folder.systemctl else {

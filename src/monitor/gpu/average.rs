@@ -13,6 +13,7 @@ type Place = (u32, Option<u32>, String);
 
 #[derive(Clone, Debug, Default)]
 struct Totals {
+    name: String,
     usage: Mean,
     temperature: Mean,
     memory_used: Mean,
@@ -45,6 +46,7 @@ impl GpuTotals {
             let uuid = reading.part_uuid.as_ref().unwrap_or(&reading.uuid);
             let place = (reading.index, reading.part, uuid.clone());
             let totals = self.0.entry(place).or_default();
+            totals.name.clone_from(&reading.name);
             totals.usage.add(reading.usage.or(default_usage));
             totals
                 .temperature
@@ -71,6 +73,11 @@ impl GpuTotals {
             memory_free: list(|totals| totals.memory_free),
             memory_used: list(|totals| totals.memory_used),
         }
+    }
+
+    /// The products, in the order of the lists.
+    pub fn names(&self) -> Vec<&str> {
+        self.0.values().map(|totals| totals.name.as_str()).collect()
     }
 
     /// Forgets what has been reported.

@@ -3,6 +3,11 @@
 mod amd;
 mod average;
 mod cuda;
+mod fractions;
+#[cfg(feature = "nvml")]
+mod nvml;
+#[cfg(not(feature = "nvml"))]
+#[path = "without_nvml.rs"]
 mod nvml;
 mod occupancy;
 mod visible;
@@ -11,6 +16,7 @@ mod watch;
 pub use amd::{is_amd_below, is_amd_host};
 pub use average::{GpuAverages, GpuTotals};
 pub use cuda::{CudaVersion, compiler_release, cudnn_version, driver_table_version};
+pub use fractions::GpuFractions;
 pub use nvml::cuda_driver_version;
 pub use occupancy::{GpuList, GpuUse, gpu_list, gpu_uses};
 pub use visible::VisibleGpus;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use md5::{Digest, Md5};
 
-use super::super::repr;
 use super::super::requirements::{RequirementList, TaskRequirements};
+use crate::ui::python_literal as repr;
 
 /// Name of a cached environment: lower-case hexadecimal digits.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]

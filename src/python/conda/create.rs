@@ -66,8 +66,8 @@ impl CondaEnvironment {
         let options = context.options;
         let (version, folder) = options::place(request, options);
         let folder = conda.remove(context, &folder).await?;
-        fs::create_dir_all(&options.venvs_dir)
-            .map_err(PythonError::files("create", &options.venvs_dir))?;
+        let parent = folder.parent().unwrap_or(&folder);
+        fs::create_dir_all(parent).map_err(PythonError::files("create", parent))?;
         let mut cache = None;
         let mut origin = Origin::Fresh(Seed::Installed);
         let environment = match options.conda.origin(&request.docker_cmd) {

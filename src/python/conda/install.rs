@@ -7,7 +7,6 @@ use super::super::error::PythonError;
 use super::super::lines::RequirementLines;
 use super::super::marker;
 use super::super::pip::{pip_specifications, temporary_file};
-use super::super::repr;
 use super::super::requirement::Requirement;
 use super::super::requirements::{RequirementList, TaskRequirements};
 use super::super::tool::ToolContext;
@@ -18,6 +17,7 @@ use super::create::CondaEnvironment;
 use super::file::environment_file;
 use super::full::FullEnvironment;
 use super::program::{Answer, channel_words};
+use crate::ui::python_literal as repr;
 
 /// A list to install, and where to look for the files that it names.
 struct CondaList<'a> {

@@ -71,7 +71,7 @@ pub(in crate::python) fn made_by_conda(
 pub(super) fn place(request: &PythonRequest, options: &PythonOptions) -> (String, PathBuf) {
     let version = wanted_python(&request.binary, options);
     let name = if version.is_empty() { "3" } else { &version };
-    let folder = options.venvs_dir.join(name);
+    let folder = options.folder(name);
     (version, folder)
 }
 

@@ -90,10 +90,10 @@ pub(super) async fn served_by_uv(
     context.output.line(format!(
         "No Python of this machine runs, uv is asked for version {version}"
     ));
-    let folder = options.venvs_dir.join(&version);
+    let folder = options.folder(&version);
     remove(&folder).await?;
-    fs::create_dir_all(&options.venvs_dir)
-        .map_err(PythonError::files("create", &options.venvs_dir))?;
+    let parent = folder.parent().unwrap_or(&folder);
+    fs::create_dir_all(parent).map_err(PythonError::files("create", parent))?;
     if !uv.create(context, &version, &folder).await? {
         return Err(error);
     }

@@ -80,10 +80,11 @@ pub(super) async fn unmade(
     };
     let (folder, origin) = match skip {
         SkipEnvironment::Everything(_) | SkipEnvironment::AsItIs => {
-            (options.venvs_dir.clone(), Origin::Untouched)
+            let folder = options.target.as_ref().unwrap_or(&options.venvs_dir);
+            (folder.clone(), Origin::Untouched)
         }
-        SkipEnvironment::Standalone => (options.venvs_dir.join(folder_name), Origin::Untouched),
-        _ => (options.venvs_dir.join(folder_name), Origin::Existing),
+        SkipEnvironment::Standalone => (options.folder(&folder_name), Origin::Untouched),
+        _ => (options.folder(&folder_name), Origin::Existing),
     };
     let code_of_others = match skip {
         SkipEnvironment::Standalone => &[] as &[&str],

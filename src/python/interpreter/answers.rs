@@ -3,6 +3,8 @@
 //! An answer holds while everything that it depends on is the same: the file behind the name, the folders and files in
 //! which the interpreter looks for its modules, and the variables that lead it elsewhere. A program that is no binary,
 //! such as a shim that chooses an interpreter each time, is always asked.
+//!
+//! In a container what belongs to the image is known by what is the same in the next container of that image.
 
 use std::env;
 use std::fs::{self, File};
@@ -14,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::python::store::{file_in_image, packages_in_image};
 use crate::storage::{Places, write_private};
 
 const FORMAT: u32 = 1;
@@ -38,6 +41,14 @@ struct Identity {
     ctime: (i64, i64),
 }
 
+/// The same, or what a container of an image has there.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Mark {
+    OnMachine(Identity),
+    InImage(String),
+}
+
 /// Who is asked, and under which circumstances.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct Question {
@@ -45,15 +56,18 @@ pub(super) struct Question {
     path: PathBuf,
     /// Behind all links.
     file: PathBuf,
-    identity: Identity,
+    identity: Mark,
     variables: Vec<(String, String)>,
+    /// Of the container in which it is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Answer {
     question: Question,
     text: String,
-    watched: Vec<(PathBuf, Option<Identity>)>,
+    watched: Vec<(PathBuf, Option<Mark>)>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -63,8 +77,8 @@ struct Answers {
 }
 
 impl Question {
-    /// None for what has to be asked each time.
-    pub(super) fn of(name: &str) -> Option<Self> {
+    /// None for what has to be asked each time; `image` is that of this container.
+    pub(super) fn of(name: &str, image: Option<&str>) -> Option<Self> {
         let path = if name.contains('/') {
             PathBuf::from(name)
         } else {
@@ -80,10 +94,11 @@ impl Question {
             return None;
         }
         Some(Self {
-            identity: identity(&file)?,
+            identity: mark(&file, image)?,
             path,
             file,
             variables: variables()?,
+            image: image.map(str::to_owned),
         })
     }
 
@@ -94,21 +109,29 @@ impl Question {
         let answer = answer.next()?;
         let mut watched = answer.watched.iter();
         watched
-            .all(|(path, before)| identity(path) == *before)
+            .all(|(path, before)| mark(path, self.image.as_deref()) == *before)
             .then_some(answer.text)
     }
 
     /// Keeps an answer for which it was asked at `asked`. Without it the interpreter is asked again.
     pub(super) fn keep(self, place: &Path, text: &str, asked: SystemTime) {
         let named = text.lines().filter_map(|line| line.strip_prefix(WATCH));
-        let watched: Vec<(PathBuf, Option<Identity>)> = named
+        let watched: Vec<(PathBuf, Option<Mark>)> = named
             .chain([LIBRARIES])
-            .map(|path| (PathBuf::from(path), identity(Path::new(path))))
+            .map(|path| {
+                (
+                    PathBuf::from(path),
+                    mark(path.as_ref(), self.image.as_deref()),
+                )
+            })
             .collect();
         let since_epoch = asked.duration_since(UNIX_EPOCH).unwrap_or_default();
         let settled = since_epoch.saturating_sub(SETTLED).as_secs();
         let settled = i64::try_from(settled).unwrap_or_default();
-        let mut known = watched.iter().filter_map(|(_, identity)| identity.as_ref());
+        let mut known = watched.iter().filter_map(|(_, mark)| match mark {
+            Some(Mark::OnMachine(identity)) => Some(identity),
+            Some(Mark::InImage(_)) | None => None,
+        });
         // What changes at this moment may change once more without a trace.
         if known.any(|identity| identity.ctime.0 >= settled) {
             return;
@@ -142,6 +165,18 @@ fn read(place: &Path) -> Answers {
 
 fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+fn mark(path: &Path, image: Option<&str>) -> Option<Mark> {
+    if image.is_none() {
+        return identity(path).map(Mark::OnMachine);
+    }
+    let found = fs::metadata(path).ok()?;
+    Some(Mark::InImage(if found.is_dir() {
+        packages_in_image(path)
+    } else {
+        file_in_image(path)
+    }))
 }
 
 fn identity(path: &Path) -> Option<Identity> {
@@ -178,11 +213,11 @@ mod tests {
 
     use super::super::{ANSWERS, known_or_probed};
     use super::*;
-    use crate::python::options::{PythonOptions, StoreOptions};
+    use crate::python::options::StoreOptions;
 
     /// A question about a binary that is there, and a watched folder that has been as it is for long.
     fn question() -> Question {
-        Question::of("/bin/sh").expect("a binary")
+        Question::of("/bin/sh", None).expect("a binary")
     }
 
     const LATER: Duration = Duration::from_mins(1);
@@ -219,20 +254,17 @@ mod tests {
     async fn an_interpreter_is_started_once() {
         let cancel = CancellationToken::new();
         let folder = tempfile::tempdir().expect("folder");
-        let options = PythonOptions {
-            store: StoreOptions {
-                path: folder.path().join("store"),
-                ..StoreOptions::default()
-            },
-            ..PythonOptions::default()
+        let store = StoreOptions {
+            path: folder.path().join("store"),
+            ..StoreOptions::default()
         };
         let real = super::super::probe("python3", &cancel).await;
         let real = real.expect("ran").expect("python3 is installed");
         let name = real.path.display().to_string();
-        let found = async || known_or_probed(&name, &options, &cancel).await;
+        let found = async || known_or_probed(&name, &store, &cancel).await;
         let first = found().await.expect("ran").expect("found");
         assert_eq!((&first.path, first.version), (&real.path, real.version));
-        let place = options.store.path.join(ANSWERS);
+        let place = store.path.join(ANSWERS);
         let kept = fs::read_to_string(&place).expect("kept");
         let said = format!("\"text\":\"{}", real.version);
         let other = kept.replace(&said, "\"text\":\"3.99.1");
@@ -257,15 +289,36 @@ mod tests {
         let copy = folder.path().join("python");
         fs::copy("/bin/sh", &copy).expect("copied");
         let name = copy.display().to_string();
-        let asked = Question::of(&name).expect("a binary");
+        let asked = Question::of(&name, None).expect("a binary");
         asked.keep(&place, "3.11.2", SystemTime::now() + LATER);
-        assert!(Question::of(&name).unwrap().answer(&place).is_some());
-        let mut other = Question::of(&name).expect("a binary");
+        assert!(Question::of(&name, None).unwrap().answer(&place).is_some());
+        let mut other = Question::of(&name, None).expect("a binary");
         other.variables.push(("PYTHONHOME".into(), "/x".into()));
         assert_eq!(other.answer(&place), None);
         fs::remove_file(&copy).expect("removed");
         fs::copy("/bin/sh", &copy).expect("copied");
-        assert_eq!(Question::of(&name).unwrap().answer(&place), None);
+        assert_eq!(Question::of(&name, None).unwrap().answer(&place), None);
+    }
+
+    /// What a container makes anew each time does not count, what is in its folders does.
+    #[test]
+    fn an_answer_in_an_image_holds_in_its_next_container() {
+        let folder = tempfile::tempdir().expect("folder");
+        let place = folder.path().join("interpreters.json");
+        let site = folder.path().join("site-packages");
+        let text = format!("3.11.2\nwatch={}", site.display());
+        let asked = |image| Question::of("/bin/sh", Some(image)).expect("a binary");
+        fs::create_dir(&site).expect("folder");
+        fs::write(site.join("six.py"), "").expect("file");
+        asked("sha256:1").keep(&place, &text, SystemTime::now());
+        fs::remove_dir_all(&site).expect("removed");
+        fs::create_dir(&site).expect("folder");
+        fs::write(site.join("six.py"), "").expect("file");
+        assert_eq!(asked("sha256:1").answer(&place), Some(text));
+        assert_eq!(asked("sha256:2").answer(&place), None);
+        assert_eq!(question().answer(&place), None);
+        fs::write(site.join("seven.py"), "").expect("file");
+        assert_eq!(asked("sha256:1").answer(&place), None);
     }
 
     /// A shim chooses by folder and variables; so it is asked each time.
@@ -275,7 +328,7 @@ mod tests {
         let shim = folder.path().join("python3");
         fs::write(&shim, "#!/bin/sh\nexec python3.11 \"$@\"\n").expect("file");
         fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).expect("mode");
-        assert_eq!(Question::of(&shim.display().to_string()), None);
+        assert_eq!(Question::of(&shim.display().to_string(), None), None);
     }
 
     #[test]

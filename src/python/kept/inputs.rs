@@ -8,7 +8,9 @@ use super::super::interpreter::Interpreter;
 use super::super::options::{PythonOptions, PythonRequest};
 use super::super::pip::pip_specifications;
 use super::super::requirements::{RequirementList, TaskRequirements};
-use super::super::store::{EntryKind, Input, StoreInputs, file_identity, platform};
+use super::super::store::{
+    EntryKind, Input, StoreInputs, file_identity, file_in_image, packages_in_image, platform,
+};
 
 /// Everything that an environment with the packages of a task depends on.
 pub fn store_inputs(
@@ -18,8 +20,7 @@ pub fn store_inputs(
     requirements: &TaskRequirements,
 ) -> StoreInputs {
     let mut machine = base_machine(options, interpreter, requirements);
-    let image = request.docker_cmd.split_whitespace().next();
-    machine.push(Input::new("image", image.unwrap_or_default()));
+    machine.extend(image_name(options, &request.docker_cmd));
     machine.push(Input::new("cuda", &options.cuda_version));
     machine.extend(installer_inputs(options));
     let list = requirements.pip.as_ref().map(RequirementList::text);
@@ -28,6 +29,13 @@ pub fn store_inputs(
         packages.extend(["nbconvert", "ipython"]);
     }
     StoreInputs::new(EntryKind::Environment, machine, packages)
+}
+
+/// The image as the task names it, where its id is not among the inputs.
+fn image_name(options: &PythonOptions, docker_cmd: &str) -> Option<Input> {
+    let image = docker_cmd.split_whitespace().next();
+    let is_known = options.store.image.is_some();
+    (!is_known).then(|| Input::new("image", image.unwrap_or_default()))
 }
 
 /// What the agent tells every installer.
@@ -71,6 +79,8 @@ pub(super) struct BaseInputs {
     pub(super) bundled: StoreInputs,
 }
 
+type Identity = fn(&Path) -> String;
+
 /// Stands for a version of pip; no specification is like it.
 const BUNDLED_PIP: &str = "as the interpreter brings it";
 
@@ -93,14 +103,20 @@ fn machine_with_pip(
 ) -> Vec<Input> {
     let path = &interpreter.path;
     let file = path.canonicalize().unwrap_or_else(|_| path.clone());
+    let image = options.store.image.as_ref();
+    let (of_file, of_packages): (Identity, Identity) = match image {
+        Some(_) => (file_in_image, packages_in_image),
+        None => (file_identity, file_identity),
+    };
     let mut machine = platform(&interpreter.libc);
+    machine.extend(image.map(|image| Input::new("image", image)));
     machine.extend([
         Input::new("python", &interpreter.name),
         Input::new("python.path", path.to_string_lossy()),
         Input::new("python.version", interpreter.version.to_string()),
         Input::new("python.abi", &interpreter.abi),
         Input::new("python.file", file.to_string_lossy()),
-        Input::new("python.identity", file_identity(&file)),
+        Input::new("python.identity", of_file(&file)),
         Input::new("virtualenv", interpreter.has_virtualenv.to_string()),
     ]);
     if options.system_site_packages {
@@ -108,7 +124,7 @@ fn machine_with_pip(
         for folder in &interpreter.site_folders {
             machine.push(Input::new(
                 format!("system packages in {}", folder.display()),
-                file_identity(folder),
+                of_packages(folder),
             ));
         }
     }
@@ -167,13 +183,15 @@ pub(super) fn conda_inputs(
     folder: &Path,
 ) -> StoreInputs {
     let mut machine = platform("conda");
-    let image = inputs.docker_cmd.split_whitespace().next();
+    let image = options.store.image.as_ref();
+    let image = image.map(|image| Input::new("image", image));
+    let image = image.or_else(|| image_name(options, &inputs.docker_cmd));
     machine.extend([
         Input::new("python", &inputs.interpreter),
         Input::new("folder", folder.to_string_lossy()),
-        Input::new("image", image.unwrap_or_default()),
-        Input::new("cuda", &inputs.cuda_version),
     ]);
+    machine.extend(image);
+    machine.push(Input::new("cuda", &inputs.cuda_version));
     for channel in &options.conda.channels {
         machine.push(Input::new("channel", channel));
     }

@@ -16,6 +16,7 @@ use super::key::{StoreInputs, StoreKey};
 use super::manifest::{self, FileRecord, FolderRecord, LinkRecord, Manifest};
 use super::place::{Placed, Placing};
 use super::record::{delivered, is_compiled, may_be_shared};
+use super::room::{self, LIBRARIES};
 use super::times::Stretch;
 use crate::storage::{FileLock, LockKind};
 
@@ -81,8 +82,9 @@ impl Store {
         let stop = cancel.clone();
         let environment = new.environment.clone();
         let kind = new.kind;
+        let this = self.clone();
         let (folder, new, keys, bytes) = blocking(move || {
-            let bytes = fill(&folder.0, &new, &keys, &stop)?;
+            let bytes = fill(&this, &folder.0, &new, &keys, &stop)?;
             Ok((folder, new, keys, bytes))
         })
         .await?;
@@ -100,6 +102,7 @@ impl Store {
                 // Whoever removes the environment knows whose links these are.
                 let origin = environment.join(ORIGIN);
                 let _ = fs::write(origin, entry.as_os_str().as_encoded_bytes());
+                room::now_from(&environment, &this.rooms(), &entry);
             }
             drop(lease);
             Ok(CheckIn::Kept(notices))
@@ -195,6 +198,7 @@ impl Entry {
 
 /// Writes the whole entry into `folder`, the description last; its size in bytes.
 fn fill(
+    store: &Store,
     folder: &Path,
     new: &NewEntry,
     keys: &[StoreKey],
@@ -203,7 +207,7 @@ fn fill(
     let tree = tree_of(folder);
     fs::create_dir(&tree)?;
     let mut found = Manifest::default();
-    walk(&new.environment, "", &mut found)?;
+    walk(&new.environment, "", &store.rooms(), &mut found)?;
     for folder in &found.folders {
         fs::create_dir(tree.join(&folder.path))?;
     }
@@ -226,7 +230,9 @@ fn fill(
             hash => hash,
         };
         let placed = placing.place(&from, &to, &file, hash.is_some())?;
-        let hash = hash.filter(|_| placed == Placed::Shared);
+        // What was copied into a store with rooms is shared by those that come.
+        let is_shared = placed == Placed::Shared || store.options.has_rooms();
+        let hash = hash.filter(|_| is_shared);
         let record = FileRecord::of(record.path.clone(), &fs::symlink_metadata(&to)?, hash);
         records
             .lock()
@@ -260,8 +266,9 @@ fn fill(
     Ok(entry.description.bytes)
 }
 
-/// Notes everything below the environment; what is neither file, folder nor link is left out.
-fn walk(environment: &Path, below: &str, found: &mut Manifest) -> io::Result<()> {
+/// Notes everything below the environment; what is neither file, folder nor link is left out. A link to a room among
+/// `rooms` is the folder there.
+fn walk(environment: &Path, below: &str, rooms: &Path, found: &mut Manifest) -> io::Result<()> {
     for entry in fs::read_dir(environment.join(below))? {
         let entry = entry?;
         let name = entry.file_name();
@@ -277,14 +284,22 @@ fn walk(environment: &Path, below: &str, found: &mut Manifest) -> io::Result<()>
         } else {
             format!("{below}/{name}")
         };
-        let file = entry.metadata()?;
+        let mut file = entry.metadata()?;
+        if below.is_empty() && name == LIBRARIES && file.is_symlink() {
+            let leads_there = fs::read_link(entry.path())?.starts_with(rooms);
+            file = if leads_there {
+                fs::metadata(entry.path())?
+            } else {
+                file
+            };
+        }
         if file.is_dir() {
             let mode = file.mode() & 0o7777;
             found.folders.push(FolderRecord {
                 path: path.clone(),
                 mode,
             });
-            walk(environment, &path, found)?;
+            walk(environment, &path, rooms, found)?;
         } else if file.is_symlink() {
             let target = fs::read_link(entry.path())?.to_string_lossy().into_owned();
             found.links.push(LinkRecord { path, target });

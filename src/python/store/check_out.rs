@@ -1,9 +1,9 @@
 //! Makes an environment from an entry (E-243, E-248).
 
 use std::collections::HashSet;
-use std::fs::{self, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -17,6 +17,7 @@ use super::key::StoreKey;
 use super::manifest::{Change, FileRecord, Manifest};
 use super::place::Placing;
 use super::refresh::refresh;
+use super::room::{LIBRARIES, Room};
 use super::times::{OwnTimes, Stretch};
 use crate::python::relocate::relocate;
 use crate::storage::LockKind;
@@ -60,12 +61,15 @@ impl Store {
             return Ok(CheckOut::Missing);
         };
         let (to, stop) = (target.to_owned(), cancel.clone());
-        let (made, entry) = blocking(move || {
-            let made = make(&entry, &to, &stop);
+        let this = self.clone();
+        let (made, entry, room) = blocking(move || {
+            let room = this.options.has_rooms().then(|| this.room(&entry));
+            let room = room.transpose()?;
+            let made = make(&entry, &to, room.as_ref(), &stop);
             if !matches!(made, Ok(None)) {
                 let _ = fs::remove_dir_all(&to);
             }
-            Ok((made?, entry))
+            Ok((made?, entry, room))
         })
         .await?;
         if let Some(change) = made {
@@ -74,6 +78,10 @@ impl Store {
         }
         entry.touch();
         drop(lease);
+        if let Some(room) = room {
+            // The program needs it to its end, when nobody is left here to guard it.
+            room.keep()?;
+        }
         Ok(CheckOut::Taken {
             entry: entry.folder,
             description: entry.description,
@@ -110,17 +118,32 @@ impl Entry {
     }
 }
 
-fn make(entry: &Entry, target: &Path, cancel: &CancellationToken) -> io::Result<Option<Change>> {
+/// With a `room`, the packages are there.
+fn make(
+    entry: &Entry,
+    target: &Path,
+    room: Option<&Room>,
+    cancel: &CancellationToken,
+) -> io::Result<Option<Change>> {
     let manifest = entry.manifest()?;
     let (tree, placing) = (tree_of(&entry.folder), Placing::new());
-    let kept = match origin_of(target) {
-        Some(origin) if origin == entry.folder => refresh(&manifest, &tree, target)?,
+    let mut kept = match origin_of(target) {
+        Some(origin) if origin == entry.folder && room.is_none() => {
+            refresh(&manifest, &tree, target)?
+        }
         _ => {
             remove_environment(target)?;
             HashSet::new()
         }
     };
     fs::create_dir_all(target)?;
+    if let Some(room) = room {
+        kept = refresh(&manifest, &tree, &room.tree())?;
+        let libraries = room.tree().join(LIBRARIES);
+        fs::create_dir_all(&libraries)?;
+        symlink(&libraries, target.join(LIBRARIES))?;
+        kept.insert(LIBRARIES.to_owned());
+    }
     // First of all, so that whoever removes what is half made knows whose links these are.
     fs::write(
         target.join(ORIGIN),
@@ -134,8 +157,10 @@ fn make(entry: &Entry, target: &Path, cancel: &CancellationToken) -> io::Result<
         }
         // Whatever the umask of this task is.
         let path = target.join(&folder.path);
-        fs::create_dir(&path)?;
-        fs::set_permissions(&path, Permissions::from_mode(folder.mode))?;
+        DirBuilder::new().mode(folder.mode).create(&path)?;
+        if fs::metadata(&path)?.mode() & 0o7777 != folder.mode {
+            fs::set_permissions(&path, Permissions::from_mode(folder.mode))?;
+        }
     }
     for link in &manifest.links {
         if kept.contains(&link.path) {
@@ -206,7 +231,7 @@ pub(super) fn for_all<T: Sync, A: Send>(
 }
 
 /// The entry from which an environment was made.
-fn origin_of(environment: &Path) -> Option<PathBuf> {
+pub(super) fn origin_of(environment: &Path) -> Option<PathBuf> {
     let origin = fs::read_to_string(environment.join(ORIGIN)).ok()?;
     Some(PathBuf::from(origin))
 }

@@ -13,8 +13,8 @@ use super::key::StoreKey;
 use crate::python::options::StoreOptions;
 use crate::storage::{FileLock, LockKind, Places, temporary_name};
 
-const ENTRIES: &str = "entries";
-const TEMPORARY: &str = "temporary";
+pub(super) const ENTRIES: &str = "entries";
+pub(super) const TEMPORARY: &str = "temporary";
 const LOCK: &str = "lock";
 
 /// The store in one folder.
@@ -182,7 +182,7 @@ pub(super) fn entries(store: &Path) -> io::Result<Vec<Entry>> {
         .collect())
 }
 
-fn folders(parent: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn folders(parent: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(parent) {
         Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),

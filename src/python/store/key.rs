@@ -1,8 +1,6 @@
 //! What an environment depends on, line by line, and the key made of the lines.
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -127,20 +125,6 @@ pub(in crate::python) fn platform(libc: &str) -> Vec<Input> {
     let mut inputs = vec![Input::new("platform", std::env::consts::ARCH)];
     inputs.push(Input::new("libc", libc));
     inputs
-}
-
-/// The file of a program, by what changes when it is replaced.
-pub(in crate::python) fn file_identity(path: &std::path::Path) -> String {
-    match fs::metadata(path) {
-        Ok(file) => format!(
-            "{} bytes, inode {}, modified {}.{:09}",
-            file.len(),
-            file.ino(),
-            file.mtime(),
-            file.mtime_nsec()
-        ),
-        Err(_) => "not there".to_owned(),
-    }
 }
 
 /// The text with `xxxxxx` for users and passwords in URLs, and without any secret that the agent knows.

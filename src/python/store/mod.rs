@@ -8,6 +8,7 @@
 //!                      sys-path.json  what the interpreter of its environments said of `sys.path`, where that is known
 //!                      times       when this agent itself has touched the shared files
 //!                      tree/       the environment
+//! <store>/rooms/<id>/             in a store of containers: packages of an environment that is in use, see [`room`]
 //! <store>/temporary/<id>/          entries that are being made or removed; their lease is held meanwhile
 //! ```
 //!
@@ -18,6 +19,7 @@ mod check_out;
 mod entry;
 mod explain;
 mod folders;
+mod identity;
 mod index_settings;
 mod key;
 mod manifest;
@@ -25,6 +27,7 @@ mod place;
 mod prune;
 mod record;
 mod refresh;
+mod room;
 mod sys_path;
 mod times;
 
@@ -33,9 +36,10 @@ pub(super) use check_out::{CheckOut, remove_environment};
 pub use entry::EntryKind;
 pub use explain::{Difference, Explanation, Nearest};
 pub(super) use folders::Store;
+pub(super) use identity::{file_identity, file_in_image, packages_in_image};
 pub use index_settings::index_settings;
+pub(super) use key::platform;
 pub use key::{Input, StoreInputs, StoreKey};
-pub(super) use key::{file_identity, platform};
 pub use prune::{PruneLimits, Pruned};
 pub(super) use sys_path::{keep_sys_path, known_sys_path};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::entry::{Entry, EntryKind};
-use super::folders::{Listed, Store, blocking, entries};
+use super::folders::{ENTRIES, Listed, Store, blocking, entries};
 use crate::python::options::StoreOptions;
 use crate::storage::FileLock;
 
@@ -40,13 +40,15 @@ pub async fn prune(
     dry_run: bool,
 ) -> io::Result<Pruned> {
     let store = Store::new(options);
-    if !store.path().exists() {
+    // Whoever is not the first to come makes nothing that its owner could not use.
+    if !store.path().join(ENTRIES).exists() {
         return Ok(Pruned::default());
     }
     let lock = store.lock(&CancellationToken::new()).await?;
     blocking(move || {
         if !dry_run {
             store.remove_left_overs(&lock);
+            store.remove_rooms();
         }
         let mut pruned = Pruned::default();
         for entry in store.superfluous(limits)? {

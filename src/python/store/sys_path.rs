@@ -1,7 +1,7 @@
 //! `sys.path` of an environment as it came from an entry, so that its interpreter is not started to say it (E-105).
 //!
-//! It is kept only where nothing but environment and interpreter decides about it: no packages of the system, no `*.pth`
-//! that may name a folder elsewhere, no module that Python runs at every start.
+//! It is kept only where nothing but environment and interpreter decides about it: no packages of the system, unless they are
+//! in the entry's key, no `*.pth` that may name a folder elsewhere, no module that Python runs at every start.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,14 +49,16 @@ pub(in crate::python) fn known_sys_path(
     Some(parts.collect::<Vec<_>>().join(":"))
 }
 
-/// Keeps with the entry what the interpreter of an environment has said, which is as it came from there.
+/// Keeps with the entry what the interpreter of an environment has said, which is as it came from there; with
+/// `knows_system` the packages of the system that it sees are in the entry's key.
 pub(in crate::python) fn keep_sys_path(
     entry: &Path,
     environment: &Path,
     variables: Vec<(String, String)>,
     said: &str,
+    knows_system: bool,
 ) {
-    if !decides_alone(environment) {
+    if !decides_alone(environment, knows_system) {
         return;
     }
     let own = |part: &str| {
@@ -76,7 +78,7 @@ pub(in crate::python) fn keep_sys_path(
     let _ = kept.map(|bytes| write_private(&entry.join(NAME), &bytes));
 }
 
-fn decides_alone(environment: &Path) -> bool {
+fn decides_alone(environment: &Path, knows_system: bool) -> bool {
     let settings = fs::read_to_string(environment.join("pyvenv.cfg")).unwrap_or_default();
     let sees_no_others = settings.lines().any(|line| {
         let (name, value) = line.split_once('=').unwrap_or_default();
@@ -92,7 +94,7 @@ fn decides_alone(environment: &Path) -> bool {
         let names_folders = Path::new(name).extension().is_some_and(|end| end == "pth");
         (!names_folders || HARMLESS.contains(&name)) && !AT_EVERY_START.contains(&stem)
     };
-    sees_no_others
+    (sees_no_others || knows_system)
         && sites.iter().all(|site| {
             let names = fs::read_dir(site).into_iter().flatten().flatten();
             names
@@ -123,7 +125,7 @@ mod tests {
         let made = environment(folder.path());
         let said = format!(":/usr/lib/python3.11:{}/{SITE}", made.display());
         let home = vec![("PYTHONHOME".to_owned(), "/x".to_owned())];
-        keep_sys_path(folder.path(), &made, Vec::new(), &said);
+        keep_sys_path(folder.path(), &made, Vec::new(), &said, false);
         let known = known_sys_path(folder.path(), Path::new("/other"), &[]);
         assert_eq!(known, Some(format!(":/usr/lib/python3.11:/other/{SITE}")));
         assert_eq!(
@@ -134,12 +136,16 @@ mod tests {
 
     #[test]
     fn what_depends_on_anything_else_is_not_kept() {
+        let is_kept_where =
+            |knows_system, change: &dyn Fn(&Path), site: &dyn Fn(&Path) -> String| {
+                let folder = tempfile::tempdir().expect("folder");
+                let made = environment(folder.path());
+                change(&made);
+                keep_sys_path(folder.path(), &made, Vec::new(), &site(&made), knows_system);
+                known_sys_path(folder.path(), &made, &[]).is_some()
+            };
         let is_kept = |change: &dyn Fn(&Path), site: &dyn Fn(&Path) -> String| {
-            let folder = tempfile::tempdir().expect("folder");
-            let made = environment(folder.path());
-            change(&made);
-            keep_sys_path(folder.path(), &made, Vec::new(), &site(&made));
-            known_sys_path(folder.path(), &made, &[]).is_some()
+            is_kept_where(false, change, site)
         };
         let own = |made: &Path| format!("{}/{SITE}", made.display());
         let nothing = |_: &Path| {};
@@ -152,5 +158,6 @@ mod tests {
         let system = "include-system-site-packages = true\n";
         let sees_all = |made: &Path| fs::write(made.join("pyvenv.cfg"), system).expect("file");
         assert!(!is_kept(&sees_all, &own));
+        assert!(is_kept_where(true, &sees_all, &own));
     }
 }

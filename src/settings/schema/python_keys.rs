@@ -109,6 +109,8 @@ pub(super) const PYTHON: Group = group! { "Python and packages":
     "agent.store.max_size_gb": Number = "0";
     /// Gigabytes that stay free; 0 does not look. By default those of `agent.venvs_cache`.
     "agent.store.free_space_threshold_gb": Number eg "2.0";
+    /// Keeps environments of tasks in containers as well, in folders below `agent.store.path` that containers see and write to.
+    "agent.store.containers": Boolean = "true";
     /// Keeps downloaded packages.
     "agent.pip_download_cache.enabled": Boolean;
     /// Folder of these packages.

@@ -7,5 +7,5 @@ mod serve;
 
 pub use ask::{AskError, ask, listening};
 pub(super) use protocol::tasks;
-pub use protocol::{Ask, QueueStatus, TaskStatus, WorkerStatus};
+pub use protocol::{Ask, EngineStatus, QueueStatus, TaskStatus, WorkerStatus};
 pub(super) use serve::ControlSocket;

@@ -84,6 +84,18 @@ pub struct WorkerStatus {
     pub draining: bool,
     /// Seconds until the queues are asked again; none while they are asked, or while there is no reason to ask.
     pub next_poll_seconds: Option<f64>,
+    /// The engine of its containers, as of the last look at the queues; none without containers.
+    #[serde(default)]
+    pub container_engine: Option<EngineStatus>,
+}
+
+/// The engine of a worker's containers.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct EngineStatus {
+    /// It answers; while it does not, no task is taken.
+    pub answers: bool,
+    /// Why it does not.
+    pub reason: Option<String>,
 }
 
 /// A queue.
@@ -164,6 +176,10 @@ impl WorkerStatus {
             next_poll_seconds: known
                 .next_poll
                 .map(|next| seconds(next.saturating_duration_since(now))),
+            container_engine: known.engine.map(|answer| EngineStatus {
+                answers: answer.is_ok(),
+                reason: answer.err(),
+            }),
         }
     }
 }

@@ -19,6 +19,8 @@ use super::protocol::{Answer, Ask, LONGEST_QUESTION, Question, VERSION, WorkerSt
 
 /// How long an asker may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same where the worker leaves.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How many may ask at once; others wait.
 const MOST_ASKERS: usize = 16;
 /// Before the next try where the system gives no connection.
@@ -29,6 +31,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(in crate::worker) struct ControlSocket {
     folder: Folder,
     pid: u32,
+    places: Arc<Semaphore>,
     server: JoinHandle<()>,
 }
 
@@ -44,11 +47,22 @@ impl ControlSocket {
         let address = folder.address(pid);
         let listener = UnixListener::bind(&address)?;
         fs::set_permissions(&address, fs::Permissions::from_mode(0o600))?;
+        let places = Arc::new(Semaphore::new(MOST_ASKERS));
         Ok(Self {
             folder,
             pid,
-            server: spawn_local(serve(listener, state)),
+            server: spawn_local(serve(listener, places.clone(), state)),
+            places,
         })
+    }
+
+    /// Listens no more, and gives those who have asked already a moment for their answers: one of them may have told the
+    /// worker to leave.
+    pub(in crate::worker) async fn finish(self) {
+        self.server.abort();
+        let all = u32::try_from(MOST_ASKERS).unwrap_or_default();
+        // Whoever does not read has had its time.
+        let _ = tokio::time::timeout(LAST_WORDS, self.places.acquire_many(all)).await;
     }
 }
 
@@ -59,8 +73,7 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn serve(listener: UnixListener, state: State) {
-    let places = Arc::new(Semaphore::new(MOST_ASKERS));
+async fn serve(listener: UnixListener, places: Arc<Semaphore>, state: State) {
     // It is never closed.
     while let Ok(place) = places.clone().acquire_owned().await {
         let stream = match listener.accept().await {

@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
 
 use super::{Busy, Demand, Gpu, KnownGpu, allocation, list, parse};
-use crate::storage::{Instance, Slot, SlotError};
+use crate::storage::{Instance, Slot, SlotError, SlotFolder};
 
 /// What stands before the GPUs in the id of a lease, so that nobody takes it for the task's worker.
 const LEASE: &str = "lease";
@@ -41,7 +40,7 @@ impl Lease {
     ///
     /// `base` is the name of the machine's workers. Nobody can register between the choice and its file.
     pub(super) async fn take(
-        folder: &Path,
+        folder: &SlotFolder,
         base: &str,
         pool: &[Gpu],
         demand: Demand,
@@ -65,7 +64,7 @@ impl Lease {
     }
 
     /// Holds these GPUs for a run that an earlier worker has left.
-    pub fn inherit(folder: &Path, base: &str, gpus: &str, number: u32) -> io::Result<Self> {
+    pub fn inherit(folder: &SlotFolder, base: &str, gpus: &str, number: u32) -> io::Result<Self> {
         Ok(Self {
             slot: Slot::inherit(folder, id(base, gpus), number)?,
             gpus: gpus.to_owned(),
@@ -79,7 +78,7 @@ impl Lease {
 
     /// The worker that the task is (D-120, D-272).
     pub(in crate::worker) fn worker(&self) -> String {
-        worker_on(base_of(base_of(&self.slot.worker)), &self.gpus)
+        Self::task_worker(&self.slot.worker).unwrap_or_default()
     }
 
     /// Number of the slot, which is the one of the task's worker as well.
@@ -87,11 +86,18 @@ impl Lease {
         self.slot.number
     }
 
+    /// The worker that the task of this lease is, by the lease's id (D-272).
+    pub fn task_worker(id: &str) -> Option<String> {
+        let (base, gpus) = id.rsplit_once(":gpu")?;
+        Some(worker_on(
+            base.strip_suffix(LEASE)?.strip_suffix(':')?,
+            gpus,
+        ))
+    }
+
     /// True for the file of a lease: its process is the pool's worker, not one of its own.
     pub fn is_one(instance: &Instance) -> bool {
-        let mut parts = instance.worker.rsplit(':');
-        let has_gpus = parts.next().is_some_and(|last| last.starts_with("gpu"));
-        has_gpus && parts.next() == Some(LEASE)
+        Self::task_worker(&instance.worker).is_some()
     }
 }
 
@@ -125,6 +131,20 @@ pub fn gpus_are_free(worker: &str, living: &[Instance], watcher: Option<i32>) ->
     !items.into_iter().any(|gpu| busy.has(gpu))
 }
 
+/// True where the worker that the server lists is the one of the file, or gives GPUs to it (D-081, D-127).
+///
+/// A task on GPUs of a pool may be silent for as long as its image takes to come.
+pub fn speaks_for(listed: &str, of_file: &str) -> bool {
+    let task_worker = Lease::task_worker(of_file);
+    let id = task_worker.as_deref().unwrap_or(of_file);
+    let is_pool = || {
+        let (base, pool) = listed.rsplit_once(':')?;
+        let (of_task, gpus) = id.rsplit_once(':')?;
+        Some(base == of_task && pool.starts_with("dgpu") && gpus.starts_with("gpu"))
+    };
+    listed == id || is_pool() == Some(true)
+}
+
 /// The name of the machine's workers in the id of a pool's worker (D-120, D-272).
 pub(super) fn base_of(worker: &str) -> &str {
     worker.rsplit_once(':').map_or(worker, |(base, _)| base)
@@ -141,27 +161,31 @@ mod tests {
 
     const ONE: Demand = Demand { least: 1, most: 1 };
 
+    fn folder() -> (SlotFolder, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("folder");
+        (SlotFolder::own(folder.path().to_owned()), folder)
+    }
+
     fn pool() -> Vec<Gpu> {
         (0..3).map(Gpu::whole).collect()
     }
 
-    async fn take(folder: &Path, demand: Demand, outside: &Busy) -> Result<Lease, Shortage> {
+    async fn take(folder: &SlotFolder, demand: Demand, outside: &Busy) -> Result<Lease, Shortage> {
         let pool = pool();
         let lease = Lease::take(folder, "host", &pool, demand, outside, &[]);
         lease.await.expect("a folder that can be written")
     }
 
     /// A file of another living agent: to the table, this process is one.
-    fn occupy(folder: &Path, worker: &str) {
+    fn occupy(folder: &SlotFolder, worker: &str) {
         let name = format!(".clearmlagent_{}_{worker}.tmp", std::process::id());
-        std::fs::write(folder.join(name), format!("{worker}\n7")).expect("written");
+        std::fs::write(folder.path().join(name), format!("{worker}\n7")).expect("written");
     }
 
     /// D-269, D-274, D-275
     #[tokio::test]
     async fn no_gpu_is_given_twice_and_all_come_back() {
-        let folder = tempfile::tempdir().expect("folder");
-        let folder = folder.path();
+        let (folder, _guard) = &folder();
         occupy(folder, "other:gpu1");
         occupy(folder, "host:dgpu0-2");
         occupy(folder, "host:3");
@@ -187,9 +211,9 @@ mod tests {
     /// D-275: many at once.
     #[tokio::test]
     async fn two_claims_at_once_get_two_gpus() {
-        let folder = tempfile::tempdir().expect("folder");
+        let (folder, _guard) = &folder();
         let nobody = Busy::default();
-        let take = || take(folder.path(), ONE, &nobody);
+        let take = || take(folder, ONE, &nobody);
         let (first, second, third, fourth) = tokio::join!(take(), take(), take(), take());
         let all = [first, second, third, fourth];
         let mut given: Vec<&str> = all.iter().flatten().map(Lease::gpus).collect();
@@ -200,12 +224,11 @@ mod tests {
     /// D-275: of a process that has died, and of one that goes on.
     #[tokio::test]
     async fn leases_of_the_dead_come_back() {
-        let folder = tempfile::tempdir().expect("folder");
-        let folder = folder.path();
+        let (folder, _guard) = &folder();
         let mut child = std::process::Command::new("true").spawn().expect("started");
         child.wait().expect("ended");
         let name = format!(".clearmlagent_{}_abcdefgh.tmp", child.id());
-        std::fs::write(folder.join(name), "host:lease:gpu0\n0").expect("written");
+        std::fs::write(folder.path().join(name), "host:lease:gpu0\n0").expect("written");
         let lease = Lease::inherit(folder, "host", "1", 4).expect("written");
         assert_eq!((lease.gpus(), lease.number()), ("1", 4));
         assert_eq!(lease.worker(), "host:gpu1");
@@ -225,34 +248,50 @@ mod tests {
     /// D-275
     #[test]
     fn a_supervisor_takes_what_nobody_else_has() {
-        let folder = tempfile::tempdir().expect("folder");
+        let (folder, _guard) = &folder();
         let this = i32::try_from(std::process::id()).expect("a pid");
         let are_free = |watcher| {
-            let living = Instance::all(folder.path());
+            let living = folder.all();
             gpus_are_free("host:gpu1,2", &living, watcher)
         };
         for worker in ["host:dgpu0-7", "host:gpu0", "host:3"] {
-            occupy(folder.path(), worker);
+            occupy(folder, worker);
         }
         assert!(are_free(None));
-        occupy(folder.path(), "host:lease:gpu1,2");
+        occupy(folder, "host:lease:gpu1,2");
         assert!(are_free(Some(this)) && !are_free(None) && !are_free(Some(1)));
-        occupy(folder.path(), "other:gpu2,3");
+        occupy(folder, "other:gpu2,3");
         assert!(!are_free(Some(this)));
     }
 
     #[test]
     fn a_lease_is_told_from_a_worker() {
-        let folder = tempfile::tempdir().expect("folder");
+        let (folder, _guard) = &folder();
         for worker in ["host:lease:gpu0", "host:gpu0", "lease:0", "lease:gpu0:1"] {
-            occupy(folder.path(), worker);
+            occupy(folder, worker);
         }
-        let all = Instance::all(folder.path());
+        let all = folder.all();
         let leases: Vec<&str> = all
             .iter()
             .filter(|instance| Lease::is_one(instance))
             .map(|instance| instance.worker.as_str())
             .collect();
         assert_eq!(leases, ["host:lease:gpu0"]);
+    }
+
+    /// D-081, D-127
+    #[test]
+    fn a_pool_speaks_for_its_tasks() {
+        for (listed, of_file, expected) in [
+            ("host:0", "host:0", true),
+            ("host:1", "host:10", false),
+            ("host:gpu0", "host:lease:gpu0", true),
+            ("host:dgpu0-3", "host:lease:gpu0", true),
+            ("host:dgpu0-3", "host:gpu0", true),
+            ("other:dgpu0-3", "host:gpu0", false),
+            ("host:dgpu0-3", "host:0", false),
+        ] {
+            assert_eq!(speaks_for(listed, of_file), expected, "{listed} {of_file}");
+        }
     }
 }

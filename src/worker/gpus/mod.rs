@@ -6,6 +6,7 @@
 
 mod allocation;
 mod busy;
+mod departed;
 mod gpu;
 mod lease;
 mod parse;
@@ -17,7 +18,7 @@ pub use busy::KnownGpu;
 pub use gpu::Gpu;
 use gpu::list;
 use lease::base_of;
-pub use lease::{Lease, Shortage, gpus_are_free};
-pub use parse::{Demand, InvalidGpus, demands, pool, without_ranges};
+pub use lease::{Lease, Shortage, gpus_are_free, speaks_for};
+pub use parse::{Demand, InvalidGpus, contradiction, demands, pool, without_ranges};
 pub use pool::{GpuPool, PoolOptions};
 pub use queues::GpuQueues;

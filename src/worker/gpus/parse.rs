@@ -2,6 +2,9 @@
 
 use super::Gpu;
 
+/// No machine has more.
+const MOST_GPUS: f64 = 1024.0;
+
 /// How many GPUs a task of a queue gets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Demand {
@@ -19,6 +22,9 @@ pub enum InvalidGpus {
         "--gpus must be provided, in one of two ways: comma separated '0,1,2,3' or range '0-3'"
     )]
     Missing,
+    /// No GPU may be used at all.
+    #[error("--dynamic-gpus gives out GPUs, and there is none with --cpu-only")]
+    CpuOnly,
     /// Inside of a cluster (F-115).
     #[error(
         "--dynamic-gpus cannot be used in a Kubernetes cluster, which gives out the GPUs itself"
@@ -48,6 +54,12 @@ pub enum InvalidGpus {
     /// No number at all.
     #[error("could not read a number of GPUs from \"{0}\"")]
     NoNumber(String),
+    /// More than any machine has.
+    #[error("no machine has so many GPUs: \"{0}\"")]
+    TooLarge(String),
+    /// A queue with two numbers.
+    #[error("queue \"{0}\" is given two different numbers of GPUs")]
+    Twice(String),
     /// `4-1`
     #[error("the least number of GPUs is greater than the most: \"{0}\"")]
     Order(String),
@@ -68,13 +80,20 @@ impl InvalidGpus {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Missing => "name the GPUs with --gpus, such as --gpus 0-3",
+            Self::CpuOnly => {
+                "leave out one of --dynamic-gpus and --cpu-only; NVIDIA_VISIBLE_DEVICES=none means the latter"
+            }
             Self::Cluster => "start the agent without --dynamic-gpus",
-            Self::Pool(_) => "name each GPU once, by its number",
+            Self::Pool(_) => {
+                "name each GPU once, by its number; a range begins with its least one, such as 0-3"
+            }
             Self::Shared(_) => {
                 "give whole GPUs, such as --queue name=1, or name parts that MIG has made, such as --gpus 0:0,0:1"
             }
             Self::TooMany { .. } => "give the queue fewer, or name more with --gpus",
+            Self::Twice(_) => "name each queue once",
             Self::Format(_)
+            | Self::TooLarge(_)
             | Self::NotPositive(_)
             | Self::Fraction(_)
             | Self::NoNumber(_)
@@ -117,8 +136,8 @@ pub(super) fn items(text: &str) -> Option<Vec<Gpu>> {
 fn range(text: &str) -> Option<Vec<Gpu>> {
     let (first, last) = text.split_once('-')?;
     let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    // No machine has more; a typing error must not fill the memory.
-    let is_sane = first <= last && last - first < 1024;
+    // A typing error must not fill the memory.
+    let is_sane = first <= last && f64::from(last - first) < MOST_GPUS;
     is_sane.then(|| (first..=last).map(Gpu::whole).collect())
 }
 
@@ -126,10 +145,11 @@ fn range(text: &str) -> Option<Vec<Gpu>> {
 pub fn demands(queues: &[String], count: usize) -> Result<Vec<(String, Demand)>, InvalidGpus> {
     let split = queues.iter().map(|item| item.rsplit_once('='));
     let split: Option<Vec<(&str, &str)>> = split.collect();
-    let split = split.filter(|split| !split.is_empty());
+    let split = split
+        .filter(|split| !split.is_empty() && split.iter().all(|(name, _)| !name.trim().is_empty()));
     let split = split.ok_or_else(|| InvalidGpus::Format(queues.to_vec()))?;
     let demands = split.into_iter().zip(queues);
-    demands
+    let demands: Vec<(String, Demand)> = demands
         .map(|((name, numbers), item)| {
             let demand = demand(numbers, item)?;
             if demand.least > count {
@@ -141,7 +161,23 @@ pub fn demands(queues: &[String], count: usize) -> Result<Vec<(String, Demand)>,
             }
             Ok((name.to_owned(), demand))
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    match contradiction(&demands) {
+        Some(name) => Err(InvalidGpus::Twice(name.clone())),
+        None => Ok(demands),
+    }
+}
+
+/// The queue that is given two different demands, if there is one.
+pub fn contradiction<T: PartialEq>(demands: &[(T, Demand)]) -> Option<&T> {
+    let contradicts = |(queue, demand): &(T, Demand)| {
+        let mut others = demands.iter();
+        others.any(|(other, different)| other == queue && different != demand)
+    };
+    demands
+        .iter()
+        .find(|one| contradicts(one))
+        .map(|(queue, _)| queue)
 }
 
 fn demand(numbers: &str, item: &str) -> Result<Demand, InvalidGpus> {
@@ -163,6 +199,9 @@ fn demand(numbers: &str, item: &str) -> Result<Demand, InvalidGpus> {
             return Err(InvalidGpus::Fraction(item.to_owned()));
         }
     }
+    if least.max(most) > MOST_GPUS {
+        return Err(InvalidGpus::TooLarge(item.to_owned()));
+    }
     if least < 1.0 || most < 1.0 {
         return Err(InvalidGpus::Shared(item.to_owned()));
     }
@@ -178,7 +217,7 @@ fn demand(numbers: &str, item: &str) -> Result<Demand, InvalidGpus> {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a whole number above 0; what is too large is as good as the largest"
+    reason = "a whole number from 1 to the most that there can be"
 )]
 fn whole(number: f64) -> usize {
     number as usize
@@ -251,6 +290,7 @@ mod tests {
     /// D-265
     #[test]
     fn a_queue_says_how_many_gpus_its_tasks_get() {
+        assert!(demanded(&["a=1", "a=1.0"]).is_ok());
         let demands = demanded(&["quad=4", "a=b=1-4", "small=-2", "one=1.0"]).expect("good");
         let expected = [
             ("quad", (4, 4)),
@@ -303,6 +343,18 @@ mod tests {
             (
                 &["a=4-1"],
                 "the least number of GPUs is greater than the most: \"a=4-1\"",
+            ),
+            (
+                &["=1"],
+                "using --dynamic-gpus, --queue [['=1']], queue must be in format <queue_name>=<num_gpus>",
+            ),
+            (
+                &["a=1-99999999999999999999"],
+                "no machine has so many GPUs: \"a=1-99999999999999999999\"",
+            ),
+            (
+                &["a=1", "b=1", "a=1-2"],
+                "queue \"a\" is given two different numbers of GPUs",
             ),
             (
                 &["a=9"],

@@ -1,13 +1,14 @@
 //! The pool of one worker, and what it knows of those who have its GPUs.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::time::Instant;
 
+use super::departed::Departed;
 use super::{Busy, Demand, Gpu, KnownGpu, Lease, Shortage, allocation, base_of, lease};
 use crate::api::{Reason, RuntimeProperty, Session, WorkerId};
 use crate::monitor::{GpuList, GpuUse, gpu_uses};
 use crate::process::was_started_with;
-use crate::storage::{Instance, SlotError};
+use crate::storage::{SlotError, SlotFolder};
 use crate::ui::Printer;
 
 /// How long ago a worker has reported that counts as one (D-267).
@@ -33,14 +34,16 @@ pub struct PoolOptions {
 pub struct GpuPool {
     session: Session,
     worker: WorkerId,
-    slots: PathBuf,
+    slots: SlotFolder,
     options: PoolOptions,
-    /// Every worker that has ever had a file here: its file says whether it lives, not the server.
+    /// Workers that have or had a file here, for as long as the server knows them: their files say whether they live.
     local: HashSet<String>,
     /// The GPUs of others without a file on this machine, as of the last look.
     registered: Busy,
     /// Those that programs use.
     in_use: Busy,
+    /// Workers of other containers that may be gone for good.
+    departed: Departed,
     /// The last complaint about each source, so that it is said once.
     complaints: [Option<String>; 2],
     /// What the server was told; none where it does not want to know (D-267).
@@ -50,7 +53,12 @@ pub struct GpuPool {
 
 impl GpuPool {
     /// The pool of `worker`; `slots` is the folder of the instance files.
-    pub fn new(session: Session, worker: WorkerId, slots: PathBuf, options: PoolOptions) -> Self {
+    pub fn new(
+        session: Session,
+        worker: WorkerId,
+        slots: SlotFolder,
+        options: PoolOptions,
+    ) -> Self {
         Self {
             session,
             worker,
@@ -59,6 +67,7 @@ impl GpuPool {
             options,
             registered: Busy::default(),
             in_use: Busy::default(),
+            departed: Departed::default(),
             complaints: [None, None],
             told: Some(String::new()),
             printer: Printer::default(),
@@ -72,6 +81,7 @@ impl GpuPool {
 
     /// Asks server and driver who has GPUs, and says how many are free now.
     pub async fn look(&mut self) -> usize {
+        self.forget_departed(Instant::now()).await;
         self.look_at_files();
         self.ask_for_workers().await;
         // A worker that has come while the server was asked.
@@ -102,9 +112,7 @@ impl GpuPool {
 
     fn free(&self) -> Vec<Gpu> {
         let mut busy = self.outside();
-        let mut living = Instance::all(&self.slots);
-        living.retain(Instance::is_alive);
-        lease::add_instances(&mut busy, &living, &self.options.known);
+        lease::add_instances(&mut busy, &self.slots.living(), &self.options.known);
         allocation::free(&self.options.gpus, &busy)
     }
 
@@ -114,9 +122,34 @@ impl GpuPool {
         outside
     }
 
+    /// Removes the files of workers that died with their containers, once the server has not listed them for a while.
+    async fn forget_departed(&mut self, now: Instant) {
+        let strangers = self.slots.strangers();
+        if !self.departed.is_due(&strangers, now) {
+            return;
+        }
+        match self.session.workers().all(None, None).await {
+            Ok(workers) => {
+                let listed: Vec<&str> = workers.iter().map(|worker| worker.id.as_str()).collect();
+                let own = self.worker.as_str();
+                for instance in self.departed.among(strangers, &listed, own, now) {
+                    let worker = &instance.worker;
+                    tracing::info!(worker, "the worker has died with its container");
+                    instance.forget();
+                }
+            }
+            // All may live.
+            Err(error) => tracing::debug!(%error, "could not ask which agents live"),
+        }
+    }
+
     fn look_at_files(&mut self) {
-        let instances = Instance::all(&self.slots).into_iter();
-        self.local.extend(instances.map(|instance| instance.worker));
+        self.local.extend(self.with_files());
+    }
+
+    fn with_files(&self) -> impl Iterator<Item = String> + use<> {
+        let instances = self.slots.all().into_iter();
+        instances.map(|instance| instance.worker)
     }
 
     /// Workers in containers, or of this name elsewhere (D-269). Where the server cannot be asked, it is as it was.
@@ -132,8 +165,14 @@ impl GpuPool {
                 self.complaints[0] = None;
                 // Those that have just come must count as local.
                 self.look_at_files();
+                let listed: HashSet<&str> =
+                    workers.iter().map(|worker| worker.id.as_str()).collect();
+                let present: HashSet<String> = self.with_files().collect();
+                // Of whom nobody speaks any more, nobody will ask.
+                self.local
+                    .retain(|id| listed.contains(id.as_str()) || present.contains(id));
                 let mut registered = Busy::default();
-                for worker in workers {
+                for worker in &workers {
                     if !self.local.contains(worker.id.as_str()) && worker.id != self.worker {
                         registered.add_worker(worker.id.as_str(), &self.options.known);
                     }
@@ -254,7 +293,13 @@ fn is_idle(usage: &GpuUse, threshold: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use local_server::LocalServer;
+
     use super::*;
+    use crate::api::{Credentials, SessionOptions};
+    use crate::secrets::SecretString;
 
     fn usage(index: u32, load: Option<f64>, processes: Option<&[u32]>) -> GpuUse {
         GpuUse {
@@ -301,6 +346,92 @@ mod tests {
         });
         let busy = in_use(&pool, &parts, Some(0.0), |_| false);
         assert_eq!(allocation::free(&pool, &busy), pool[..1]);
+    }
+
+    async fn session(server: &LocalServer) -> Session {
+        let keys = server.credentials();
+        let credentials = Credentials::Keys {
+            access_key: keys.access_key.clone(),
+            secret_key: SecretString::new(keys.secret_key.clone()),
+        };
+        let url = server.url().parse().expect("a URL");
+        let session = SessionOptions::new(url, credentials, "3.0.3", "vm");
+        let session = Session::new(session).expect("a session");
+        let known: WorkerId = "host:gpu1".parse().expect("an id");
+        let registered = session.workers().register(&known, &[]).await;
+        registered.expect("registered");
+        session
+    }
+
+    async fn server() -> LocalServer {
+        let server = LocalServer::start(local_server::Options::default()).await;
+        server.expect("a server")
+    }
+
+    /// Two GPUs.
+    fn pool(session: Session, slots: SlotFolder, former: &[&str]) -> GpuPool {
+        let options = PoolOptions {
+            gpus: [0, 1].map(Gpu::whole).to_vec(),
+            known: Vec::new(),
+            idle_threshold: None,
+            former: former.iter().map(|worker| (*worker).to_owned()).collect(),
+        };
+        let worker = "host:dgpu0-1".parse().expect("an id");
+        GpuPool::new(session, worker, slots, options)
+    }
+
+    /// D-269: of workers that were on this machine, those stay known of whom the server still speaks.
+    #[tokio::test]
+    async fn workers_that_are_gone_for_good_are_forgotten() {
+        let server = server().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let slots = SlotFolder::own(folder.path().to_owned());
+        let former = ["host:gpu0", "host:gpu1"];
+        let mut pool = pool(session(&server).await, slots, &former);
+        // Neither of the two lives, whatever the server says.
+        assert_eq!(pool.look().await, 2);
+        assert_eq!(pool.local, HashSet::from(["host:gpu1".to_owned()]));
+    }
+
+    /// D-127, C-075: GPUs come back from who has died with its container, while the pool works; never from who is listed, from who
+    /// has just begun, from who was not listed for a moment, and from the pool's own tasks.
+    #[tokio::test]
+    async fn gpus_of_dead_containers_come_back() {
+        let server = server().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let slots = SlotFolder::shared(folder.path().to_owned());
+        let mut pool = pool(session(&server).await, slots.clone(), &[]);
+        let mut child = std::process::Command::new("true").spawn().expect("started");
+        let dead = child.id();
+        child.wait().expect("ended");
+        let file = |worker: &str, age: u64| {
+            let name = format!(".clearmlagent_{dead}_{worker}.tmp");
+            let path = folder.path().join(name);
+            std::fs::write(&path, format!("{worker}\n7")).expect("written");
+            let then = SystemTime::now() - Duration::from_secs(age);
+            let file = std::fs::File::open(&path);
+            let dated = file.and_then(|file| file.set_modified(then));
+            dated.expect("dated back");
+        };
+        file("host:lease:gpu0", 3600);
+        file("host:gpu0", 3600);
+        file("host:gpu1", 3600);
+        file("host:gpu2", 0);
+        let lease = pool.inherit("3", 0).expect("a lease");
+        let files = || {
+            let mut workers: Vec<String> =
+                slots.all().into_iter().map(|file| file.worker).collect();
+            workers.sort();
+            workers
+        };
+        let now = Instant::now();
+        let late = Duration::from_mins(5);
+        pool.forget_departed(now).await;
+        assert_eq!(files().len(), 5, "they may be listed in a moment");
+        pool.forget_departed(now + late).await;
+        assert_eq!(files(), ["host:gpu1", "host:gpu2", "host:lease:gpu3"]);
+        assert_eq!(pool.look().await, 1);
+        drop(lease);
     }
 
     /// D-268

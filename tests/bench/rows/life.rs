@@ -15,8 +15,9 @@ const RUNS: usize = 3;
 pub(super) const FIRST: &str = "bench-first ";
 const LAST: &str = "bench-last ";
 
-const SHELL: &str = r#"echo "bench-first $EPOCHREALTIME"; echo "bench-last $EPOCHREALTIME""#;
-const PYTHON: &str = "
+pub(super) const SHELL: &str =
+    r#"echo "bench-first $EPOCHREALTIME"; echo "bench-last $EPOCHREALTIME""#;
+pub(super) const PYTHON: &str = "
 import time
 print('bench-first', time.time())
 print('bench-last', time.time())
@@ -56,13 +57,13 @@ pub(super) const MEASUREMENTS: &[Measurement] = &[
         name: "python",
         rows: PYTHON_ROWS,
         rounds: 2,
-        round: |world| lives(world, &python("")),
+        round: |world| lives(world, &python(PYTHON, "")),
     },
     Measurement {
         name: "cached",
         rows: CACHED_ROWS,
         rounds: 2,
-        round: |world| lives(world, &python("six==1.17.0\n")),
+        round: |world| lives(world, &python(PYTHON, "six==1.17.0\n")),
     },
 ];
 
@@ -71,24 +72,25 @@ pub(super) fn shell(text: &str) -> Value {
     json!({ "binary": "/bin/bash", "entry_point": "main.sh", "working_dir": ".", "diff": text })
 }
 
-fn python(requirements: &str) -> Value {
+/// A program that needs packages of this list.
+pub(super) fn python(text: &str, requirements: &str) -> Value {
     json!({
         "binary": "python3",
         "entry_point": "main.py",
         "working_dir": ".",
-        "diff": PYTHON,
+        "diff": text,
         "requirements": { "pip": requirements },
     })
 }
 
 /// Times of one task, in seconds since the epoch.
-struct Life {
-    in_progress: f64,
+pub(super) struct Life {
+    pub(super) in_progress: f64,
     launched: f64,
-    first_printed: f64,
+    pub(super) first_printed: f64,
     first_received: f64,
-    last_printed: f64,
-    settled: f64,
+    pub(super) last_printed: f64,
+    pub(super) settled: f64,
 }
 
 /// All tasks wait in the queue when the daemon starts, so that no run waits for the next look at it.
@@ -116,7 +118,8 @@ fn lives(world: &World, script: &Value) -> anyhow::Result<Vec<Vec<f64>>> {
         .collect())
 }
 
-fn life(world: &World, task: &str) -> anyhow::Result<Life> {
+/// Waits for the end of the task.
+pub(super) fn life(world: &World, task: &str) -> anyhow::Result<Life> {
     let settled = world.wait_for("tasks.completed", |requests| {
         arrival(requests, |request| {
             is_about(request, task, "tasks.completed")

@@ -1,6 +1,7 @@
 //! What is measured: one measurement a list entry, one or more rows each.
 
 mod abort;
+mod container;
 mod idle;
 mod life;
 mod start_up;
@@ -40,6 +41,7 @@ pub(crate) fn all() -> Vec<Measurement> {
         idle::MEASUREMENTS,
         life::MEASUREMENTS,
         abort::MEASUREMENTS,
+        container::MEASUREMENTS,
     ]
     .concat()
 }

@@ -312,7 +312,12 @@ impl TestContext {
     /// Waits until no run is left to be settled.
     #[track_caller]
     pub(crate) fn wait_for_no_runs(&self) {
-        assert!(wait_until(|| self.runs().is_empty()), "{:?}", self.runs());
+        let are_settled = wait_until(|| self.runs().is_empty());
+        assert!(
+            are_settled,
+            "{:?}",
+            self.runs().iter().map(left_in).collect::<Vec<_>>()
+        );
     }
 
     /// Files that the agent has left in its temporary folder.
@@ -346,6 +351,14 @@ impl Drop for TestContext {
             processes.is_empty()
         });
     }
+}
+
+/// What is left of a run: its files, and what its journal says.
+fn left_in(run: &PathBuf) -> String {
+    let files = std::fs::read_dir(run).into_iter().flatten().flatten();
+    let names: Vec<_> = files.map(|file| file.file_name()).collect();
+    let journal = std::fs::read_to_string(run.join("journal.json")).unwrap_or_default();
+    format!("{}: {names:?} {journal}", run.display())
 }
 
 /// Looks at `condition` until it holds; false when patience has run out.

@@ -4,8 +4,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use super::wait_until;
+
+/// Between two bytes of an answer that drips.
+const DRIP: Duration = Duration::from_micros(200);
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -14,8 +18,14 @@ pub(crate) enum Fault {
     AnswerLost,
     /// The server gets it, and half of its answer comes back.
     AnswerCut,
+    /// The server gets it, and its answer comes byte by byte.
+    AnswerDrips,
+    /// The server does not get it; the answer is the API's own error 400.
+    BadRequest,
     /// The server does not get it; the answer is HTTP 502.
     BadGateway,
+    /// The server does not get it; the answer is the page of somebody else.
+    Garbage,
     /// The server does not get it, and nothing is said until others have asked for something.
     Hang,
     /// The server does not get it; nobody listens.
@@ -24,6 +34,10 @@ pub(crate) enum Fault {
     Unauthorized,
     /// The server does not get it; the answer is the API's own error 500.
     ServerError,
+    /// The server does not get it; the answer is HTTP 429.
+    TooMany,
+    /// The server gets it two times; its second answer comes back.
+    Twice,
 }
 
 type Rule = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
@@ -113,35 +127,65 @@ fn serve(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> Option<
         hang(&client, state);
         return client.shutdown(Shutdown::Both).ok();
     }
-    if fault == Some(Fault::Unauthorized) {
-        let body = r#"{"meta": {"result_code": 401, "result_subcode": 30, "result_msg": "Unauthorized (token expired)"}, "data": {}}"#;
-        let length = body.len();
-        let answer = format!(
-            "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        );
+    if let Some(answer) = fault.and_then(own_answer) {
         return client.write_all(answer.as_bytes()).ok();
     }
-    if fault == Some(Fault::BadGateway) {
-        let answer = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        return client.write_all(answer.as_bytes()).ok();
-    }
-    if fault == Some(Fault::ServerError) {
-        let body = r#"{"meta": {"result_code": 500, "result_subcode": 100, "result_msg": "General data error", "error_stack": "Traceback of the server"}, "data": {}}"#;
-        let length = body.len();
-        let answer = format!(
-            "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        );
-        return client.write_all(answer.as_bytes()).ok();
-    }
-    let answer = exchange(upstream, &request)?;
+    let mut answer = exchange(upstream, &request)?;
     match fault {
         None => client.write_all(&answer).ok()?,
         Some(Fault::AnswerCut) => client.write_all(&answer[..answer.len() / 2]).ok()?,
+        Some(Fault::AnswerDrips) => {
+            for byte in answer.chunks(1) {
+                client.write_all(byte).ok()?;
+                thread::sleep(DRIP);
+            }
+        }
+        Some(Fault::Twice) => {
+            answer = exchange(upstream, &request)?;
+            client.write_all(&answer).ok()?;
+        }
         Some(_) => {}
     }
     client.shutdown(Shutdown::Both).ok()
+}
+
+/// What the proxy answers in place of the server.
+fn own_answer(fault: Fault) -> Option<String> {
+    let api = |code: u16, subcode: u16, message: &str| {
+        format!(
+            r#"{{"meta": {{"result_code": {code}, "result_subcode": {subcode}, "result_msg": "{message}", "error_stack": "Traceback of the server"}}, "data": {{}}}}"#
+        )
+    };
+    let page = "<html><body>Sign in to the network</body></html>".to_owned();
+    let (status, kind, body) = match fault {
+        Fault::BadGateway => ("502 Bad Gateway", "text/html", String::new()),
+        Fault::BadRequest => (
+            "400 Bad Request",
+            "application/json",
+            api(400, 12, "Validation error"),
+        ),
+        Fault::Garbage => ("200 OK", "text/html", page),
+        Fault::ServerError => (
+            "500 Internal Server Error",
+            "application/json",
+            api(500, 100, "General data error"),
+        ),
+        Fault::TooMany => (
+            "429 Too Many Requests",
+            "text/plain",
+            "slow down".to_owned(),
+        ),
+        Fault::Unauthorized => (
+            "401 Unauthorized",
+            "application/json",
+            api(401, 30, "Unauthorized (token expired)"),
+        ),
+        _ => return None,
+    };
+    let length = body.len();
+    Some(format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    ))
 }
 
 /// Until some more requests have come, or the client has gone.

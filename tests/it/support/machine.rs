@@ -1,21 +1,16 @@
 //! A machine whose first process is systemd: a container from an image that is made once for all runs.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
-use super::python_packages::cache;
+use super::images::{self, docker, must};
 use super::{TestContext, wait_until};
 
-/// The packages of the image; part of its name, so that another list makes another image.
+/// The packages of the image.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,libpam-systemd";
 
 /// Who runs tasks there.
 pub(crate) const USER: &str = "agent";
 const USER_ID: u32 = 12_345;
-
-const DOCKER: &str =
-    "start Docker's engine (`apt-get install docker.io`), and let this user call `docker`";
 
 /// A running machine; it ends with the test.
 #[derive(Debug)]
@@ -26,7 +21,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// Starts one with our program, whose user has the home of `context`; it reaches the machine's own servers.
     pub(crate) fn start(context: &TestContext) -> Self {
-        let image = image();
+        let image = images::of_debian(PACKAGES);
         for path in [context.home(), context.home().join("clearml.conf")] {
             std::os::unix::fs::chown(path, Some(USER_ID), Some(USER_ID))
                 .expect("the home is given to another user: run the tests as root");
@@ -57,7 +52,7 @@ impl Machine {
         ))
         .args([&image, "/sbin/init"]);
         let machine = Self {
-            container: must(&mut run, DOCKER).trim().to_owned(),
+            container: must(&mut run, images::DOCKER).trim().to_owned(),
         };
         let is_up = wait_until(|| {
             let state = machine.call(&["systemctl", "is-system-running"]);
@@ -136,76 +131,10 @@ impl Drop for Machine {
     }
 }
 
-/// The name of the image: Debian or Ubuntu as this machine has it, so that what is built here runs there.
-fn image() -> String {
-    let release = fs::read_to_string("/etc/os-release").unwrap();
-    let suite = release
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
-        .expect("the image is made with debootstrap, on Debian and its descendants")
-        .trim_matches('"');
-    let name = format!("clearml-agent-test-{suite}:{}", PACKAGES.replace(',', "-"));
-    fs::create_dir_all(cache()).unwrap();
-    let archive = cache().join(format!("{}.tar", name.replace(':', "-")));
-    let lock = File::create(archive.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
-    let is_there = docker(&["image", "inspect", &name]).output();
-    if !is_there.is_ok_and(|output| output.status.success()) {
-        if !archive.exists() {
-            make(suite, &archive);
-        }
-        must(docker(&["import"]).arg(&archive).arg(&name), DOCKER);
-    }
-    name
-}
-
-/// Makes the machine's files, as an archive.
-fn make(suite: &str, archive: &Path) {
-    let folder = tempfile::tempdir_in(cache()).unwrap();
-    let root: PathBuf = folder.path().join("root");
-    let hint = "`apt-get install debootstrap`, run the tests as root, and give the machine a way to Debian's packages";
-    let mut bootstrap = Command::new("debootstrap");
-    bootstrap
-        .args(["--variant=minbase", &format!("--include={PACKAGES}"), suite])
-        .arg(&root);
-    must(&mut bootstrap, hint);
-    let unfinished = folder.path().join("archive");
-    let mut pack = Command::new("tar");
-    pack.arg("--create").arg("--file").arg(&unfinished);
-    pack.args([
-        "--exclude=./dev/*",
-        "--exclude=./var/cache/apt",
-        "--exclude=./var/lib/apt/lists",
-    ]);
-    pack.arg("--directory").arg(&root).arg(".");
-    must(&mut pack, "make room below the target folder");
-    fs::rename(unfinished, archive).unwrap();
-}
-
-fn docker(words: &[&str]) -> Command {
-    let mut command = Command::new("docker");
-    command.args(words);
-    command
-}
-
 #[track_caller]
 fn printed(words: &[&str], output: &Output) -> String {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words:?}: {stdout}{stderr}");
-    stdout
-}
-
-#[track_caller]
-fn must(command: &mut Command, hint: &str) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}\nhint: {hint}"));
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{command:?}: {stdout}{stderr}\nhint: {hint}"
-    );
     stdout
 }

@@ -1,7 +1,7 @@
 //! Strings and lists as Python writes them: cache keys and fixed messages are made of these (E-240, E-099).
 
 /// `text` as a Python string literal: single quotes unless only double quotes spare an escape.
-pub(super) fn string(text: &str) -> String {
+pub fn string(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') {
         '"'
     } else {
@@ -28,7 +28,7 @@ pub(super) fn string(text: &str) -> String {
 }
 
 /// `items` as a Python list of strings.
-pub(super) fn list<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> String {
+pub fn list<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> String {
     let items: Vec<String> = items
         .into_iter()
         .map(|item| string(item.as_ref()))

@@ -1,0 +1,5 @@
+//!
+//! Compiled under `#[cfg(test)]` only.
+
+mod flags;
+mod request;

@@ -1,0 +1,119 @@
+//! Which environment variables hold secrets, by their names and values.
+
+use super::SecretString;
+
+/// Words that say so wherever they stand in a name, such as in `DBPASSWORD`.
+const WITHIN: [&str; 6] = [
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "apikey",
+    "credential",
+];
+/// Those that say so as words of their own: `KEYBOARD`, `COMPASS` and `TOKENIZERS_PARALLELISM` hold none.
+const WORDS: [&str; 4] = ["key", "pwd", "pat", "auth"];
+/// Those that say so also where they are the whole name.
+const ALONE: [&str; 2] = ["token", "pass"];
+/// Last words that speak of something beside the secret itself.
+const BESIDE: [&str; 22] = [
+    "askpass", "command", "dir", "enabled", "expiry", "file", "folder", "host", "id", "length",
+    "limit", "method", "mode", "name", "path", "port", "size", "sock", "type", "uri", "url",
+    "user",
+];
+/// Shorter values would blank ordinary words.
+const SHORTEST: usize = 6;
+
+/// True where the name of a variable says that its value may be a secret. For what is only shown: it is better to hide
+/// too much of that.
+pub fn may_name_a_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["key", "secret", "token", "pass", "pwd", "credential"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
+/// Makes the value known to the masker if name and value look like those of a secret; narrower than
+/// [`may_name_a_secret`], since the value is masked wherever it stands from then on.
+pub fn register_variable(name: &str, value: &str) {
+    if holds_a_secret(name, value) {
+        SecretString::new(value);
+    }
+}
+
+/// The same for a word of a command line such as `NAME=VALUE`, `-eNAME=VALUE` or `--env=NAME=VALUE`.
+pub fn register_assignment(word: &str) {
+    let word = word
+        .strip_prefix("--env=")
+        .or_else(|| word.strip_prefix("-e"))
+        .unwrap_or(word);
+    if let Some((name, value)) = word.split_once('=') {
+        register_variable(name, value);
+    }
+}
+
+fn holds_a_secret(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words: Vec<&str> = name
+        .split(|letter: char| !letter.is_alphanumeric())
+        .collect();
+    let is_named = WITHIN.iter().any(|part| name.contains(part))
+        || words.iter().any(|word| ALONE.contains(word))
+        || words.len() > 1 && words.iter().any(|word| WORDS.contains(word));
+    // The first half of a pair is printed in messages, so that one sees which pair is meant.
+    let is_public = name.ends_with("api_access_key") || words.contains(&"public");
+    let is_beside = words.last().is_some_and(|last| BESIDE.contains(last));
+    let is_sure = WITHIN[..4].iter().any(|part| name.contains(part));
+    let is_place = value.starts_with(['/', '~', '.']) && !is_sure;
+    let is_word = ["true", "false", "none", "null"].contains(&value.to_ascii_lowercase().as_str());
+    is_named && !is_public && !is_beside && !is_place && !is_word && value.len() >= SHORTEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secrets::mask;
+
+    #[test]
+    fn variables_that_hold_secrets_are_told_by_name_and_value() {
+        for name in [
+            "MY_PASSWORD",
+            "WANDB_API_KEY",
+            "HF_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "DBPASSWORD",
+            "db.pwd",
+            "GITHUB_PAT",
+            "TOKEN",
+            "AZURE_STORAGE_ACCESS_KEY",
+        ] {
+            assert!(holds_a_secret(name, "abc123"), "{name}");
+        }
+        for (name, value) in [
+            ("OLDPWD", "somewhere"),
+            ("KEYBOARD", "german"),
+            ("TOKENIZERS_PARALLELISM", "whatever"),
+            ("SSH_AUTH_SOCK", "abcdefg"),
+            ("SSL_KEY_FILE", "abcdefg"),
+            ("GOOGLE_APPLICATION_CREDENTIALS", "/etc/google.json"),
+            ("AWS_ACCESS_KEY_ID", "AKIA1234"),
+            ("CLEARML_API_ACCESS_KEY", "ABCDEFGH"),
+            ("CHANGE_PASSWORD", "false"),
+            ("DB_PASSWORD", "short"),
+            ("GIT_ASKPASS", "echo abc"),
+        ] {
+            assert!(!holds_a_secret(name, value), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_value_of_such_a_variable_is_masked_from_then_on() {
+        register_variable("MY_PASSWORD", "abc123");
+        register_variable("MY_COLOUR", "turquoise");
+        assert_eq!(mask("abc123 turquoise"), "**** turquoise");
+        register_assignment("--env=MY_TOKEN=def456=");
+        register_assignment("-eTOKEN=ghi789");
+        register_assignment("AWS_SECRET_ACCESS_KEY=/jkl012");
+        assert_eq!(mask("def456= ghi789 /jkl012"), "**** **** ****");
+    }
+}

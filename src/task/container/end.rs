@@ -1,0 +1,141 @@
+//! From the end of a container to the outcome of its task (C 3.2).
+
+use crate::container::engine::{End, EngineError};
+use crate::task::outcome::Outcome;
+
+/// The agent inside was ended by a user.
+const ABORTED: i64 = 254;
+/// `docker run`: the engine could not make the container.
+const NOT_MADE: i32 = 125;
+/// `docker run`: the command in it cannot be executed.
+const NOT_EXECUTABLE: i32 = 126;
+/// `docker run`: there is no such command in it.
+const NO_COMMAND: i32 = 127;
+const KILLED: i64 = 137;
+const TERMINATED: i64 = 143;
+
+/// How the task ended whose container ended so; `has_begun` where its program was reached.
+pub(super) fn outcome(end: &End, has_begun: bool) -> Outcome {
+    let code = i32::try_from(end.code).unwrap_or(NOT_MADE);
+    let failed = |why: &str| Outcome::Failed {
+        code,
+        why: why.to_owned(),
+    };
+    match end.code {
+        ABORTED => Outcome::Exited(-2),
+        _ if end.is_out_of_memory && end.code != 0 => failed(
+            "out of memory: the container used all that its limit allows (`--memory` in the container's arguments)",
+        ),
+        0 if !has_begun => Outcome::Failed {
+            code: 1,
+            why: "the container ended without running the task: does the entrypoint of its image run the arguments that it gets?".to_owned(),
+        },
+        _ if ended_with_engine(end) => {
+            failed("the container engine was restarted, and the container ended with it")
+        }
+        KILLED if !has_begun => failed("the container was killed before the task ran"),
+        _ if !end.error.is_empty() => failed(&end.error),
+        _ => Outcome::Exited(code),
+    }
+}
+
+/// What can be done about it.
+pub(super) fn hint(end: &End) -> Option<&'static str> {
+    ended_with_engine(end).then_some(
+        "with `\"live-restore\": true` in the engine's `daemon.json` containers outlive their engine",
+    )
+}
+
+fn ended_with_engine(end: &End) -> bool {
+    end.engine_was_away && !end.is_out_of_memory && matches!(end.code, KILLED | TERMINATED)
+}
+
+/// How the task ended whose container could not be made or started, with the code of `docker run`.
+pub(super) fn not_started(error: &EngineError) -> Outcome {
+    let why = error.to_string();
+    let code =
+        if why.contains("executable file not found") || why.contains("no such file or directory") {
+            NO_COMMAND
+        } else if why.contains("permission denied") && why.contains("exec") {
+            NOT_EXECUTABLE
+        } else {
+            NOT_MADE
+        };
+    Outcome::Failed { code, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::outcome::FinalStatus;
+
+    fn end(code: i64) -> End {
+        End {
+            code,
+            is_out_of_memory: false,
+            error: String::new(),
+            engine_was_away: false,
+        }
+    }
+
+    /// C-305
+    #[test]
+    fn codes_become_outcomes() {
+        assert_eq!(outcome(&end(0), true), Outcome::Exited(0));
+        assert_eq!(outcome(&end(3), true), Outcome::Exited(3));
+        assert_eq!(outcome(&end(137), true), Outcome::Exited(137));
+        assert_eq!(outcome(&end(1), false), Outcome::Exited(1));
+        let aborted = outcome(&end(254), true).settlement();
+        assert_eq!(
+            aborted.call,
+            Some(FinalStatus::Stopped("user abort".to_owned()))
+        );
+    }
+
+    /// C-205
+    #[test]
+    fn a_container_that_ran_no_task_has_failed() {
+        assert!(matches!(
+            outcome(&end(0), false),
+            Outcome::Failed { code: 1, .. }
+        ));
+    }
+
+    #[test]
+    fn memory_is_named() {
+        let end = End {
+            is_out_of_memory: true,
+            ..end(137)
+        };
+        let call = outcome(&end, true).settlement().call;
+        let Some(FinalStatus::Failed(reason)) = call else {
+            panic!("{call:?}")
+        };
+        assert!(
+            reason.starts_with("worker execution exit code 137: out of memory"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn errors_of_the_engine_have_the_codes_of_docker_run() {
+        for (message, code) in [
+            (
+                "exec: \"bash\": executable file not found in $PATH: unknown",
+                127,
+            ),
+            ("exec: \"/x\": permission denied: unknown", 126),
+            ("port is already allocated", 125),
+        ] {
+            let error = EngineError::Refused {
+                status: 400,
+                message: message.to_owned(),
+            };
+            let outcome = not_started(&error);
+            assert!(
+                matches!(outcome, Outcome::Failed { code: it, .. } if it == code),
+                "{outcome:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A container from its start to its end, also one that an earlier supervisor has started.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::console::{Console, Lines, TaskOutput};
+use super::start::{DRAIN, END, NotContained, remove_labelled};
+use super::{Contained, ContainedRun, Containment, RUN_LABEL, end};
+use crate::api::TaskStatus;
+use crate::container::engine::{End, Engine, EngineError, State};
+use crate::task::journal::{Journal, Phase};
+use crate::task::outcome::Outcome;
+use crate::task::server::TaskServer;
+
+/// What a container that is to stop gets in any case, as from the official agent (C-311).
+const LEAST_GRACE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long an abort waits for a container that the engine was asked to make: one that comes later would stay.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an agent that leaves waits for each step of the engine: all of them, and the last words to the server, have five
+/// seconds.
+const URGENCY: Duration = Duration::from_secs(1);
+
+impl Containment {
+    /// Runs the task in a new container, to its end; `handed_over` is called where an agent in it takes over.
+    pub(in crate::task) async fn run(
+        &self,
+        run: &ContainedRun<'_>,
+        handed_over: impl FnOnce(),
+    ) -> Outcome {
+        let making = self.make(run);
+        tokio::pin!(making);
+        let made = tokio::select! {
+            biased;
+            () = run.stop.token().cancelled() => {
+                let is_asked_for = matches!(run.journal.entry().phase, Phase::Contained);
+                if is_asked_for {
+                    let patience = if run.stop.is_leaving() { URGENCY } else { PATIENCE };
+                    let answered = tokio::select! {
+                        made = timeout(patience, &mut making) => made.is_ok(),
+                        () = run.stop.hurried().cancelled() => false,
+                    };
+                    run.journal.update(|entry| {
+                        if let Some(contained) = &mut entry.container {
+                            contained.is_late = !answered;
+                        }
+                    });
+                }
+                // What was made is found by its label.
+                return Outcome::Aborted;
+            }
+            made = &mut making => made,
+        };
+        match made {
+            Ok((engine, contained)) => self.attend(&engine, &contained, run, handed_over).await,
+            Err(failure) => said(failure, run),
+        }
+    }
+
+    /// Goes on with a container that an earlier supervisor has made.
+    pub(in crate::task) async fn resume(
+        &self,
+        run: &ContainedRun<'_>,
+        handed_over: impl FnOnce(),
+    ) -> Outcome {
+        let contained = run.journal.entry().container;
+        let Some(contained) = contained.filter(|contained| contained.id.is_some()) else {
+            // Whether it was made or not, nothing of the task has run.
+            return Outcome::Lost;
+        };
+        let engine = loop {
+            let found = tokio::select! {
+                // Who comes later clears up.
+                () = run.stop.token().cancelled() => return Outcome::Aborted,
+                found = self.engine(&run.streams.output) => found,
+            };
+            match found {
+                Ok(engine) => break engine,
+                // Its container may run: there is nothing to do but to wait.
+                Err(failure) if failure.is_passing => {}
+                Err(failure) => return said(failure, run),
+            }
+        };
+        self.attend(&engine, &contained, run, handed_over).await
+    }
+
+    async fn attend(
+        &self,
+        engine: &Engine,
+        contained: &Contained,
+        run: &ContainedRun<'_>,
+        handed_over: impl FnOnce(),
+    ) -> Outcome {
+        let entry = run.journal.entry();
+        let id = contained.id.as_deref().unwrap_or_default();
+        let started = tokio::select! {
+            // What was made is found by its label.
+            () = run.stop.token().cancelled() => Ok(()),
+            started = start(engine, id) => started,
+        };
+        if let Err(error) = started {
+            return said(NotContained::by_engine(&error), run);
+        }
+        let begun = CancellationToken::new();
+        let lines = Lines::new(&entry.task, self.is_own_worker, begun.clone());
+        let destination = match TaskOutput::open(&entry.output, contained.base) {
+            Ok(destination) => destination,
+            Err(error) => return unreadable(&entry.output, &error),
+        };
+        let ending = async {
+            let ending = until_ended(engine, id, run, &begun);
+            tokio::pin!(ending);
+            tokio::select! {
+                end = &mut ending => return end,
+                () = begun.cancelled() => {}
+            }
+            if self.is_own_worker {
+                handed_over();
+            }
+            ending.await
+        };
+        let output = &run.streams.output;
+        let patience = || {
+            if run.stop.is_leaving() {
+                URGENCY
+            } else {
+                DRAIN
+            }
+        };
+        let mut console = Console::new(destination, lines);
+        let end = console
+            .follow(engine, id, contained.has_terminal, ending, patience, output)
+            .await;
+        let hint = end.as_ref().ok().and_then(end::hint);
+        let outcome = ended(end, begun.is_cancelled());
+        // The container itself has said why.
+        let why = console.listener.error();
+        let why = why.filter(|_| matches!(outcome, Outcome::Exited(1..)));
+        let is_said = why.is_some();
+        let outcome = match why {
+            Some(why) => Outcome::Failed {
+                code: i32::from(outcome.exit_code()),
+                why: why.to_owned(),
+            },
+            None => outcome,
+        };
+        if self.is_own_worker
+            && begun.is_cancelled()
+            && let Some(code) = reported(run.server).await
+        {
+            return Outcome::Reported(match outcome.exit_code() {
+                0 => code,
+                own => i32::from(own),
+            });
+        }
+        if let (Outcome::Failed { why, .. }, None, false) = (&outcome, run.stop.cause(), is_said) {
+            output.line(format!("\nclearml_agent: ERROR: {why}"));
+            if let Some(hint) = hint {
+                output.line(format!("hint: {hint}"));
+            }
+        }
+        if !run.stop.is_leaving()
+            && let Ok(Some(folder)) = timeout(END, engine.full_disk()).await
+        {
+            output.line(format!(
+                "\nclearml_agent: WARNING: the disk of the container engine is full (`{}`): what the container has written \
+                 or printed may be missing\nhint: free space there: `docker system df` shows what takes it",
+                folder.display()
+            ));
+        }
+        outcome
+    }
+
+    /// Removes what is left of the container, once it is written how it ended; false where that could not be done.
+    pub(in crate::task) async fn clear(&self, journal: &Journal) -> bool {
+        let Some(contained) = journal.entry().container else {
+            return true;
+        };
+        // Keys do not wait for the engine. They are forgotten as well: the next run of the worker has files of these names.
+        contained.remove_files();
+        journal.update(|entry| {
+            if let Some(contained) = &mut entry.container {
+                contained.copies.clear();
+            }
+        });
+        let name = journal.folder().name();
+        let is_gone = remove_labelled(&self.source, (RUN_LABEL, &name)).await;
+        journal.update(|entry| match &mut entry.container {
+            // Whoever looks next finds it.
+            Some(contained) if contained.is_late => contained.is_late = false,
+            _ if is_gone => entry.container = None,
+            _ => {}
+        });
+        journal.entry().container.is_none()
+    }
+}
+
+/// Starts a container that was only made; an earlier supervisor may have done it.
+async fn start(engine: &Engine, id: &str) -> Result<(), EngineError> {
+    loop {
+        let started = match engine.state(id).await {
+            Ok(State::Created) => engine.start(id).await,
+            // What it means that it is gone is found out by who waits for it.
+            Ok(_) | Err(EngineError::NoContainer) => return Ok(()),
+            Err(error) => Err(error),
+        };
+        match started {
+            // It may have been started before the engine went away.
+            Err(error) if error.is_passing() => sleep(PAUSE).await,
+            started => return started,
+        }
+    }
+}
+
+/// Waits for the end, and brings it about once the task is to stop (C-310 to C-313).
+///
+/// An agent that leaves gives nothing to a container in which the program has not `begun`: what is installed there is of no use.
+async fn until_ended(
+    engine: &Engine,
+    id: &str,
+    run: &ContainedRun<'_>,
+    begun: &CancellationToken,
+) -> Result<End, EngineError> {
+    let stop = run.stop;
+    tokio::select! {
+        end = engine.wait(id) => return end,
+        () = stop.token().cancelled() => {}
+    }
+    let grace = run.grace.max(LEAST_GRACE);
+    let asked = async {
+        loop {
+            match timeout(grace + END, engine.stop(id, grace)).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "could not stop the container, trying again");
+                }
+                Err(_) => tracing::warn!("the engine does not stop the container, trying again"),
+            }
+            sleep(PAUSE).await;
+        }
+    };
+    let is_leaving = stop.is_leaving();
+    let is_late = async {
+        match (is_leaving, begun.is_cancelled()) {
+            (true, true) => sleep(grace + URGENCY).await,
+            (true, false) => sleep(URGENCY).await,
+            (false, _) => std::future::pending().await,
+        }
+    };
+    let patience = if is_leaving { URGENCY } else { END };
+    let is_killed = tokio::select! {
+        biased;
+        () = stop.hurried().cancelled() => true,
+        () = is_late => true,
+        () = asked => false,
+    };
+    if is_killed {
+        match timeout(patience, engine.kill(id)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "could not kill the container"),
+            Err(_) => tracing::warn!("the engine does not kill the container"),
+        }
+    }
+    let late = || EngineError::Lost("the container that was killed does not end".to_owned());
+    timeout(patience, engine.wait(id))
+        .await
+        .unwrap_or_else(|_| Err(late()))
+}
+
+fn ended(end: Result<End, EngineError>, has_begun: bool) -> Outcome {
+    match end {
+        Ok(end) => end::outcome(&end, has_begun),
+        Err(EngineError::NoContainer) => Outcome::Failed {
+            code: 137,
+            why: "somebody has removed the container".to_owned(),
+        },
+        Err(error) => Outcome::Failed {
+            code: 125,
+            why: error.to_string(),
+        },
+    }
+}
+
+/// The final status that the agent in the container has set itself, as a code: its own is 0 whatever became of the program
+/// (C-305). None where it has set none.
+async fn reported(server: &TaskServer) -> Option<i32> {
+    let task = server.with_deadline(END).status_only().await.ok()?;
+    match task.and_then(|task| task.status) {
+        Some(TaskStatus::InProgress) => None,
+        Some(TaskStatus::Failed) => Some(1),
+        Some(TaskStatus::Stopped) => Some(-2),
+        _ => Some(0),
+    }
+}
+
+fn said(failure: NotContained, run: &ContainedRun<'_>) -> Outcome {
+    let mut text = format!("\nclearml_agent: ERROR: {}", failure.message());
+    if let Some(hint) = &failure.hint {
+        text = format!("{text}\nhint: {hint}");
+    }
+    run.streams.output.line(format!("{text}\n"));
+    match failure.outcome {
+        // Whoever reads the status knows why, as with what the engine refuses.
+        Outcome::NotStarted { reason, .. } => Outcome::Failed {
+            code: 1,
+            why: reason,
+        },
+        outcome => outcome,
+    }
+}
+
+fn unreadable(output: &Path, error: &std::io::Error) -> Outcome {
+    Outcome::Failed {
+        code: 125,
+        why: format!("could not open `{}`: {error}", output.display()),
+    }
+}
