@@ -11,10 +11,20 @@ use tokio::time::{Instant, sleep};
 /// How long a lock that is held elsewhere is left alone before the next try.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A lock that is held until this value is dropped.
+/// A lock that is held until this value is dropped, or the process dies.
+///
+/// A program that is being started has a copy of each descriptor until it runs, and a copy holds a lock that was only
+/// closed. So it is given up by name.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Where that fails, closing does the same a little later.
+        let _ = self.file.unlock();
+    }
 }
 
 /// Whom a lock keeps out.
@@ -36,8 +46,17 @@ impl FileLock {
 
     /// Takes the lock if nobody keeps it from us now, without waiting.
     pub fn try_acquire(path: &Path, kind: LockKind) -> io::Result<Option<Self>> {
-        let lock = Self::open(path)?;
-        Ok(lock.try_now(kind)?.then_some(lock))
+        Self::open(path)?.try_now(kind)
+    }
+
+    /// The same on what is open: a file, or a folder.
+    pub fn try_on(file: File, kind: LockKind) -> io::Result<Option<Self>> {
+        Self { file }.try_now(kind)
+    }
+
+    /// What is locked.
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     fn open(path: &Path) -> io::Result<Self> {
@@ -49,7 +68,11 @@ impl FileLock {
         Ok(Self { file })
     }
 
-    fn try_now(&self, kind: LockKind) -> io::Result<bool> {
+    fn try_now(self, kind: LockKind) -> io::Result<Option<Self>> {
+        Ok(self.is_taken(kind)?.then_some(self))
+    }
+
+    fn is_taken(&self, kind: LockKind) -> io::Result<bool> {
         let tried = match kind {
             LockKind::Shared => self.file.try_lock_shared(),
             LockKind::Exclusive => self.file.try_lock(),
@@ -75,12 +98,12 @@ impl FileLock {
     }
 
     async fn wait(self, kind: LockKind, limit: Duration) -> io::Result<Option<Self>> {
-        let end = Instant::now() + limit;
+        let begun = Instant::now();
         loop {
-            if self.try_now(kind)? {
+            if self.is_taken(kind)? {
                 return Ok(Some(self));
             }
-            if Instant::now() >= end {
+            if begun.elapsed() >= limit {
                 return Ok(None);
             }
             sleep(PAUSE).await;
@@ -127,6 +150,20 @@ mod tests {
                 .expect("tried")
                 .is_some()
         );
+    }
+
+    /// As it is in a program that was forked and does not run yet.
+    #[tokio::test]
+    async fn a_copy_of_the_descriptor_holds_nothing_that_was_given_up() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("lock");
+        let lock = FileLock::try_acquire(&path, LockKind::Exclusive)
+            .expect("tried")
+            .expect("free");
+        let _copy = lock.file().try_clone().expect("copied");
+        assert!(!is_free(&path, LockKind::Exclusive).await);
+        drop(lock);
+        assert!(is_free(&path, LockKind::Exclusive).await);
     }
 
     #[tokio::test(start_paused = true)]

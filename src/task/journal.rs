@@ -3,7 +3,7 @@
 //! A run has a folder of its own: the journal, which its supervisor alone writes once it lives, a
 //! lock that the supervisor holds as long as it lives, and the note of the worker that watches it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,9 @@ use super::outcome::Outcome;
 use super::run_options::RunOptions;
 use crate::logs::Progress;
 use crate::process::ProcessIdentity;
-use crate::storage::{Places, age, read_private, temporary_name, write_private};
+use crate::storage::{
+    FileLock, LockKind, Places, age, read_private, temporary_name, write_private,
+};
 
 /// Version of the format; a reader refuses a newer one.
 const VERSION: u32 = 1;
@@ -151,7 +153,7 @@ struct Inner {
     folder: RunFolder,
     entry: Mutex<Entry>,
     /// Held until the process ends, whatever the reason.
-    _lock: File,
+    _lock: FileLock,
 }
 
 /// Why a journal could not be used.
@@ -250,20 +252,15 @@ impl RunFolder {
 
     /// True while a supervisor lives that has this run.
     pub fn is_supervised(&self) -> bool {
-        match self.lock_file() {
-            Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
-            Err(_) => false,
-        }
+        matches!(self.try_lock(), Ok(None))
     }
 
     /// Takes the run for this process.
     pub fn open(self) -> Result<Journal, JournalError> {
-        let lock = self.lock_file().map_err(|source| self.storage(source))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(JournalError::Busy(self.0)),
-            Err(TryLockError::Error(source)) => return Err(self.storage(source)),
-        }
+        let lock = self.try_lock().map_err(|source| self.storage(source))?;
+        let Some(lock) = lock else {
+            return Err(JournalError::Busy(self.0));
+        };
         let entry = self.read()?;
         Ok(Journal(Arc::new(Inner {
             folder: self,
@@ -334,13 +331,15 @@ impl RunFolder {
         let _ = fs::remove_dir_all(&self.0);
     }
 
-    fn lock_file(&self) -> io::Result<File> {
-        File::options()
+    /// None while somebody else has the run.
+    fn try_lock(&self) -> io::Result<Option<FileLock>> {
+        let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
-            .open(self.0.join(LOCK))
+            .open(self.0.join(LOCK))?;
+        FileLock::try_on(file, LockKind::Exclusive)
     }
 
     fn write(&self, entry: &Entry) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! A mark that a worker is at work. One that nobody holds is that of a worker that was killed, and tells what it has left.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{QueueId, WorkerId};
-use crate::storage::Places;
+use crate::storage::{FileLock, LockKind, Places};
 
 /// Worker ids are legible in names of files.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b':');
@@ -47,8 +47,7 @@ struct Mark {
 #[derive(Debug)]
 struct HeldMark {
     path: PathBuf,
-    /// The kernel lets go of it when the process dies.
-    file: File,
+    lock: FileLock,
 }
 
 impl Presence {
@@ -74,7 +73,7 @@ impl Presence {
         let mut presence = Self { mark, says };
         let mut found = Found::default();
         if was_there {
-            let left = presence.mark.as_mut().and_then(HeldMark::read);
+            let left = presence.mark.as_ref().and_then(HeldMark::read);
             let left = left.filter(|left| left.server == server);
             presence.add(left.iter().flat_map(|left| &left.queues));
             found.queues = presence.queues();
@@ -116,8 +115,8 @@ impl Presence {
         queues.flat_map(|queue| queue.parse()).collect()
     }
 
-    fn write(&mut self) {
-        if let Some(mark) = &mut self.mark {
+    fn write(&self) {
+        if let Some(mark) = &self.mark {
             mark.write(&self.says);
         }
     }
@@ -134,7 +133,7 @@ fn others(own: &Path, server: &str) -> Vec<(HeldMark, Mark)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path()).filter(|path| path != own);
     let held = paths.filter_map(|path| HeldMark::try_of(&path).ok().flatten());
-    held.filter_map(|mut held| {
+    held.filter_map(|held| {
         let Some(mark) = held.read() else {
             // Nobody learns anything from it.
             held.remove();
@@ -174,34 +173,34 @@ impl HeldMark {
             .write(true)
             .mode(0o600)
             .open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
+        let Some(lock) = FileLock::try_on(file, LockKind::Exclusive)? else {
+            return Ok(None);
+        };
         // Its last holder may have removed it in between.
         let is_the_same = fs::metadata(path).is_ok_and(|there| {
-            file.metadata()
+            lock.file()
+                .metadata()
                 .is_ok_and(|held| (held.dev(), held.ino()) == (there.dev(), there.ino()))
         });
         let path = path.to_owned();
-        Ok(is_the_same.then_some(Self { path, file }))
+        Ok(is_the_same.then_some(Self { path, lock }))
     }
 
-    fn read(&mut self) -> Option<Mark> {
-        let mut bytes = Vec::new();
-        self.file.rewind().ok()?;
-        self.file.read_to_end(&mut bytes).ok()?;
+    fn read(&self) -> Option<Mark> {
+        let (mut file, mut bytes) = (self.lock.file(), Vec::new());
+        file.rewind().ok()?;
+        file.read_to_end(&mut bytes).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    fn write(&mut self, mark: &Mark) {
+    fn write(&self, mark: &Mark) {
         let written = serde_json::to_vec(mark)
             .map_err(io::Error::from)
             .and_then(|bytes| {
-                self.file.rewind()?;
-                self.file.write_all(&bytes)?;
-                self.file.set_len(bytes.len() as u64)
+                let mut file = self.lock.file();
+                file.rewind()?;
+                file.write_all(&bytes)?;
+                file.set_len(bytes.len() as u64)
             });
         if let Err(error) = written {
             tracing::debug!(%error, "the mark of this worker says nothing");

@@ -11,11 +11,11 @@ use super::super::options::CacheOptions;
 use super::copy;
 use super::key::CacheKey;
 use crate::python::relocate::relocate;
+use crate::storage::{FileLock, LockKind};
 
 /// Not part of the environment: the code of the task (E-245).
 const CODE_FOLDERS: [&str; 2] = ["task_repository", "code"];
 const LOCK_FILE: &str = ".clearml.lock";
-const LOCK_RETRY: Duration = Duration::from_millis(250);
 
 /// The cache in one folder.
 #[derive(Clone, Debug)]
@@ -100,28 +100,14 @@ impl Cache {
     }
 
     /// Takes the folder's lock, which the official agent takes too; waits for it no longer than the settings say (E-243).
-    async fn lock(&self, cancel: &CancellationToken) -> io::Result<File> {
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .read(true)
-            .open(self.options.path.join(LOCK_FILE))?;
+    async fn lock(&self, cancel: &CancellationToken) -> io::Result<FileLock> {
+        let path = self.options.path.join(LOCK_FILE);
         let limit = Duration::try_from_secs_f64(self.options.lock_timeout).unwrap_or_default();
-        let deadline = tokio::time::Instant::now() + limit;
-        loop {
-            match file.try_lock_shared() {
-                Ok(()) => return Ok(file),
-                Err(fs::TryLockError::Error(error)) => return Err(error),
-                Err(fs::TryLockError::WouldBlock) => {}
+        tokio::select! {
+            lock = FileLock::acquire(&path, LockKind::Shared, limit) => {
+                lock?.ok_or_else(|| io::ErrorKind::TimedOut.into())
             }
-            if tokio::time::Instant::now() >= deadline {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            tokio::select! {
-                () = cancel.cancelled() => return Err(io::ErrorKind::Interrupted.into()),
-                () = tokio::time::sleep(LOCK_RETRY) => {}
-            }
+            () = cancel.cancelled() => Err(io::ErrorKind::Interrupted.into()),
         }
     }
 }
