@@ -18,6 +18,12 @@ pub enum Step {
     Announced,
     /// Code and environment are there.
     Prepared,
+    /// The files for a container are there, and the engine is asked for it next.
+    Copied,
+    /// The engine has made the container, and the journal does not know which.
+    Created,
+    /// The container runs.
+    Started,
     /// The program runs, and the journal does not know it yet.
     Launched,
     /// The journal knows the program.

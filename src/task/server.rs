@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::node::Node;
 use super::outcome::FinalStatus;
 use crate::api::{
-    ApiError, Dequeue, LogEvent as WireEvent, LogLevel, Requirements, Retry, ScriptEdit, Session,
-    StatusChange, Task, TaskFilter, TaskId, TaskLogQuery, TaskStatus, WorkerId, json_lines,
+    ApiError, Dequeue, LogEvent as WireEvent, LogLevel, QueueId, Requirements, Retry, ScriptEdit,
+    Session, StatusChange, Task, TaskFilter, TaskId, TaskLogQuery, TaskStatus, WorkerId,
+    json_lines,
 };
 use crate::logs::{EventSink, Level, LogEvent, SinkError};
 use crate::python::CondaReport;
@@ -210,52 +211,63 @@ impl TaskServer {
             return Ok(());
         }
         match self.set(status).await {
-            Err(error) if error.refusal().is_none() || is_server_fault(&error) => Err(error),
-            // It has left its queue, and nobody could say so until now (D-207).
-            Err(_) if self.is_called_queued_and_is_not().await? => {
-                self.started("pulled by agent").await?;
-                self.set(status).await
+            Err(error) if error.refusal().is_some() && !is_server_fault(&error) => {
+                self.settle_refused(status, &error).await
             }
-            // Nobody has set one; without it the task would be in progress for ever.
-            Err(_) if self.is_called_in_progress().await? => match self.set(status).await {
-                Err(error) if error.refusal().is_some() && !is_server_fault(&error) => {
-                    tracing::warn!(%error, "the server does not take the status of the task");
-                    Ok(())
-                }
-                told => told,
-            },
-            Err(error) => {
-                tracing::info!(%error, "the server keeps the status that the task has");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
+            told => told,
         }
     }
 
-    async fn is_called_in_progress(&self) -> Result<bool, ApiError> {
-        let task = self.status_only().await?;
-        Ok(task.is_some_and(|task| task.status == Some(TaskStatus::InProgress)))
-    }
-
-    /// A task that somebody has put into a queue again is that queue's.
-    async fn is_called_queued_and_is_not(&self) -> Result<bool, ApiError> {
+    /// What the task is called says why the server has refused a final status.
+    async fn settle_refused(
+        &self,
+        status: &FinalStatus,
+        refused: &ApiError,
+    ) -> Result<(), ApiError> {
         let filter = TaskFilter {
             id: vec![self.task.clone()],
             search_hidden: true,
             only_fields: vec!["status".to_owned(), "execution.queue".to_owned()],
             ..TaskFilter::default()
         };
-        let found = self.session.tasks().all(&filter).await?.into_iter().next();
-        let Some(task) = found.filter(|task| task.status == Some(TaskStatus::Queued)) else {
+        let task = self.session.tasks().all(&filter).await?.into_iter().next();
+        match task {
+            // It has left its queue, and nobody could say so until now (D-207).
+            Some(Task {
+                status: Some(TaskStatus::Queued),
+                execution,
+                ..
+            }) if !self.is_waiting_in(execution.queue.as_ref()).await? => {
+                self.started("pulled by agent").await?;
+                self.set(status).await
+            }
+            // Nobody has set one; without it the task would be in progress for ever.
+            Some(Task {
+                status: Some(TaskStatus::InProgress),
+                ..
+            }) => match self.set(status).await {
+                Err(error) if error.refusal().is_some() && !is_server_fault(&error) => {
+                    tracing::warn!(%error, "the server does not take the status of the task");
+                    Ok(())
+                }
+                told => told,
+            },
+            _ => {
+                tracing::info!(error = %refused, "the server keeps the status that the task has");
+                Ok(())
+            }
+        }
+    }
+
+    /// A task that somebody has put into a queue again is that queue's.
+    async fn is_waiting_in(&self, queue: Option<&QueueId>) -> Result<bool, ApiError> {
+        let Some(queue) = queue else {
             return Ok(false);
         };
-        let Some(queue) = task.execution.queue else {
-            return Ok(true);
-        };
-        match self.session.queues().by_id(&queue).await {
-            Ok(queue) => Ok(!queue.entries.iter().any(|entry| entry.task == self.task)),
+        match self.session.queues().by_id(queue).await {
+            Ok(queue) => Ok(queue.entries.iter().any(|entry| entry.task == self.task)),
             // A queue that is gone has nothing in it.
-            Err(error) if error.refusal().is_some() => Ok(true),
+            Err(error) if error.refusal().is_some() => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -19,7 +19,7 @@ use crate::container::command::{
 };
 use crate::container::engine::{Created, EndpointSource, Engine, EngineError, Label, Logins};
 use crate::logs::Level;
-use crate::process::Output;
+use crate::process::{Output, Step, reached};
 use crate::secrets::{SecretString, register_assignment};
 use crate::task::container_facts::{container_facts, tell_container};
 use crate::task::journal::{Journal, Phase};
@@ -118,6 +118,7 @@ impl Containment {
             });
         };
         written(&contained);
+        reached(Step::Copied);
         let parcels = self.parcels(&engine, &command, &mut request, output).await;
         let owner = journal.entry().owner;
         self.mount_store(&engine, &command, owner.as_ref(), &mut request)
@@ -126,6 +127,7 @@ impl Containment {
             .create(&engine, &command, request, &parcels, output)
             .await;
         let made = made.map_err(|error| self.not_made(&command, &error))??;
+        reached(Step::Created);
         for warning in made.warnings {
             streams.output.line(format!("WARNING: {warning}"));
         }

@@ -11,6 +11,7 @@ use super::start::{DRAIN, END, NotContained, remove_labelled};
 use super::{Contained, ContainedRun, Containment, RUN_LABEL, end};
 use crate::api::TaskStatus;
 use crate::container::engine::{End, Engine, EngineError, State};
+use crate::process::{Step, reached};
 use crate::task::journal::{Journal, Phase};
 use crate::task::outcome::Outcome;
 use crate::task::server::TaskServer;
@@ -104,6 +105,7 @@ impl Containment {
         if let Err(error) = started {
             return said(NotContained::by_engine(&error), run);
         }
+        reached(Step::Started);
         let begun = CancellationToken::new();
         let lines = Lines::new(&entry.task, self.is_own_worker, begun.clone());
         let destination = match TaskOutput::open(&entry.output, contained.base) {
@@ -134,6 +136,7 @@ impl Containment {
         let end = console
             .follow(engine, id, contained.has_terminal, ending, patience, output)
             .await;
+        reached(Step::Exited);
         let hint = end.as_ref().ok().and_then(end::hint);
         let outcome = ended(end, begun.is_cancelled());
         // The container itself has said why.

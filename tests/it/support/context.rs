@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use local_server::{Edition, LocalServer, Options, RecordedRequest};
 use nix::sys::signal::{Signal, kill};
@@ -11,10 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::agent::processes_with_home;
-use super::{Agent, Gate, Script};
-
-/// The longest that anything may take on a slow machine; nothing waits for it when all is well.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+use super::{Agent, Gate, Script, wait_until};
 
 /// Variables of the machine that agent and programs may see: what finds programs and packages.
 const PASSED_ON: [&str; 12] = [
@@ -359,20 +355,6 @@ fn left_in(run: &PathBuf) -> String {
     let names: Vec<_> = files.map(|file| file.file_name()).collect();
     let journal = std::fs::read_to_string(run.join("journal.json")).unwrap_or_default();
     format!("{}: {names:?} {journal}", run.display())
-}
-
-/// Looks at `condition` until it holds; false when patience has run out.
-pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if condition() {
-            return true;
-        }
-        if Instant::now() >= deadline {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// A number that makes a long test longer or other, from a variable.

@@ -27,12 +27,13 @@ mod static_runner;
 mod terminal;
 #[expect(dead_code, reason = "the tests beside the code use the rest of it")]
 mod tls;
+mod wait;
 
 pub(crate) use agent::Agent;
 pub(crate) use call::Finished;
 pub(crate) use clock::ClockStandIn;
 pub(crate) use conda::CondaStandIn;
-pub(crate) use context::{PATIENCE, TestContext, number, wait_until};
+pub(crate) use context::{TestContext, number};
 pub(crate) use counter::Counter;
 pub(crate) use engine::OwnEngine;
 pub(crate) use fault_proxy::{Fault, FaultProxy};
@@ -51,3 +52,4 @@ pub(crate) use script::Script;
 pub(crate) use static_runner::static_runner;
 pub(crate) use terminal::Terminal;
 pub(crate) use tls::{ServerIdentity, TlsFront};
+pub(crate) use wait::{PATIENCE, wait_until};
