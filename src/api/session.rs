@@ -253,6 +253,8 @@ impl Session {
             if let Some(result) = self.judge(endpoint.name, result, &mut tries, retry).await {
                 return result;
             }
+            // Time has passed: the next token that is refused may have been good before.
+            refused = None;
         }
     }
 

@@ -92,7 +92,9 @@ pub(super) async fn supervise(
     };
     let supervision = Supervision {
         journal,
-        server: TaskServer::new(session, task, worker).on(Node::of(settings.environment())),
+        server: TaskServer::new(session, task, worker)
+            .insisting()
+            .on(Node::of(settings.environment())),
         preparation,
         containment,
         shape: if is_own_worker {

@@ -25,7 +25,16 @@ pub struct TaskServer {
     task: TaskId,
     worker: WorkerId,
     node: Node,
+    insists: bool,
 }
+
+/// Before a server is asked again that has failed itself.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
 
 impl TaskServer {
     /// The task as `worker` speaks of it.
@@ -35,6 +44,32 @@ impl TaskServer {
             task,
             worker,
             node: Node::default(),
+            insists: false,
+        }
+    }
+
+    /// The same, where a task that has left its queue is not failed by an answer that says nothing about it: an error of the
+    /// server itself, a page of somebody else.
+    #[must_use]
+    pub fn insisting(self) -> Self {
+        Self {
+            insists: true,
+            ..self
+        }
+    }
+
+    async fn insist<T>(&self, ask: impl AsyncFn() -> Result<T, ApiError>) -> Result<T, ApiError> {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let error = match Box::pin(ask()).await {
+                Err(error) if self.insists && says_nothing(&error) => error,
+                answered => return answered,
+            };
+            let Some(pause) = pauses.next() else {
+                return Err(error);
+            };
+            tracing::info!(%error, "asking again");
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -86,8 +121,8 @@ impl TaskServer {
         if !self.node.is_first() {
             return Ok(());
         }
-        let change = StatusChange::forced(self.task.clone()).message(message);
-        self.session.tasks().started(&change).await.map(drop)
+        self.start(&StatusChange::forced(self.task.clone()).message(message))
+            .await
     }
 
     /// `tasks.started` with a reason, in the name of this worker (D-212).
@@ -98,7 +133,13 @@ impl TaskServer {
         let change = StatusChange::forced(self.task.clone())
             .reason(reason)
             .message(self.signature());
-        self.session.tasks().started(&change).await.map(drop)
+        self.start(&change).await
+    }
+
+    async fn start(&self, change: &StatusChange) -> Result<(), ApiError> {
+        let tasks = self.session.tasks();
+        self.insist(async || tasks.started(change).await.map(drop))
+            .await
     }
 
     /// Records on which host the task runs (D-206).
@@ -121,7 +162,8 @@ impl TaskServer {
 
     /// The task with everything that running it needs.
     pub async fn fetch(&self) -> Result<Task, ApiError> {
-        self.session.tasks().by_id(&self.task).await
+        let tasks = self.session.tasks();
+        self.insist(async || tasks.by_id(&self.task).await).await
     }
 
     /// Takes the task out of its queue; true where it was in one (E-015).
@@ -140,7 +182,7 @@ impl TaskServer {
         let change = StatusChange::forced(self.task.clone())
             .reason("starting execution soon")
             .message("");
-        self.session.tasks().started(&change).await?;
+        self.start(&change).await?;
         Ok(true)
     }
 
@@ -373,6 +415,11 @@ fn level(level: Level) -> LogLevel {
         Level::Info => LogLevel::Info,
         Level::Warning => LogLevel::Warning,
     }
+}
+
+/// True where nobody has answered who knows the task.
+fn says_nothing(error: &ApiError) -> bool {
+    is_server_fault(error) || matches!(error, ApiError::Malformed { .. })
 }
 
 /// True where the API itself answered that it has failed: that says nothing about the request.

@@ -5,8 +5,8 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::support::{Agent, Fault, FaultProxy, Script, TestContext, number, wait_until};
@@ -136,9 +136,11 @@ impl World {
         (task, end)
     }
 
-    /// What becomes of a task whose calls meet faults at random that it should survive.
+    /// A task whose calls meet faults at random survives them.
     #[track_caller]
-    fn outcome_of_script(&self, seed: u64) -> String {
+    fn assert_survival(&self, seed: u64) {
+        let met = Arc::new(Mutex::new(Vec::new()));
+        let meets = met.clone();
         let mut random = fastrand::Rng::with_seed(seed);
         let mut left = FAULTY_CALLS;
         let mut refused = HashSet::new();
@@ -166,24 +168,22 @@ impl World {
             if fault == Fault::Unauthorized {
                 refused.insert(call.to_owned());
             }
+            meets.lock().unwrap().push(format!("{call}: {fault:?}"));
             Some(fault)
         });
         let task = self.enqueue();
         let end = self.end_of(&task, &format!("script {seed}"));
         self.proxy.set(|_| None);
-        end
+        let (met, console) = (met.lock().unwrap(), self.context.console(&task));
+        assert_eq!(end, "completed", "script {seed}: {met:#?}\n{console}");
     }
 }
 
 /// An answer without which the task cannot be begun.
 fn is_fatal(call: &str, fault: Fault) -> bool {
-    let is_answer = matches!(
-        fault,
-        Fault::BadRequest | Fault::ServerError | Fault::Garbage
-    );
     match call {
-        "tasks.get_by_id" | "tasks.started" => is_answer,
-        "auth.login" => is_answer || fault == Fault::Unauthorized,
+        "tasks.get_by_id" | "tasks.started" => fault == Fault::BadRequest,
+        "auth.login" => matches!(fault, Fault::BadRequest | Fault::Unauthorized),
         _ => false,
     }
 }
@@ -243,7 +243,6 @@ fn tasks_survive_scripts_of_faults() {
     let seed = number("FAULT_SEED", 1);
     let count = usize::try_from(number("FAULT_SCRIPTS", 100)).unwrap();
     in_worlds(count, |world, number| {
-        let seed = seed * 1_000_000 + number as u64;
-        assert_eq!(world.outcome_of_script(seed), "completed", "script {seed}");
+        world.assert_survival(seed * 1_000_000 + number as u64);
     });
 }

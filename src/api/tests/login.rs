@@ -131,6 +131,19 @@ async fn a_second_refusal_is_an_error() {
     assert_eq!((server.count("auth.login"), server.count("ping")), (2, 2));
 }
 
+/// a token that has become old while the server was away, once more, says nothing about the keys.
+#[tokio::test]
+async fn a_refusal_after_an_outage_is_a_first_one() {
+    let server = FakeServer::start(|_, before| match before {
+        0 | 2 => Reply::refused(401, 30, "Unauthorized (token expired)"),
+        1 => Reply::raw(503, ""),
+        _ => Reply::ok(&json!({})),
+    })
+    .await;
+    session(server.url()).tasks().ping(&task()).await.unwrap();
+    assert_eq!((server.count("auth.login"), server.count("ping")), (3, 4));
+}
+
 /// A-023, transcript 16: the words that the official agent ends with.
 #[tokio::test]
 async fn wrong_credentials_are_final_at_once() {
