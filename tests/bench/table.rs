@@ -52,6 +52,9 @@ impl Samples {
     }
 
     fn cell(&self, unit: &str) -> String {
+        if self.median().is_nan() {
+            return "never".to_owned();
+        }
         let mut cell = format!("{} {unit}", digits(self.median()))
             .trim_end()
             .to_owned();
@@ -69,6 +72,7 @@ fn digits(value: f64) -> String {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 1.0 => format!("{value:.2}"),
+        0.0 => "0".to_owned(),
         _ => format!("{value:.3}"),
     }
 }

@@ -79,7 +79,12 @@ impl World {
 
     /// Where the daemon's output goes.
     pub(crate) fn output(&self) -> PathBuf {
-        self.folder.path().join("daemon.log")
+        self.file("daemon.log")
+    }
+
+    /// A file of this name, which neither agent knows.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Starts `daemon --queue default --foreground` and waits until it polls.

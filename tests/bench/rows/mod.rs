@@ -4,6 +4,7 @@ mod abort;
 mod container;
 mod idle;
 mod life;
+mod outage;
 mod start_up;
 
 use crate::world::World;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Measurement> {
         life::MEASUREMENTS,
         abort::MEASUREMENTS,
         container::MEASUREMENTS,
+        outage::MEASUREMENTS,
     ]
     .concat()
 }
