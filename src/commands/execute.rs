@@ -287,6 +287,7 @@ impl Assignment {
             rules: options::rules(&self.agent),
             watch: options::watch(&self.agent),
             grace: self.agent.stop_grace_period,
+            requeues_lost: self.agent.requeue_on_agent_loss,
             host: connect::host_name(),
             stand_in: None,
             give_up,

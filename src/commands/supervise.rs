@@ -105,6 +105,7 @@ pub(super) async fn supervise(
         rules: options::rules(&agent),
         watch: options::watch(&agent),
         grace: agent.stop_grace_period,
+        requeues_lost: agent.requeue_on_agent_loss,
         host: connect::host_name(),
         stand_in: Some(stand_in),
         give_up,

@@ -47,6 +47,8 @@ pub struct AgentSettings {
     pub downtime: Option<Vec<String>>,
     /// How long a program that is to stop may take to end by itself; `agent.stop_grace_period`.
     pub stop_grace_period: Duration,
+    /// A task that was lost with its agent or its machine goes back into its queue; `agent.requeue_on_agent_loss`.
+    pub requeue_on_agent_loss: bool,
     /// Longest an abort callback may take; `agent.abort_callback_max_timeout`.
     pub abort_callback_max_timeout: Duration,
     /// The task's `Environment` parameters are applied; `agent.enable_task_env`.
@@ -351,6 +353,7 @@ impl Settings {
                 .list("agent.downtime")
                 .filter(|hours| !hours.is_empty()),
             stop_grace_period: seconds("agent.stop_grace_period", 0)?,
+            requeue_on_agent_loss: self.is_on("agent.requeue_on_agent_loss"),
             abort_callback_max_timeout: seconds("agent.abort_callback_max_timeout", 1800)?,
             enable_task_env: self.is_on("agent.enable_task_env"),
             custom_build_script: self.filled_text("agent.custom_build_script").or_else(|| {

@@ -11,7 +11,7 @@ pub enum Ending {
     Failed,
     /// Somebody stopped it.
     Stopped,
-    /// Its supervisor was killed, and the program with it.
+    /// Its supervisor was killed, or its machine restarted, and the program with it.
     Lost,
     /// Nobody has told the worker: its supervisor was of an earlier release, or ended before it was asked.
     Unknown,
@@ -41,7 +41,7 @@ impl Ending {
     /// That of this outcome.
     pub fn of(outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Lost => return Self::Lost,
+            Outcome::Lost | Outcome::Restarted => return Self::Lost,
             // Its own agent knows more.
             Outcome::Reported(_) => return Self::Unknown,
             _ => {}
@@ -87,6 +87,7 @@ mod tests {
             (Outcome::Stopped(StopReason::Stopped), "stopped"),
             (Outcome::Stopped(StopReason::Reset), "stopped"),
             (Outcome::Lost, "lost"),
+            (Outcome::Restarted, "lost"),
         ];
         for (outcome, name) in cases {
             let code = Ending::of(&outcome).code();

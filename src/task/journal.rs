@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::container::Contained;
 use super::ending::Ending;
 use super::outcome::Outcome;
+use super::requeue::WayBack;
 use super::run_options::RunOptions;
 use crate::logs::Progress;
 use crate::process::ProcessIdentity;
@@ -110,6 +111,9 @@ pub struct Entry {
     /// The task's container, from before it is made until it has been removed.
     #[serde(default)]
     pub container: Option<Contained>,
+    /// The task goes back into its queue, and is so far on its way.
+    #[serde(default)]
+    pub way_back: Option<WayBack>,
     /// The server knows everything about the run; only its container is left.
     #[serde(default)]
     pub is_told: bool,
@@ -383,6 +387,7 @@ impl Entry {
             keeps_output: false,
             options: RunOptions::default(),
             container: None,
+            way_back: None,
             is_told: false,
             supervisor: None,
             phase: Phase::Pulled,

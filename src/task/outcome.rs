@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// The code of a program that SIGINT has ended.
 const INTERRUPTED: i32 = -2;
+/// The reason of a task whose supervisor was killed.
+const LOST: &str = "the agent process was lost";
+/// The reason of a task whose machine was restarted.
+const RESTARTED: &str = "agent host restarted";
 
 /// Why a running task is stopped from outside; the numbers are those of the log event (D-228 to D-232).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -71,6 +75,8 @@ pub enum Outcome {
     },
     /// It ran in a container whose own agent has said everything about it (C-322).
     Reported(i32),
+    /// The machine was restarted, and the program did not outlive that.
+    Restarted,
     /// The task was stopped from outside.
     Stopped(StopReason),
 }
@@ -142,11 +148,8 @@ impl Outcome {
                 ..failed(*code)
             },
             Self::NotStarted { .. } => failed(1),
-            Self::Lost => settle(
-                "Process failed, the agent process was lost",
-                FinalStatus::Failed("the agent process was lost".to_owned()),
-                ExitLine::Status(1),
-            ),
+            Self::Lost => gone(LOST),
+            Self::Restarted => gone(RESTARTED),
             Self::Aborted => settle(
                 "Process terminated by user",
                 FinalStatus::Stopped("user abort".to_owned()),
@@ -174,14 +177,33 @@ impl Outcome {
         }
     }
 
+    /// Why the task is gone with its agent, where it is: nobody has ended it, and its own code has not failed.
+    pub fn loss(&self) -> Option<&'static str> {
+        match self {
+            Self::Lost => Some(LOST),
+            Self::Restarted => Some(RESTARTED),
+            _ => None,
+        }
+    }
+
     /// The exit code of `execute` (D-060, E-276).
     pub fn exit_code(&self) -> u8 {
         let code = match self {
             Self::Exited(code) | Self::Failed { code, .. } | Self::Reported(code) => *code,
-            Self::Lost | Self::NotStarted { .. } => 1,
+            Self::Lost | Self::NotStarted { .. } | Self::Restarted => 1,
             Self::Aborted | Self::Stopped(_) => -2,
         };
         code.to_le_bytes()[0]
+    }
+}
+
+fn gone(reason: &str) -> Settlement {
+    Settlement {
+        event: Some(format!(
+            "Process failed, {reason} (hint: enqueue the task again; `agent.requeue_on_agent_loss: true` does that by itself)"
+        )),
+        call: Some(FinalStatus::Failed(reason.to_owned())),
+        exit: ExitLine::Status(1),
     }
 }
 

@@ -314,7 +314,8 @@ impl TaskServer {
         }
     }
 
-    async fn set(&self, status: &FinalStatus) -> Result<(), ApiError> {
+    /// Sets a status once, as the state machine allows it.
+    pub(super) async fn set(&self, status: &FinalStatus) -> Result<(), ApiError> {
         let change = StatusChange::new(self.task.clone());
         let signed = |reason: &str| {
             change
@@ -423,7 +424,7 @@ fn says_nothing(error: &ApiError) -> bool {
 }
 
 /// True where the API itself answered that it has failed: that says nothing about the request.
-fn is_server_fault(error: &ApiError) -> bool {
+pub(super) fn is_server_fault(error: &ApiError) -> bool {
     error
         .refusal()
         .is_some_and(|refusal| refusal.code >= SERVER_FAULT)

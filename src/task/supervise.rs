@@ -15,18 +15,19 @@ use tokio_util::sync::CancellationToken;
 use super::container::{ContainedRun, Containment};
 use super::definition::register_secrets;
 use super::failure::PrepareError;
-use super::journal::{Journal, Phase};
+use super::journal::{Entry, Journal, Phase};
 use super::launch::Program;
 use super::outcome::{FinalStatus, Outcome, Settlement, StopReason};
 use super::prepare::Preparation;
 use super::program::Prepared;
+use super::requeue::{self, WayBack};
 use super::server::TaskServer;
 use super::signals::Signals;
 use super::stand_in::{HeldPlace, StandIn};
 use super::stop::Stop;
 use super::streams::Streams;
 use super::watch::{Watch, WatchOptions, has_completed_callback};
-use crate::api::{ApiError, TaskStatus};
+use crate::api::{ApiError, QueueId, TaskStatus};
 use crate::logs::{Echo, Level, LineRules, Spool, Upload, UploadEnd, UploadOptions};
 use crate::process::{
     Output, ProcessIdentity, Step, become_subreaper, kill_followers, kill_inheritors, reached,
@@ -69,6 +70,8 @@ pub struct Supervision {
     pub stand_in: Option<StandIn>,
     /// How long a program that is to stop may take to end by itself; none by default (D-236).
     pub grace: Duration,
+    /// A task that was lost with its agent goes back into its queue, where that is known.
+    pub requeues_lost: bool,
     /// Ends every wait for the server.
     pub give_up: CancellationToken,
 }
@@ -205,30 +208,30 @@ impl Supervision {
                 }
                 Inherited::Container
             }
+            (_, Some(_)) if !entry.is_of_this_boot() => Inherited::Outcome(Outcome::Restarted),
             (_, Some(earlier)) => {
-                if entry.is_of_this_boot() {
-                    kill_followers(earlier);
-                    if let Phase::Running { program } = entry.phase {
-                        kill_followers(program);
-                    }
-                    // What has left session and group as well; both are in the environment of every program.
-                    kill_inheritors(&[
-                        ("CLEARML_TASK_ID", self.server.task().as_str()),
-                        (
-                            "CLEARML_CONFIG_FILE",
-                            &entry.configuration.display().to_string(),
-                        ),
-                    ]);
+                kill_followers(earlier);
+                if let Phase::Running { program } = entry.phase {
+                    kill_followers(program);
                 }
+                // What has left session and group as well; both are in the environment of every program.
+                kill_inheritors(&[
+                    ("CLEARML_TASK_ID", self.server.task().as_str()),
+                    (
+                        "CLEARML_CONFIG_FILE",
+                        &entry.configuration.display().to_string(),
+                    ),
+                ]);
                 Inherited::Outcome(Outcome::Lost)
             }
         };
+        let is_known = matches!(entry.phase, Phase::Ended { .. } | Phase::Announced { .. });
         self.journal.update(|entry| {
             entry.supervisor = ProcessIdentity::of_this_process();
-            if let Inherited::Outcome(Outcome::Lost) = inherited {
-                entry.phase = Phase::Ended {
-                    outcome: Outcome::Lost,
-                };
+            // What an earlier supervisor has announced is not said again.
+            if let (Inherited::Outcome(outcome), false) = (&inherited, is_known) {
+                let outcome = outcome.clone();
+                entry.phase = Phase::Ended { outcome };
             }
         });
         inherited
@@ -253,6 +256,7 @@ impl Supervision {
             Places::create(folder)?;
         }
         let output = Output::append(&entry.output)?;
+        let entry = self.in_place(entry)?;
         let acknowledged = Arc::new(AtomicU64::new(entry.progress.acknowledged));
         // What several tasks print at once is of no use to anybody.
         let echoed = (self.shape != Shape::Service).then_some(entry.output.as_path());
@@ -281,6 +285,21 @@ impl Supervision {
             log,
             upload: spawn_local(upload.run()),
         })
+    }
+
+    /// An output file that has lost its end gets its length back: what the engine still has of a container's output is written
+    /// where it was, and what is lost is not sent as a hole.
+    fn in_place(&self, entry: Entry) -> std::io::Result<Entry> {
+        let base = entry.container.as_ref().map_or(0, |one| one.base);
+        let place = entry.progress.acknowledged.max(base);
+        let file = std::fs::File::options().append(true).open(&entry.output)?;
+        if file.metadata()?.len() >= place {
+            return Ok(entry);
+        }
+        file.set_len(place)?;
+        self.journal
+            .update(|entry| entry.progress.acknowledged = place);
+        Ok(self.journal.entry())
     }
 
     fn stand_in(self: Rc<Self>, hold: Hold, finished: CancellationToken) -> JoinHandle<()> {
@@ -556,10 +575,15 @@ impl Supervision {
         }
         if matches!(self.journal.entry().phase, Phase::Announced { .. }) {
             let call = self.settlement(outcome).call;
-            return self.set_status(call).await;
+            return self.bring_about(outcome, call, streams).await;
         }
         let outcome = &self.seen_with_callback(outcome).await;
         let mut settlement = self.settlement(outcome);
+        if let Some(queue) = self.queue_to_return_to(outcome) {
+            self.journal
+                .update(|entry| entry.way_back = Some(WayBack::Wanted));
+            settlement.event = Some(requeue::announcement(outcome, &queue));
+        }
         if *outcome == Outcome::Stopped(StopReason::Stopped) && self.failed_meanwhile().await {
             settlement.event = Some("Process aborted by user - Task status was Failed".to_owned());
             settlement.call = None;
@@ -595,12 +619,44 @@ impl Supervision {
             });
         }
         reached(Step::Delivered);
-        let told = self.set_status(settlement.call).await;
+        let told = self.bring_about(outcome, settlement.call, streams).await;
         reached(Step::Settled);
         told
     }
 
-    async fn set_status(&self, call: Option<FinalStatus>) -> Result<(), ApiError> {
+    /// Where a task goes that was lost with its agent; none where it stays here.
+    fn queue_to_return_to(&self, outcome: &Outcome) -> Option<QueueId> {
+        let is_wanted =
+            self.requeues_lost && outcome.loss().is_some() && self.server.node().is_first();
+        self.journal
+            .entry()
+            .queue
+            .parse()
+            .ok()
+            .filter(|_| is_wanted)
+    }
+
+    /// Sets the status, or puts the task back into its queue where that was announced.
+    async fn bring_about(
+        &self,
+        outcome: &Outcome,
+        call: Option<FinalStatus>,
+        streams: &Streams,
+    ) -> Result<(), ApiError> {
+        let entry = self.journal.entry();
+        if let (Some(_), Some(loss), Ok(queue)) =
+            (entry.way_back, outcome.loss(), entry.queue.parse())
+        {
+            let Err(refusal) = requeue::put_back(&self.server, &self.journal, &queue, loss).await?
+            else {
+                return Ok(());
+            };
+            let why = requeue::refused(&queue, &refusal);
+            streams.echo.say(why.as_str());
+            streams.log.notice(Level::Warning, why);
+            streams.log.drain().await;
+            self.journal.update(|entry| entry.way_back = None);
+        }
         match call {
             Some(call) => self.server.settle(&call).await,
             None => Ok(()),

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
+use super::recovery::LOST;
 use super::support::containers::{self, docker};
 use super::support::{Agent, Counter, TestContext, images, wait_until};
 
@@ -189,11 +190,7 @@ impl Parked {
                 "worker execution done",
                 "Process completed successfully",
             ),
-            End::Lost => (
-                "failed",
-                "the agent process was lost",
-                "Process failed, the agent process was lost",
-            ),
+            End::Lost => ("failed", "the agent process was lost", LOST),
             End::Killed if self.place == Place::Container => (
                 "failed",
                 "worker execution exit code 137",

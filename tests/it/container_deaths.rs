@@ -1,5 +1,7 @@
 //! Worker, supervisor, container are killed while a task runs in a container: nothing is lost, nothing is doubled.
 
+use std::fs;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -89,6 +91,36 @@ fn a_container_that_somebody_removes_has_failed() {
         reason.starts_with("worker execution exit code 137"),
         "{reason}"
     );
+}
+
+/// D-299: a container that has died with its machine, and the file with its output as well; the restart is injected.
+#[test]
+fn a_container_of_an_earlier_boot_has_failed() {
+    let mut running = Running::new();
+    let supervisor = running.supervisor().expect("a supervisor");
+    running.daemon.kill();
+    kill(supervisor, Signal::SIGKILL).unwrap();
+    running.counter.wait_for(20);
+    for container in containers(&running.task) {
+        docker(&["kill", &container]);
+    }
+    let context = &running.context;
+    let mut journal = context.journal();
+    fs::remove_file(journal["output"].as_str().unwrap()).unwrap();
+    journal["boot"] = "another boot".into();
+    fs::write(context.runs()[0].join("journal.json"), journal.to_string()).unwrap();
+    let mut daemon = daemon(context, &images::python(), &[]);
+    context.wait_for_status(&running.task, "failed");
+    assert_eq!(context.reason(&running.task), "agent host restarted");
+    context.wait_for_no_runs();
+    let console = context.console(&running.task);
+    let (printed, end) = console
+        .split_once("Process failed, agent host restarted (hint: ")
+        .unwrap_or_else(|| panic!("{console}"));
+    assert!(end.ends_with(')'), "{console}");
+    running.counter.assert_complete(printed, "");
+    assert_eq!(containers(&running.task), Vec::<String>::new());
+    assert_eq!(daemon.terminate(), 254);
 }
 
 /// C-313

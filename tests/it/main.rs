@@ -58,6 +58,7 @@ mod layers;
 mod lifecycle;
 mod list;
 mod log_format;
+mod loss;
 mod metrics;
 mod minutes;
 mod official;

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::support::{Agent, Counter, Fault, FaultProxy, Script, TestContext, wait_until};
 
 const COMPLETED: &str = "Process completed successfully";
-const LOST: &str = "Process failed, the agent process was lost";
+pub(crate) const LOST: &str = "Process failed, the agent process was lost (hint: enqueue the task again; \
+    `agent.requeue_on_agent_loss: true` does that by itself)";
 
 /// A counting task under a daemon.
 struct Running {
@@ -567,8 +568,11 @@ fn a_task_that_a_reboot_ended_has_failed() {
     context.call("tasks.started", json!({ "task": task, "force": true }));
     let mut daemon = start(&context);
     context.wait_for_status(&task, "failed");
-    assert_eq!(context.reason(&task), "the agent process was lost");
-    assert_eq!(context.console(&task), format!("the last words\n{LOST}"));
+    assert_eq!(context.reason(&task), "agent host restarted");
+    let console = context.console(&task);
+    let end =
+        "the last words\nProcess failed, agent host restarted (hint: enqueue the task again; ";
+    assert!(console.starts_with(end), "{console}");
     assert_eq!(daemon.terminate(), 254);
     assert_nothing_left(&context);
 }

@@ -31,6 +31,9 @@ pub(super) const GENERAL: Group = group! { "The worker":
     /// Seconds that a program gets to end by itself when its task is aborted or the agent ends: SIGTERM to it and all that it has
     /// started, SIGKILL when the time is over. 0 kills it at once, as the official agent does.
     "agent.stop_grace_period": Seconds = "0" eg "10";
+    /// Puts a task back into its queue that was lost with its agent: the process that supervised it was killed, or the machine was
+    /// restarted. It runs again from its beginning, so this is for tasks that may run twice. Otherwise it is marked as failed.
+    "agent.requeue_on_agent_loss": Boolean = "false";
     /// Most seconds that the program which is called when a task is aborted may take, whatever the task allows it.
     "agent.abort_callback_max_timeout": Seconds;
     /// Gives a task the variables of its own `Environment` parameters.

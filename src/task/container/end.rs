@@ -13,6 +13,8 @@ const NOT_EXECUTABLE: i32 = 126;
 const NO_COMMAND: i32 = 127;
 const KILLED: i64 = 137;
 const TERMINATED: i64 = 143;
+/// What an engine says of a container that it finds dead when it comes back.
+const FOUND_DEAD: i64 = 255;
 
 /// How the task ended whose container ended so; `has_begun` where its program was reached.
 pub(super) fn outcome(end: &End, has_begun: bool) -> Outcome {
@@ -44,6 +46,12 @@ pub(super) fn hint(end: &End) -> Option<&'static str> {
     ended_with_engine(end).then_some(
         "with `\"live-restore\": true` in the engine's `daemon.json` containers outlive their engine",
     )
+}
+
+/// True where the container may have ended so because its machine was restarted since: by its loss of power, or by the engine
+/// that stopped it. Other codes are those of a program that had ended before.
+pub(super) fn is_by_restart(end: &End) -> bool {
+    !end.is_out_of_memory && matches!(end.code, KILLED | TERMINATED | FOUND_DEAD)
 }
 
 fn ended_with_engine(end: &End) -> bool {
@@ -90,6 +98,24 @@ mod tests {
             aborted.call,
             Some(FinalStatus::Stopped("user abort".to_owned()))
         );
+    }
+
+    #[test]
+    fn a_program_that_had_ended_before_was_not_ended_by_a_restart() {
+        for (code, is_by_restart) in [
+            (0, false),
+            (1, false),
+            (137, true),
+            (143, true),
+            (255, true),
+        ] {
+            assert_eq!(super::is_by_restart(&end(code)), is_by_restart, "{code}");
+        }
+        let end = End {
+            is_out_of_memory: true,
+            ..end(137)
+        };
+        assert!(!super::is_by_restart(&end));
     }
 
     /// C-205

@@ -99,12 +99,13 @@ impl Containment {
         let id = contained.id.as_deref().unwrap_or_default();
         let started = tokio::select! {
             // What was made is found by its label.
-            () = run.stop.token().cancelled() => Ok(()),
+            () = run.stop.token().cancelled() => Ok(true),
             started = start(engine, id) => started,
         };
-        if let Err(error) = started {
-            return said(NotContained::by_engine(&error), run);
-        }
+        let died_with_machine = match started {
+            Ok(runs) => !runs && !entry.is_of_this_boot(),
+            Err(error) => return said(NotContained::by_engine(&error), run),
+        };
         reached(Step::Started);
         let begun = CancellationToken::new();
         let lines = Lines::new(&entry.task, self.is_own_worker, begun.clone());
@@ -138,7 +139,11 @@ impl Containment {
             .await;
         reached(Step::Exited);
         let hint = end.as_ref().ok().and_then(end::hint);
-        let outcome = ended(end, begun.is_cancelled());
+        let outcome = match end {
+            Ok(end) if died_with_machine && end::is_by_restart(&end) => Outcome::Restarted,
+            Err(EngineError::NoContainer) if died_with_machine => Outcome::Restarted,
+            end => ended(end, begun.is_cancelled()),
+        };
         // The container itself has said why.
         let why = console.listener.error();
         let why = why.filter(|_| matches!(outcome, Outcome::Exited(1..)));
@@ -201,19 +206,20 @@ impl Containment {
     }
 }
 
-/// Starts a container that was only made; an earlier supervisor may have done it.
-async fn start(engine: &Engine, id: &str) -> Result<(), EngineError> {
+/// Starts a container that was only made; an earlier supervisor may have done it. False where it has ended already, or is gone:
+/// who waits for it finds out what that means.
+async fn start(engine: &Engine, id: &str) -> Result<bool, EngineError> {
     loop {
         let started = match engine.state(id).await {
             Ok(State::Created) => engine.start(id).await,
-            // What it means that it is gone is found out by who waits for it.
-            Ok(_) | Err(EngineError::NoContainer) => return Ok(()),
+            Ok(State::Running) => return Ok(true),
+            Ok(State::Ended(_)) | Err(EngineError::NoContainer) => return Ok(false),
             Err(error) => Err(error),
         };
         match started {
             // It may have been started before the engine went away.
             Err(error) if error.is_passing() => sleep(PAUSE).await,
-            started => return started,
+            started => return started.map(|()| true),
         }
     }
 }

@@ -1,0 +1,102 @@
+//! A task that was lost with its agent goes back into the queue that it came from, where that is wanted.
+//!
+//! Two calls: the task is stopped, with a reason of its own, and put into its queue. Neither is forced, and before each the
+//! server is asked how the task stands, so that whoever is killed between them, or misses an answer, may begin again: a task
+//! that somebody else has taken, queued, or given a status of its own is left to him.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::journal::Journal;
+use super::outcome::{FinalStatus, Outcome};
+use super::server::{TaskServer, is_server_fault};
+use crate::api::{ApiError, Enqueue, QueueId, Task, TaskFilter, TaskStatus};
+
+/// How often a queue is asked to take the task.
+const TRIES: usize = 3;
+/// Between two of these tries.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How far a task is on its way back into its queue.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum WayBack {
+    /// It was announced; the server may still call the task in progress.
+    Wanted,
+    /// The server calls it stopped, or more has been done.
+    Stopped,
+}
+
+/// The last line of the task's log.
+pub(super) fn announcement(outcome: &Outcome, queue: &QueueId) -> String {
+    let loss = outcome.loss().unwrap_or_default();
+    format!("Process failed, {loss}: the task goes back into queue {queue}\n")
+}
+
+/// The line behind it where the queue does not take the task.
+pub(super) fn refused(queue: &QueueId, error: &ApiError) -> String {
+    format!(
+        "The task could not be put back into queue {queue}: {} (hint: enqueue it again)\n",
+        error.reference_text()
+    )
+}
+
+/// Puts the task back; the inner error is the queue's refusal. With the outer one the server could not be asked, and all is to
+/// be done again.
+pub(super) async fn put_back(
+    server: &TaskServer,
+    journal: &Journal,
+    queue: &QueueId,
+    loss: &str,
+) -> Result<Result<(), ApiError>, ApiError> {
+    let reason = format!("{loss}, the task goes back into its queue");
+    if journal.entry().way_back == Some(WayBack::Wanted) {
+        let status = standing(server).await?.and_then(|task| task.status);
+        if status == Some(TaskStatus::InProgress) {
+            match server.set(&FinalStatus::Stopped(reason.clone())).await {
+                // Who was faster is seen below.
+                Err(error) if error.refusal().is_some() && !is_server_fault(&error) => {}
+                told => told?,
+            }
+        }
+        journal.update(|entry| entry.way_back = Some(WayBack::Stopped));
+    }
+    let mut tries = 0;
+    loop {
+        let task = standing(server).await?;
+        let is_ours = |task: &Task| {
+            task.status == Some(TaskStatus::Stopped)
+                && task.status_reason.as_deref() == Some(reason.as_str())
+        };
+        if !task.is_some_and(|task| is_ours(&task)) {
+            return Ok(Ok(()));
+        }
+        let mut enqueue = Enqueue::new(server.task().clone(), queue.clone());
+        enqueue.status_reason = Some(format!("put back into the queue: {loss}"));
+        let Err(error) = server.session().tasks().enqueue(&enqueue).await else {
+            return Ok(Ok(()));
+        };
+        tries += 1;
+        if tries >= TRIES {
+            // Nobody knows whether the queue would take it where it was not the API that has answered.
+            return if error.refusal().is_some() {
+                Ok(Err(error))
+            } else {
+                Err(error)
+            };
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Status and reason; none where the task does not exist.
+async fn standing(server: &TaskServer) -> Result<Option<Task>, ApiError> {
+    let filter = TaskFilter {
+        id: vec![server.task().clone()],
+        search_hidden: true,
+        only_fields: vec!["status".to_owned(), "status_reason".to_owned()],
+        ..TaskFilter::default()
+    };
+    let found = server.session().tasks().all(&filter).await?;
+    Ok(found.into_iter().next())
+}
