@@ -3,6 +3,8 @@
 //! A run has a folder of its own: the journal, which its supervisor alone writes once it lives, a
 //! lock that the supervisor holds as long as it lives, and the note of the worker that watches it.
 
+mod format;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::container::Contained;
 use super::ending::Ending;
@@ -23,8 +26,6 @@ use crate::storage::{
     FileLock, LockKind, Places, age, read_private, temporary_name, write_private,
 };
 
-/// Version of the format; a reader refuses a newer one.
-const VERSION: u32 = 1;
 const JOURNAL: &str = "journal.json";
 const LOCK: &str = "lock";
 const WORKER: &str = "worker.json";
@@ -78,7 +79,7 @@ impl Phase {
 /// What a journal says.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Entry {
-    /// Format.
+    /// Format; see `journal/format.rs`.
     pub version: u32,
     /// The boot of the machine in which the run began.
     pub boot: String,
@@ -126,6 +127,9 @@ pub struct Entry {
     pub since: u64,
     /// How far the log has come.
     pub progress: Progress,
+    /// What another release has written and this one does not know: it is kept.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// The user who owns a task.
@@ -174,9 +178,42 @@ pub enum JournalError {
         /// What the system said.
         source: io::Error,
     },
-    /// The file is not a journal of this version.
-    #[error("`{0}` is not a journal that this version can read")]
-    Unreadable(PathBuf),
+    /// A newer release has written the file, and this one must not go by it.
+    #[error(
+        "`{journal}` is of a newer release (format {version}, this one reads up to {newest})",
+        newest = format::VERSION
+    )]
+    Newer {
+        /// The file.
+        journal: PathBuf,
+        /// Its format.
+        version: u64,
+    },
+    /// The file is damaged, or has words of another release in it.
+    #[error("`{journal}` cannot be read as a journal: {why}")]
+    Unreadable {
+        /// The file.
+        journal: PathBuf,
+        /// What is wrong in it.
+        why: String,
+    },
+}
+
+impl JournalError {
+    /// What can be done about a journal that stays.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Newer { .. } | Self::Unreadable { .. } => Some(
+                "the clearml-agent that has written it settles the task; remove the file's folder where nobody waits for that",
+            ),
+            Self::Busy(_) | Self::Storage { .. } => None,
+        }
+    }
+
+    /// True where the run has been removed meanwhile.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Storage { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 /// A run without a journal is nobody's after that.
@@ -247,11 +284,10 @@ impl RunFolder {
 
     /// What the journal says now.
     pub fn read(&self) -> Result<Entry, JournalError> {
-        let bytes = read_private(&self.journal()).map_err(|source| self.storage(source))?;
-        let entry: Option<Entry> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        entry
-            .filter(|entry| entry.version <= VERSION)
-            .ok_or_else(|| JournalError::Unreadable(self.journal()))
+        let journal = self.journal();
+        let bytes = read_private(&journal).map_err(|source| self.storage(source))?;
+        let bytes = bytes.ok_or_else(|| self.storage(io::ErrorKind::NotFound.into()))?;
+        format::entry(&bytes, journal)
     }
 
     /// True while a supervisor lives that has this run.
@@ -373,7 +409,7 @@ impl Entry {
         output: PathBuf,
     ) -> Self {
         Self {
-            version: VERSION,
+            version: format::VERSION,
             boot: boot(),
             task,
             worker,
@@ -393,6 +429,7 @@ impl Entry {
             phase: Phase::Pulled,
             since: now(),
             progress: Progress::default(),
+            unknown: Map::new(),
         }
     }
 
@@ -520,34 +557,6 @@ mod tests {
         let read = runs[0].read().expect("read");
         assert_eq!(read.phase, Phase::Ended { outcome });
         assert!(read.is_of_this_boot());
-    }
-
-    #[test]
-    fn a_journal_of_a_newer_version_is_refused() {
-        let folder = tempfile::tempdir().expect("folder");
-        let newer = Entry {
-            version: VERSION + 1,
-            ..entry()
-        };
-        let run = RunFolder::create(&places(folder.path()), &newer).expect("created");
-        assert!(matches!(run.read(), Err(JournalError::Unreadable(_))));
-    }
-
-    /// A release before has not written what the command line asked for, nor when a phase began.
-    #[test]
-    fn a_journal_without_options_is_read() {
-        let mut json = serde_json::to_value(entry()).expect("written");
-        let object = json.as_object_mut().expect("an object");
-        object.remove("options");
-        object.remove("since");
-        let read: Entry = serde_json::from_value(json).expect("read");
-        assert_eq!(
-            Entry {
-                since: 0,
-                ..entry()
-            },
-            read
-        );
     }
 
     #[test]

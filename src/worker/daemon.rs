@@ -24,7 +24,7 @@ use super::strays::{Search, Suspects, return_to_queue};
 use super::survival::{caught, pause, surviving};
 use crate::process::{Step, forget_own_code, reached};
 use crate::storage::{Slot, SlotError};
-use crate::task::{CurrentTask, ReportOptions, RunOptions, StatusReporter, Taken};
+use crate::task::{CurrentTask, ReportOptions, RunFolder, RunOptions, StatusReporter, Taken};
 use crate::ui::Printer;
 use adoption::untouched;
 use failing::hopeless;
@@ -63,6 +63,8 @@ pub struct Daemon {
     reloads: bool,
     /// Why the configuration could not be read again, so that it is said once.
     unreadable: Option<String>,
+    /// Runs of other releases, of which has been told.
+    strange: Vec<RunFolder>,
 }
 
 /// What to do after something was waited for.
@@ -108,6 +110,7 @@ impl Daemon {
             is_settled: false,
             reloads: options.nursery.settings.is_on("agent.reload_config"),
             unreadable: None,
+            strange: Vec::new(),
             options,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::WorkerName;
 use crate::storage::Places;
-use crate::task::{Entry, RunFolder};
+use crate::task::{Entry, JournalError, RunFolder};
 
 /// What is to be done about the runs on this machine.
 #[derive(Debug, Default)]
@@ -11,6 +11,8 @@ pub(super) struct Inheritance {
     pub(super) own: Vec<RunFolder>,
     /// Runs of workers that are gone, without a supervisor: to be settled beside the work.
     pub(super) abandoned: Vec<RunFolder>,
+    /// Runs that nobody but another release can settle.
+    pub(super) strange: Vec<(RunFolder, JournalError)>,
 }
 
 impl Inheritance {
@@ -25,7 +27,8 @@ impl Inheritance {
                 Ok(entry) if entry.is_of(worker) => inheritance.own.push(run),
                 Ok(_) if run.is_supervised() => {}
                 Ok(_) => inheritance.abandoned.push(run),
-                Err(error) => tracing::warn!(%error, "left alone"),
+                Err(error) if error.is_gone() => {}
+                Err(error) => inheritance.strange.push((run, error)),
             }
         }
         inheritance

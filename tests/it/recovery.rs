@@ -576,3 +576,59 @@ fn a_task_that_a_reboot_ended_has_failed() {
     assert_eq!(daemon.terminate(), 254);
     assert_nothing_left(&context);
 }
+
+/// What cannot be read is left alone, and said once, however often it is looked at; what a newer release has added is no reason.
+#[test]
+fn journals_of_other_releases_are_settled_or_left_alone() {
+    let context = TestContext::new();
+    let newer = context.create(Script::shell("echo never"));
+    leave_pulled(&context, &newer, |journal| {
+        journal["boot"] = "another boot".into();
+        journal["supervisor"] = json!({ "pid": std::process::id(), "started": 1 });
+        journal["phase"] = "Preparing".into();
+        journal["colour"] = "unknown".into();
+    });
+    context.call("tasks.started", json!({ "task": newer, "force": true }));
+    let runs = context.home().join(".local/state/clearml-agent/runs");
+    let strange = [
+        ("of-tomorrow", r#"{"version": 2, "phase": "Dancing"}"#),
+        ("damaged", r#"{"version": 1, "task": "#),
+    ];
+    for (name, text) in strange {
+        fs::create_dir_all(runs.join(name)).unwrap();
+        fs::write(runs.join(name).join("journal.json"), text).unwrap();
+    }
+    let mut daemon = start(&context);
+    context.wait_for_status(&newer, "failed");
+    assert_eq!(context.reason(&newer), "agent host restarted");
+    // It looks for runs again behind each task.
+    for _ in 0..2 {
+        let next = context.enqueue(Script::shell("echo next"));
+        context.wait_for_status(&next, "completed");
+        assert!(wait_until(|| context.runs().len() == strange.len()));
+        let rests = || daemon.output().matches("No tasks in Queues").count();
+        let before = rests();
+        assert!(wait_until(|| rests() > before));
+    }
+    assert_eq!(daemon.terminate(), 254);
+    let output = daemon.output();
+    let lines = |name: &str| {
+        let path = runs.join(name).join("journal.json");
+        let line = format!("Warning: `{}` ", path.display());
+        let found = output.lines().filter(|one| one.contains(&line));
+        found.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [tomorrow, damaged] = [lines("of-tomorrow"), lines("damaged")];
+    assert!(tomorrow.len() == 1 && damaged.len() == 1, "{output}");
+    let said =
+        "is of a newer release (format 2, this one reads up to 1); its task is left alone (hint: ";
+    assert!(tomorrow[0].contains(said), "{tomorrow:?}");
+    assert!(
+        damaged[0].contains("cannot be read as a journal"),
+        "{damaged:?}"
+    );
+    for (name, text) in strange {
+        let journal = fs::read_to_string(runs.join(name).join("journal.json")).unwrap();
+        assert_eq!(journal, text);
+    }
+}

@@ -5,7 +5,7 @@ use tokio::task::spawn_local;
 use super::Daemon;
 use super::failing::{fail, hopeless};
 use crate::api::TaskId;
-use crate::task::{RunFolder, TaskServer};
+use crate::task::{JournalError, RunFolder, TaskServer};
 use crate::worker::children::{RunEnd, WatchedRun};
 use crate::worker::gpus::Lease;
 use crate::worker::poller::Pulled;
@@ -40,7 +40,21 @@ impl Daemon {
         for run in inheritance.abandoned {
             self.settle_abandoned(run);
         }
+        for (run, error) in inheritance.strange {
+            self.leave_alone(run, &error);
+        }
         inheritance.own
+    }
+
+    /// A run that this release cannot settle; that is said once.
+    fn leave_alone(&mut self, run: RunFolder, error: &JournalError) {
+        if self.strange.contains(&run) {
+            return;
+        }
+        let hint = error.hint().unwrap_or("let this user read it");
+        self.printer
+            .warning(&format!("{error}; its task is left alone (hint: {hint})"));
+        self.strange.push(run);
     }
 
     /// The GPUs of a run that an earlier worker has left.
