@@ -15,6 +15,7 @@ use super::daemon::worker_name;
 use super::options::{self, PreparationWishes};
 use super::{ExitStatus, Failed, container, plan, slot, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
+use crate::monitor::VisibleGpus;
 use crate::process::{Output, replace_self};
 use crate::settings::{AgentSettings, Settings};
 use crate::storage::{Places, create_temporary};
@@ -286,6 +287,7 @@ impl Assignment {
             shape,
             rules: options::rules(&self.agent),
             watch: options::watch(&self.agent),
+            gpus: VisibleGpus::of(self.devices.text()),
             grace: self.agent.stop_grace_period,
             requeues_lost: self.agent.requeue_on_agent_loss,
             host: connect::host_name(),

@@ -8,6 +8,7 @@ use super::connect::{self, Patience};
 use super::options::{self, PreparationWishes};
 use super::{ExitStatus, Failed, container, sections};
 use crate::api::{QueueId, TaskId, WorkerId};
+use crate::monitor::VisibleGpus;
 use crate::settings::{Environment, Overrides, Settings};
 use crate::task::{
     CurrentTask, Ending, Entry, Node, Phase, RunFolder, Shape, StandIn, Supervised, Supervision,
@@ -104,6 +105,7 @@ pub(super) async fn supervise(
         },
         rules: options::rules(&agent),
         watch: options::watch(&agent),
+        gpus: VisibleGpus::of(devices.text()),
         grace: agent.stop_grace_period,
         requeues_lost: agent.requeue_on_agent_loss,
         host: connect::host_name(),

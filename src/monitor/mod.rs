@@ -3,6 +3,7 @@
 mod average;
 mod exposition;
 mod gpu;
+mod kernel;
 mod machine;
 
 pub use average::Averages;
@@ -10,6 +11,7 @@ pub use exposition::{Exposition, MetricKind};
 pub use gpu::{
     CudaVersion, GpuAverages, GpuFractions, GpuList, GpuMemory, GpuReading, GpuTotals, GpuUse,
     GpuWatch, VisibleGpus, compiler_release, cuda_driver_version, cudnn_version,
-    driver_table_version, gpu_list, gpu_uses, is_amd_below, is_amd_host, watch_gpus,
+    driver_table_version, gpu_list, gpu_uses, is_amd_below, is_amd_host, is_among, watch_gpus,
 };
+pub use kernel::{GpuError, KernelNews, KernelWatch};
 pub use machine::{MachineSampler, Sample, Traffic};

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use tokio_util::sync::CancellationToken;
@@ -95,6 +95,20 @@ impl Command {
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
+    }
+
+    /// The folder in which the program starts; none where that is this process's own.
+    pub fn start_folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// What the program gets as this variable.
+    pub fn variable(&self, name: &str) -> Option<OsString> {
+        let mut changes = self.variables.iter().rev();
+        match changes.find(|(other, _)| other == name) {
+            Some((_, value)) => value.clone(),
+            None => std::env::var_os(name),
+        }
     }
 
     /// The words of the command, for messages.

@@ -3,6 +3,7 @@
 mod atomic;
 mod lock;
 mod places;
+mod room;
 mod shared;
 mod slots;
 mod temporary;
@@ -10,6 +11,7 @@ mod temporary;
 pub use atomic::{create_private, read_private, replace, write_private};
 pub use lock::{FileLock, LockKind};
 pub use places::Places;
+pub use room::is_full;
 pub use shared::{create_shared, own_folder};
 pub use slots::{Instance, Slot, SlotError, SlotFolder};
 pub use temporary::{age, create_temporary, temporary_name};

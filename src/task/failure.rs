@@ -25,6 +25,21 @@ pub struct Failure {
     pub status_reason: Option<String>,
     /// The exit code, where it is that of a program (E-237).
     pub code: Option<i32>,
+    /// It is the environment that could not be made.
+    pub is_of_environment: bool,
+}
+
+impl Failure {
+    /// In a few words, with what to do; for a status that says no more than an exit code otherwise.
+    pub(super) fn of_environment(&self) -> Option<String> {
+        self.is_of_environment.then(|| {
+            let first = |text: &str| text.lines().next().unwrap_or_default().trim().to_owned();
+            let hint = self.hint.as_deref().map(first);
+            let hint = hint.map(|hint| format!(" (hint: {hint})"));
+            let message = first(&self.message);
+            format!("environment: {message}{}", hint.unwrap_or_default())
+        })
+    }
 }
 
 pub(super) fn without_code(
@@ -50,6 +65,7 @@ pub(super) fn failure(message: impl Into<String>, hint: Option<impl Into<String>
         hint: hint.map(Into::into),
         status_reason: None,
         code: None,
+        is_of_environment: false,
     })
 }
 
@@ -63,6 +79,7 @@ pub(super) fn failure_with_status(
         hint: hint.map(Into::into),
         status_reason: Some(reason),
         code: None,
+        is_of_environment: false,
     })
 }
 
@@ -85,6 +102,7 @@ impl From<PythonError> for PrepareError {
                 message: error.to_string(),
                 hint: error.hint(),
                 status_reason: None,
+                is_of_environment: true,
             })
         }
     }

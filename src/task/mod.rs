@@ -6,6 +6,7 @@ mod container;
 mod container_facts;
 mod definition;
 mod devices;
+mod diagnosis;
 mod ending;
 mod environment;
 mod failure;

@@ -142,6 +142,10 @@ impl Outcome {
             ),
             Self::Exited(code) => failed(*code),
             Self::Failed { code, why } => Settlement {
+                event: Some(format!(
+                    "Process failed, exit code {code}: {}",
+                    why.lines().next().unwrap_or_default()
+                )),
                 call: Some(FinalStatus::Failed(format!(
                     "worker execution exit code {code}: {why}"
                 ))),

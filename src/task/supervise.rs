@@ -3,6 +3,7 @@
 //! The supervisor owns the task's output, status, abort and clean-up. Every step is in the journal before
 //! it is taken, so that a supervisor that comes after a crash knows what is left to do.
 
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::container::{ContainedRun, Containment};
 use super::definition::register_secrets;
+use super::diagnosis::{Death, Diagnosis};
 use super::failure::PrepareError;
 use super::journal::{Entry, Journal, Phase};
 use super::launch::Program;
@@ -29,8 +31,10 @@ use super::streams::Streams;
 use super::watch::{Watch, WatchOptions, has_completed_callback};
 use crate::api::{ApiError, QueueId, TaskStatus};
 use crate::logs::{Echo, Level, LineRules, Spool, Upload, UploadEnd, UploadOptions};
+use crate::monitor::VisibleGpus;
 use crate::process::{
-    Output, ProcessIdentity, Step, become_subreaper, kill_followers, kill_inheritors, reached,
+    Command, Output, ProcessIdentity, Step, become_subreaper, kill_followers, kill_inheritors,
+    reached,
 };
 use crate::storage::Places;
 
@@ -64,6 +68,8 @@ pub struct Supervision {
     pub rules: LineRules,
     /// How the server is watched.
     pub watch: WatchOptions,
+    /// The GPUs that the task may use.
+    pub gpus: VisibleGpus,
     /// Host name for the task's runtime (D-206).
     pub host: String,
     /// Stands in for a worker that is gone; none where the worker is this process.
@@ -364,6 +370,7 @@ impl Supervision {
             streams,
             stop,
             grace: self.grace,
+            gpus: &self.gpus,
         }
     }
 
@@ -466,6 +473,10 @@ impl Supervision {
                 if let Some(code) = failure.code {
                     return Outcome::Exited(code);
                 }
+                // In the plain shape the whole message becomes the reason.
+                if let (Some(why), false) = (failure.of_environment(), self.shape == Shape::Plain) {
+                    return Outcome::Failed { code: 1, why };
+                }
                 match failure.status_reason {
                     None => Outcome::not_started(failure.message),
                     Some(reason) => {
@@ -519,6 +530,7 @@ impl Supervision {
                 output.display()
             ));
         }
+        let diagnosis = Diagnosis::begin(self.gpus.clone());
         let program = match Program::start(&prepared.command, &streams.output) {
             Ok(program) => program,
             Err(error) => {
@@ -550,6 +562,14 @@ impl Supervision {
             ));
         };
         let code = program.wait(stop, self.grace, asked).await;
+        let cause = match &code {
+            Ok(code) if stop.cause().is_none() => diagnosis.cause(&Death {
+                code: *code,
+                process: Some(identity.pid),
+                folders: self.written_to(&prepared.command),
+            }),
+            _ => None,
+        };
         reached(Step::Exited);
         if let Some(abort_command) = abort_command {
             abort_command.end().await;
@@ -562,9 +582,25 @@ impl Supervision {
         match code {
             // Nobody but the program's own user can have interrupted it there (E-275).
             Ok(-2) if self.shape == Shape::Plain => Outcome::Exited(-1),
-            Ok(code) => Outcome::Exited(code),
+            Ok(code) => match cause {
+                Some(cause) => Outcome::Failed {
+                    code,
+                    why: cause.to_string(),
+                },
+                None => Outcome::Exited(code),
+            },
             Err(error) => Outcome::not_started(error.to_string()),
         }
+    }
+
+    /// Where a program writes as a rule: its folder, its output, temporary files.
+    fn written_to(&self, command: &Command) -> Vec<PathBuf> {
+        let folder = command.start_folder().map(Path::to_owned);
+        let temporary = command.variable("TMPDIR").filter(|path| !path.is_empty());
+        let temporary = temporary.map_or_else(|| "/tmp".into(), PathBuf::from);
+        let output = self.journal.entry().output;
+        let places = [folder, output.parent().map(Path::to_owned)];
+        places.into_iter().flatten().chain([temporary]).collect()
     }
 
     /// Says everything that is to be said about the end, the status last.

@@ -37,6 +37,7 @@ mod contract;
 mod control;
 mod custom_build;
 mod day;
+mod diagnosis;
 mod dialect;
 mod differential;
 mod docker_args;

@@ -472,7 +472,8 @@ fn a_requirement_must_exist() {
         &context,
         script,
         &packages.variables(),
-        "worker execution exit code 1",
+        "worker execution exit code 1: environment: Could not install task requirements! (hint: \
+         `this-package-does-not-exist-xyz==1.0` cannot be installed; the installer's lines above say why)",
     );
     assert!(
         console.contains(

@@ -2,12 +2,8 @@
 
 use std::path::PathBuf;
 
-use nix::sys::statvfs::statvfs;
-
 use super::Engine;
-
-/// With less than this a disk is full.
-const LEAST: u64 = 1 << 20;
+use crate::storage::is_full;
 
 impl Engine {
     /// The folder of images and containers, where its disk is full. Then programs cannot write in their containers, and the
@@ -17,8 +13,6 @@ impl Engine {
             return None;
         }
         let folder = PathBuf::from(self.docker.info().await.ok()?.docker_root_dir?);
-        let disk = statvfs(&folder).ok()?;
-        let free = disk.blocks_available().saturating_mul(disk.fragment_size());
-        (free < LEAST).then_some(folder)
+        is_full(&folder).then_some(folder)
     }
 }

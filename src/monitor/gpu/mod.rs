@@ -2,6 +2,7 @@
 
 mod amd;
 mod average;
+mod bus;
 mod cuda;
 mod fractions;
 #[cfg(feature = "nvml")]
@@ -15,6 +16,7 @@ mod watch;
 
 pub use amd::{is_amd_below, is_amd_host};
 pub use average::{GpuAverages, GpuTotals};
+pub use bus::is_among;
 pub use cuda::{CudaVersion, compiler_release, cudnn_version, driver_table_version};
 pub use fractions::GpuFractions;
 pub use nvml::cuda_driver_version;

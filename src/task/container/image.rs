@@ -341,6 +341,7 @@ fn failed(failure: NotContained) -> PrepareError {
         hint: failure.hint,
         status_reason: None,
         code: None,
+        is_of_environment: false,
     })
 }
 

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::args::HostContext;
 use crate::container::command::{ContainerOptions, HostFacts};
 use crate::container::engine::EndpointSource;
+use crate::monitor::VisibleGpus;
 
 pub use builds::clear_dead_builds;
 pub use image::{EntryPoint, ImageBuild};
@@ -75,6 +76,7 @@ pub(super) struct ContainedRun<'a> {
     pub(super) streams: &'a Streams,
     pub(super) stop: &'a Stop,
     pub(super) grace: Duration,
+    pub(super) gpus: &'a VisibleGpus,
 }
 
 /// The container of a run, as the journal knows it.

@@ -60,6 +60,16 @@ impl NotContained {
         )
     }
 
+    /// The image is to blame, which the status says.
+    fn of_image(mut self) -> Self {
+        if let Outcome::Failed { why, .. } = &mut self.outcome
+            && !self.is_passing
+        {
+            *why = format!("image: {why}");
+        }
+        self
+    }
+
     /// What and why, without the hint.
     pub(super) fn message(&self) -> &str {
         match &self.outcome {
@@ -346,7 +356,9 @@ impl Containment {
             PullPolicy::Always => true,
             PullPolicy::Missing => command.pulls_first || !has_it,
             PullPolicy::Never if has_it => false,
-            PullPolicy::Never => return Err(by_engine(EngineError::NoImage(image.to_owned()))),
+            PullPolicy::Never => {
+                return Err(by_engine(EngineError::NoImage(image.to_owned())).of_image());
+            }
         };
         if !is_pulled {
             return Ok(());
@@ -368,7 +380,7 @@ impl Containment {
                 ));
                 Ok(())
             }
-            other => other.map_err(by_engine),
+            other => other.map_err(|error| by_engine(error).of_image()),
         }
     }
 

@@ -12,6 +12,7 @@ use super::{Contained, ContainedRun, Containment, RUN_LABEL, end};
 use crate::api::TaskStatus;
 use crate::container::engine::{End, Engine, EngineError, State};
 use crate::process::{Step, reached};
+use crate::task::diagnosis::{Death, Diagnosis};
 use crate::task::journal::{Journal, Phase};
 use crate::task::outcome::Outcome;
 use crate::task::server::TaskServer;
@@ -107,6 +108,7 @@ impl Containment {
             Err(error) => return said(NotContained::by_engine(&error), run),
         };
         reached(Step::Started);
+        let diagnosis = Diagnosis::begin(run.gpus.clone());
         let begun = CancellationToken::new();
         let lines = Lines::new(&entry.task, self.is_own_worker, begun.clone());
         let destination = match TaskOutput::open(&entry.output, contained.base) {
@@ -164,15 +166,24 @@ impl Containment {
                 own => i32::from(own),
             });
         }
+        let full_disk = if run.stop.is_leaving() {
+            None
+        } else {
+            timeout(END, engine.full_disk()).await.ok().flatten()
+        };
+        let outcome = match outcome {
+            Outcome::Exited(code) if run.stop.cause().is_none() => {
+                diagnosed(&diagnosis, code, full_disk.as_deref())
+            }
+            outcome => outcome,
+        };
         if let (Outcome::Failed { why, .. }, None, false) = (&outcome, run.stop.cause(), is_said) {
             output.line(format!("\nclearml_agent: ERROR: {why}"));
             if let Some(hint) = hint {
                 output.line(format!("hint: {hint}"));
             }
         }
-        if !run.stop.is_leaving()
-            && let Ok(Some(folder)) = timeout(END, engine.full_disk()).await
-        {
+        if let Some(folder) = full_disk {
             output.line(format!(
                 "\nclearml_agent: WARNING: the disk of the container engine is full (`{}`): what the container has written \
                  or printed may be missing\nhint: free space there: `docker system df` shows what takes it",
@@ -203,6 +214,23 @@ impl Containment {
             _ => {}
         });
         journal.entry().container.is_none()
+    }
+}
+
+/// How the task ended whose container has ended with this code, and nobody but the machine may know why. Its memory is the
+/// engine's matter.
+fn diagnosed(diagnosis: &Diagnosis, code: i32, full_disk: Option<&Path>) -> Outcome {
+    let death = Death {
+        code,
+        process: None,
+        folders: full_disk.into_iter().map(Path::to_owned).collect(),
+    };
+    match diagnosis.cause(&death) {
+        Some(cause) => Outcome::Failed {
+            code,
+            why: cause.to_string(),
+        },
+        None => Outcome::Exited(code),
     }
 }
 
