@@ -16,6 +16,7 @@ pub mod source;
 pub mod storage;
 pub mod task;
 pub mod ui;
+pub mod visible;
 pub mod worker;
 
 use std::ffi::OsString;

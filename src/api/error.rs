@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::visible;
+
 /// Whether the server may have acted on a request whose answer did not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
@@ -137,7 +139,7 @@ impl fmt::Display for Refusal {
             write!(f, "/{}", self.subcode)?;
         }
         if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
+            write!(f, ": {}", visible::line(&self.message))?;
         }
         Ok(())
     }
@@ -202,7 +204,7 @@ pub enum ApiError {
     Refused(Box<Refusal>),
     /// Overload, maintenance, or a proxy whose server is away: 429, 502, 503, 504, 509, and other
     /// statuses from 500 on that do not come from the API itself.
-    #[error("{call}: the server answered with HTTP {status}{}{message}", if message.is_empty() { "" } else { ": " })]
+    #[error("{call}: the server answered with HTTP {status}{}{}", if message.is_empty() { "" } else { ": " }, visible::line(message))]
     Server {
         /// The call.
         call: &'static str,
@@ -373,7 +375,7 @@ impl ApiError {
             } if message.is_empty() => format!("APIError: code {status}"),
             Self::Server {
                 status, message, ..
-            } => format!("APIError: code {status}: {message}"),
+            } => format!("APIError: code {status}: {}", visible::line(message)),
             other => other.to_string(),
         }
     }
@@ -410,9 +412,9 @@ fn token_refused(code: u16, server: &str, message: &str) -> String {
             .unwrap_or_default()
     };
     let text = if message.is_empty() {
-        phrase()
+        phrase().into()
     } else {
-        message
+        visible::line(message)
     };
     format!("Failed getting token (error {code} from {server}): {text}")
 }

@@ -29,6 +29,9 @@ const REDIRECTS: usize = 30;
 /// A body is given this much more time for each second of the time limit.
 const SLOWEST_BYTES_PER_SECOND: usize = 32 * 1024;
 
+/// Bytes of an answer, unpacked; a server keeps no task of a quarter of it.
+const LONGEST_ANSWER: usize = 64 << 20;
+
 /// What goes into a request.
 #[derive(Debug, Clone)]
 pub(super) enum Body {
@@ -138,11 +141,21 @@ impl Http {
             builder = builder.header(CONTENT_TYPE, content_type).body(bytes);
         }
         let failed = |error| connection_error(request.call, &self.server, error);
-        let response = builder.send().await.map_err(failed)?;
+        let mut response = builder.send().await.map_err(failed)?;
         let status = response.status().as_u16();
         let wait = response.headers().get(RETRY_AFTER);
         let retry_after = retry_after(wait.and_then(|value| value.to_str().ok()));
-        let body = response.bytes().await.map_err(failed)?.to_vec();
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(failed)? {
+            if body.len() + piece.len() > LONGEST_ANSWER {
+                return Err(ApiError::Malformed {
+                    call: request.call,
+                    status,
+                    reason: format!("it has more than {} MiB", LONGEST_ANSWER >> 20),
+                });
+            }
+            body.extend_from_slice(&piece);
+        }
         tracing::debug!("{method} {}/{} {status}", self.server, request.path);
         Ok(Answer {
             status,

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::visible;
+
 /// No id of the server comes near this length; longer text is not one.
 const LONGEST: usize = 512;
 
@@ -30,12 +32,14 @@ fn checked(kind: &'static str, text: String, slash: bool) -> Result<String, Inva
         "it is empty"
     } else if text.len() > LONGEST {
         "it is too long"
-    } else if text.chars().any(char::is_control) {
+    } else if visible::line(&text) != text {
         "it holds a control character"
     } else if !slash && text.contains(['/', '\\']) {
         "it holds a slash"
     } else if text.starts_with('.') {
         "it starts with a dot"
+    } else if !slash && text.starts_with('-') {
+        "it starts with a dash"
     } else {
         return Ok(text);
     };
@@ -119,7 +123,18 @@ mod tests {
 
     #[test]
     fn an_id_stays_in_its_folder_and_line() {
-        for text in ["", "..", "../x", "a/b", "a\\b", "a\nb", ".hidden"] {
+        for text in [
+            "",
+            "..",
+            "../x",
+            "a/b",
+            "a\\b",
+            "a\nb",
+            ".hidden",
+            "--docker",
+            "a\u{202e}b",
+            "a\u{1b}[2Jb",
+        ] {
             assert!(TaskId::new(text).is_err(), "{text:?}");
         }
         assert!(WorkerId::new("host:gpu0,1").is_ok());

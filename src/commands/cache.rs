@@ -106,7 +106,7 @@ fn list(store: &StoreOptions, json: bool, printer: Printer) -> Result<ExitStatus
     let entries = python::list_store(&store.path).map_err(|error| unusable(store, &error))?;
     if json {
         let answer = json!({ "path": store.path, "entries": entries });
-        printer.line(serde_json::to_string_pretty(&answer)?);
+        printer.json(&answer)?;
         return Ok(ExitStatus::SUCCESS);
     }
     let bytes = entries.iter().map(|entry| entry.bytes).sum();
@@ -168,7 +168,7 @@ async fn explain(
     if json {
         let mut answer = serde_json::to_value(&explained)?;
         answer["task"] = json!(id);
-        printer.data(serde_json::to_string_pretty(&answer)?);
+        printer.json(&answer)?;
         return Ok(ExitStatus::SUCCESS);
     }
     print_explained(&explained, id.as_str(), printer);

@@ -25,6 +25,7 @@ use crate::task::{
     run_beside, take_task,
 };
 use crate::ui::Printer;
+use crate::visible;
 use crate::worker::{WorkerName, placed};
 
 /// How long the farewell may take (D-300).
@@ -443,7 +444,8 @@ fn listed(text: String, intro: &str, tasks: &[Task]) -> String {
     }
     let lines = tasks.iter().take(MOST).map(|task| {
         let id = task.id.as_ref().map(TaskId::as_str).unwrap_or_default();
-        format!("\n* ({id}) {}", task.name.as_deref().unwrap_or_default())
+        let name = task.name.as_deref().unwrap_or_default();
+        format!("\n* ({id}) {}", visible::line(name))
     });
     text + intro + &lines.collect::<String>()
 }

@@ -27,7 +27,7 @@ pub(super) async fn list(
         .map_err(|error| login_failed(&error, &session))?;
     let answer = session.workers().all_as_answered().await?;
     if arguments.json {
-        printer.line(serde_json::to_string_pretty(&answer)?);
+        printer.json(&answer)?;
     } else {
         printer.line(yaml(&answer, YamlStyle::Mixed)?);
     }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::Failed;
 use crate::api::{NameMatch, Queue, QueueId, Session};
 use crate::ui::Table;
+use crate::visible;
 
 /// Most names that an error lists (D-109, D-110).
 const MOST_LISTED: usize = 10;
@@ -80,7 +81,8 @@ fn unknown_queue(name: &str, similar: &[Queue]) -> Failed {
         .map(|(name, id)| {
             format!(
                 "
-* ({id}) {name}"
+* ({id}) {}",
+                visible::line(name)
             )
         })
         .collect();

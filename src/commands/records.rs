@@ -13,8 +13,8 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::secrets;
 use crate::ui::{self, LogLevel};
+use crate::{secrets, visible};
 
 /// How much is said.
 #[derive(Clone, Debug)]
@@ -85,6 +85,7 @@ where
             return write!(writer, "{}", ui::message(level, &text, None, target));
         }
         let text = secrets::mask(&text);
+        let text = visible::lines(&text);
         if !self.0.load(Ordering::Relaxed) {
             return writeln!(writer, "{text}");
         }

@@ -50,8 +50,7 @@ pub(super) async fn print(settings: &Settings, printer: Printer) -> Result<ExitS
         }
     }
     workers.sort_by_key(|worker| worker["worker"].as_str().map(str::to_owned));
-    let text = serde_json::to_string_pretty(&json!({ "workers": workers }))?;
-    printer.data(text);
+    printer.json(&json!({ "workers": workers }))?;
     Ok(ExitStatus::SUCCESS)
 }
 

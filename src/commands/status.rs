@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::ExitStatus;
 use crate::api::{Queue, RuntimeProperty, Session, WorkerId};
 use crate::ui::Printer;
+use crate::visible;
 use crate::worker::{Force, Schedule, force_of, forced_by_tag};
 
 /// Prints when tasks are taken, and from where. `worker` is the one that runs, or would.
@@ -39,7 +40,7 @@ pub(super) async fn status(
         ));
     }
     for (queue, tag) in queues.iter().zip(tags) {
-        let name = queue.name.as_deref().unwrap_or_default();
+        let name = visible::line(queue.name.as_deref().unwrap_or_default());
         let tag = tag.map(|force| {
             let value = force.to_string().to_lowercase();
             format!(" (tagged 'force_workers:{value}')")

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::{LineRules, Spool};
 use crate::secrets::{self, Registry};
 use crate::ui::{self, LogLevel};
+use crate::visible;
 
 /// A line that has more bytes becomes several objects.
 const LONGEST_LINE: usize = 1 << 16;
@@ -124,7 +125,8 @@ impl Copier {
                     if ui::logs_as_json() {
                         print(ui::records(&line).as_bytes());
                     } else {
-                        print(format!("{}\n", secrets::mask(&line)).as_bytes());
+                        let line = secrets::mask(&line);
+                        print(format!("{}\n", visible::lines(&line)).as_bytes());
                     }
                 }
                 Ok(Request::Drain) => {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use crate::secrets;
+use crate::{secrets, visible};
 
 /// An append-only sink that this process and the programs it starts share.
 #[derive(Clone, Debug)]
@@ -37,11 +37,12 @@ impl Output {
         Ok(Self(Arc::new(file)))
     }
 
-    /// Writes `text` and a line feed in one piece, without the secrets of this process.
+    /// Writes `text` and a line feed in one piece, without the secrets of this process, and with nothing in it that
+    /// acts on a terminal.
     ///
     /// A disk that is full must not end a run, so a failed write is only recorded.
     pub fn line(&self, text: impl AsRef<str>) {
-        let mut line = secrets::mask(text.as_ref());
+        let mut line = visible::lines(&secrets::mask(text.as_ref())).into_owned();
         line.push('\n');
         self.write(line.as_bytes());
     }

@@ -11,7 +11,7 @@ use super::error::{FailedCommand, PythonError};
 use super::index_url::IndexUrl;
 use super::installed;
 use super::installer_folder::InstallerFolder;
-use super::lines::RequirementLines;
+use super::lines::{RequirementLines, read_file};
 use super::links::Links;
 use super::options::{PackageManager, PythonOptions, PythonRequest};
 use super::pip::{Pip, has_old_resolver, list_file, pip_specifications, wants_legacy_resolver};
@@ -300,11 +300,7 @@ impl Session<'_> {
     }
 
     async fn install_list(&mut self, text: &str, source: &Source<'_>) -> Result<(), PythonError> {
-        let read = |path: &Path| {
-            let bytes = fs::read(path).ok()?;
-            Some(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        let lines = RequirementLines::read(text, &self.installed.folder, &read);
+        let lines = RequirementLines::read(text, &self.installed.folder, &read_file);
         let torch = if self.is_cached {
             TorchChoices::default()
         } else {

@@ -49,6 +49,9 @@ const PASSED: [(&str, bool); 8] = [
     ("--trusted-host", true),
 ];
 
+/// Bytes; no list comes near it, and a device such as `/dev/zero` has no end.
+const LONGEST_FILE: u64 = 16 << 20;
+
 impl RequirementLines {
     /// Reads `text`; `-r` files are looked up from `folder` on and read by `read`.
     pub(super) fn read(text: &str, folder: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Self {
@@ -143,6 +146,16 @@ impl RequirementLines {
     }
 }
 
+/// The text of a list; none where there is no such file, or where it is too large for one.
+pub(super) fn read_file(path: &Path) -> Option<String> {
+    let metadata = std::fs::metadata(path).ok()?;
+    if !metadata.is_file() || metadata.len() > LONGEST_FILE {
+        return None;
+    }
+    let bytes = std::fs::read(path).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// The value of option `name` in `line`, written with a blank or with `=`.
 fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let rest = line.strip_prefix(name)?;
@@ -156,7 +169,7 @@ fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 fn logical_lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut held = String::new();
-    for line in text.lines() {
+    for line in text.replace("\r\n", "\n").split(is_line_end) {
         let is_comment = line.trim_start().starts_with('#');
         match line.strip_suffix('\\') {
             Some(start) if !is_comment => held.push_str(start),
@@ -174,6 +187,14 @@ fn logical_lines(text: &str) -> Vec<String> {
         .map(|line| without_comment(line).trim().to_owned())
         .filter(|line| !line.is_empty())
         .collect()
+}
+
+/// Where the installers end a line as well, so that nothing in one of ours is an option to them.
+fn is_line_end(c: char) -> bool {
+    matches!(
+        c,
+        '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+    )
 }
 
 /// A `#` starts a comment at the beginning of a line or behind white space.
@@ -243,6 +264,38 @@ mod tests {
         assert_eq!(lines.requirements[0].options.split_whitespace().count(), 2);
         assert_eq!(lines.warnings.len(), 2);
         assert!(!lines.warnings[0].contains("passwd1"));
+    }
+
+    /// E-145: whatever pip takes for the end of a line ends one here, so that no option is smuggled past.
+    #[test]
+    fn no_option_hides_behind_the_end_of_a_line() {
+        for end in [
+            "\n", "\r", "\r\n", "\u{b}", "\u{c}", "\u{1c}", "\u{1d}", "\u{1e}", "\u{85}",
+            "\u{2028}", "\u{2029}",
+        ] {
+            let lines = read(&format!(
+                "six{end}--index-url http://e/{end}-f /x{end}--no-index"
+            ));
+            assert_eq!(texts(&lines), ["six"], "{end:?}");
+            assert!(lines.options.is_empty() && lines.indexes.is_empty());
+            assert_eq!(lines.warnings.len(), 3, "{:?}", lines.warnings);
+        }
+    }
+
+    /// Nobody waits for what never ends, and nothing is read that is no file.
+    #[test]
+    fn a_list_is_a_file_of_bearable_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let (small, large) = (folder.path().join("small"), folder.path().join("large"));
+        std::fs::write(&small, "six\n").unwrap();
+        std::fs::File::create(&large)
+            .unwrap()
+            .set_len(LONGEST_FILE + 1)
+            .unwrap();
+        assert_eq!(read_file(&small).as_deref(), Some("six\n"));
+        for path in [&large, Path::new("/dev/zero"), folder.path()] {
+            assert_eq!(read_file(path), None, "{}", path.display());
+        }
     }
 
     proptest! {

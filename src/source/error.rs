@@ -5,13 +5,22 @@ use std::path::PathBuf;
 
 use super::request::CodeRequest;
 use crate::process::ProcessError;
+use crate::visible;
 
 /// Why a task's code could not be prepared. `Display` is one clear line without secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A URL or revision that git would take for an option (E-036).
-    #[error("the task's {field} `{value}` begins with `-`, which git would take for an option")]
+    #[error("the task's {field} `{}` begins with `-`, which git would take for an option", visible::line(.value))]
     OptionLike {
+        /// Field of the task.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A URL or revision that is none, and that could look like lines of the agent's.
+    #[error("the task's {field} `{}` has a control character", visible::line(.value))]
+    ControlCharacter {
         /// Field of the task.
         field: &'static str,
         /// Its value.
@@ -65,10 +74,10 @@ pub enum SourceError {
     #[error("{0}")]
     SubmoduleRefused(String),
     /// E-094
-    #[error("Working dir \"{0}\" does not exist in the repository")]
+    #[error("Working dir \"{}\" does not exist in the repository", visible::line(.0))]
     WorkingDirectoryMissing(String),
     /// A path of the task leads out of the code's folder.
-    #[error("the task's {field} `{value}` leads out of the code's folder")]
+    #[error("the task's {field} `{}` leads out of the code's folder", visible::line(.value))]
     OutsideFolder {
         /// Field of the task.
         field: &'static str,
@@ -229,6 +238,7 @@ impl SourceError {
     pub fn is_repository_failure(&self) -> bool {
         match self {
             Self::OptionLike { .. }
+            | Self::ControlCharacter { .. }
             | Self::Unreachable { .. }
             | Self::RevisionMissing { .. }
             | Self::Git { .. }

@@ -293,6 +293,10 @@ impl<'a> Fetcher<'a> {
             &[],
             self.options.stall_limit,
         );
+        if !self.remote.is_of_user {
+            // As git itself does for submodules: helpers such as `ext::` are not for who names the URL alone.
+            command = command.env("GIT_PROTOCOL_FROM_USER", "0");
+        }
         // The process that serves a local repository takes `safe.directory` from files alone.
         let trusting = self
             .remote

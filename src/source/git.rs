@@ -122,6 +122,8 @@ impl Git {
             ("safe.directory", "*"),
             ("gc.auto", "0"),
             ("maintenance.auto", "false"),
+            // What is open in this process is none of a repository.
+            ("protocol.fd.allow", "never"),
         ];
         for (key, value) in own.iter().chain(settings) {
             command = command

@@ -102,7 +102,7 @@ pub(super) fn text(script: &str, interpreter: Interpreter) -> String {
 /// Writes `bytes` to `folder/file`, making folders on the way and replacing what is there (E-089, E-090).
 ///
 /// Neither `..` nor a symbolic link leads out of `folder`: a link that stands where the file goes is replaced, one on
-/// the way to it is refused.
+/// the way to it is refused. Nor is anything written for git to read, which would start what its settings name.
 pub(super) fn write_inside(
     folder: &Path,
     file: &Path,
@@ -112,10 +112,8 @@ pub(super) fn write_inside(
         field: "entry point",
         value: file.to_string_lossy().into_owned(),
     };
-    if !file
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
-    {
+    let is_plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if !file.components().all(is_plain) || is_of_git(file) {
         return Err(outside());
     }
     let path = folder.join(file);
@@ -127,7 +125,10 @@ pub(super) fn write_inside(
         .find(|ancestor| ancestor.exists())
         .ok_or_else(outside)?;
     let is_within = |path: &Path| -> io::Result<bool> {
-        Ok(fs::canonicalize(path)?.starts_with(fs::canonicalize(folder)?))
+        let (path, folder) = (fs::canonicalize(path)?, fs::canonicalize(folder)?);
+        Ok(path
+            .strip_prefix(folder)
+            .is_ok_and(|below| !is_of_git(below)))
     };
     if !is_within(standing).map_err(failed())? {
         return Err(outside());
@@ -144,6 +145,13 @@ pub(super) fn write_inside(
         .map_err(failed())?;
     file.write_all(bytes).map_err(failed())?;
     Ok(path)
+}
+
+/// True for `.git` and what is below it, as file systems without case know it too: what git's settings name there, every
+/// call of git starts.
+pub(super) fn is_of_git(path: &Path) -> bool {
+    path.components()
+        .any(|part| part.as_os_str().eq_ignore_ascii_case(".git"))
 }
 
 pub(super) struct FirstWord<'a> {
@@ -286,7 +294,18 @@ mod tests {
         fs::create_dir_all(&outside).expect("made");
         std::os::unix::fs::symlink(&outside, code.join("link")).expect("linked");
         std::os::unix::fs::symlink(outside.join("x"), code.join("file")).expect("linked");
-        for path in ["../x", "/x", "link/x", "link/deep/x"] {
+        fs::create_dir_all(code.join(".git")).expect("made");
+        std::os::unix::fs::symlink(".git", code.join("settings")).expect("linked");
+        for path in [
+            "../x",
+            "/x",
+            "link/x",
+            "link/deep/x",
+            ".git/config",
+            "settings/config",
+            "sub/.GIT/hooks/x",
+            ".git",
+        ] {
             assert!(
                 write_inside(&code, Path::new(path), b"1").is_err(),
                 "{path}"

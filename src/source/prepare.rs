@@ -16,6 +16,7 @@ use super::request::{CheckedOut, Code, CodeRequest, SourceOptions};
 use super::submodules::Submodules;
 use super::{GitUrl, SourceError, apply, blocking, filters, task_init};
 use crate::process::Output;
+use crate::visible;
 
 /// Prepares the code of one task below `environment_folder`: `task_repository/<name>` for a checkout, `code` for a
 /// script without repository (E-073). What earlier tasks left in these two folders is deleted first.
@@ -197,7 +198,8 @@ impl Preparation<'_> {
                 script_folder = folder_inside(&checkout.root, &working_dir)?;
                 // A program may be started behind a link, but nothing is written there.
                 let real = fs::canonicalize(&script_folder);
-                if !real.is_ok_and(|real| real.starts_with(&checkout.root)) {
+                let below = real.as_ref().map(|real| real.strip_prefix(&checkout.root));
+                if !matches!(below, Ok(Ok(below)) if !literal::is_of_git(below)) {
                     return Err(SourceError::OutsideFolder {
                         field: "working dir",
                         value: working_dir,
@@ -238,7 +240,8 @@ impl Preparation<'_> {
             working_dir.clone_from(&placement.working_dir);
             if !matches!(working_dir.as_str(), "" | ".") {
                 self.output.line(format!(
-                    "found task with `script.working_dir` (`{working_dir}`) but without `script.repository`, ignoring"
+                    "found task with `script.working_dir` (`{}`) but without `script.repository`, ignoring",
+                    visible::line(&working_dir)
                 ));
             }
             entry_point = write(&root, &placement, &text)?;
@@ -265,7 +268,7 @@ impl Preparation<'_> {
             script,
         );
         if let Some(notice) = &placement.notice {
-            self.output.line(notice);
+            self.output.line(visible::line(notice));
         }
         (placement, literal::text(script, interpreter))
     }
@@ -299,7 +302,7 @@ fn warn_of_fields(request: &CodeRequest, output: &Output) {
     if request.working_dir.contains('\\') {
         output.line(format!(
             "clearml_agent: Warning: Working dir \"{}\" contains backslashes. All path separators must be forward slashes.",
-            request.working_dir
+            visible::line(&request.working_dir)
         ));
     }
     if request.entry_point.is_empty() {
@@ -307,7 +310,7 @@ fn warn_of_fields(request: &CodeRequest, output: &Output) {
     }
 }
 
-/// E-036
+/// E-036, and what no repository, branch, tag or commit has in its name.
 pub(super) fn reject_options(request: &CodeRequest) -> Result<(), SourceError> {
     let fields = [
         ("repository", &request.repository),
@@ -315,19 +318,25 @@ pub(super) fn reject_options(request: &CodeRequest) -> Result<(), SourceError> {
         ("tag", &request.tag),
         ("branch", &request.branch),
     ];
-    match fields.into_iter().find(|(_, value)| value.starts_with('-')) {
-        Some((field, value)) => Err(SourceError::OptionLike {
-            field,
-            value: value.clone(),
-        }),
-        None => Ok(()),
+    for (field, value) in fields {
+        let value = value.clone();
+        if value.starts_with('-') {
+            return Err(SourceError::OptionLike { field, value });
+        }
+        if value.contains(char::is_control) {
+            return Err(SourceError::ControlCharacter { field, value });
+        }
     }
+    Ok(())
 }
 
 /// The working folder from the root of the checkout, none for the root itself; it never leads out.
 pub(super) fn relative_folder(working_dir: &str) -> Result<Option<String>, SourceError> {
     let relative = lexical(working_dir);
-    let is_outside = relative.starts_with('/') || relative == ".." || relative.starts_with("../");
+    let is_outside = relative.starts_with('/')
+        || relative == ".."
+        || relative.starts_with("../")
+        || literal::is_of_git(Path::new(&relative));
     if is_outside {
         return Err(SourceError::OutsideFolder {
             field: "working dir",

@@ -8,6 +8,7 @@ use super::git::Environment;
 use super::http_transport::HttpClients;
 use super::rewrite::UrlRules;
 use super::{DiffField, GitUrl, entry_point};
+use crate::visible;
 
 /// The fields of a task's `script` section that make up its code, as the server gave them; missing is empty.
 #[derive(Clone, Default)]
@@ -156,16 +157,16 @@ impl CodeRequest {
         let docker_cmd = if docker_cmd.is_empty() {
             "None".to_owned()
         } else {
-            format!("'{docker_cmd}'")
+            format!("'{}'", visible::line(docker_cmd))
         };
         format!(
             "(repository='{}', branch='{}', commit_id='{}', tag='{}', docker_cmd={docker_cmd}, entry_point='{}', working_dir='{}')",
-            self.shown_repository(),
-            self.branch,
-            self.version_num,
-            self.tag,
-            self.entry_point,
-            self.working_dir,
+            visible::line(&self.shown_repository()),
+            visible::line(&self.branch),
+            visible::line(&self.version_num),
+            visible::line(&self.tag),
+            visible::line(&self.entry_point),
+            visible::line(&self.working_dir),
         )
     }
 

@@ -35,6 +35,8 @@ pub struct Remote {
     pub delivery: Delivery,
     /// Lines for the console; they hold no password.
     pub messages: Vec<String>,
+    /// False where a repository names it, so that git uses no way there that only its user may choose.
+    pub is_of_user: bool,
 }
 
 impl Default for UrlRules {
@@ -75,6 +77,7 @@ impl UrlRules {
         }
         Remote {
             task_url: task_url.clone(),
+            is_of_user: true,
             url: translated.without_credentials(),
             translated,
             credentials,

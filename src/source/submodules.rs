@@ -11,8 +11,9 @@ use super::credentials::CredentialSource;
 use super::mirror::{Mirror, Wanted};
 use super::request::{Revision, SourceOptions};
 use super::rewrite::Remote;
-use super::{GitUrl, SourceError, blocking, filters};
+use super::{GitUrl, SourceError, blocking, filters, literal};
 use crate::process::Output;
+use crate::visible;
 
 /// Submodules of submodules of submodules: more than this is a circle.
 const DEEPEST: usize = 20;
@@ -61,7 +62,7 @@ impl Submodules<'_> {
                 Ok(()) => {}
                 Err(error) if self.cancel.is_cancelled() => return Err(error),
                 Err(error) => {
-                    let path = &submodule.path;
+                    let path = visible::line(&submodule.path);
                     self.output.line(format!(
                         "WARNING: updating the submodule `{path}` failed: {error}"
                     ));
@@ -97,13 +98,14 @@ impl Submodules<'_> {
         }
         // A name may hold slashes; one folder for each keeps one from lying in another.
         let name = submodule.name.replace('%', "%25").replace('/', "%2F");
-        if matches!(name.as_str(), "" | "." | "..") || name.contains(['\n', '\0']) {
+        if matches!(name.as_str(), "" | "." | "..") || name.contains(char::is_control) {
             return Err(refused("its name is not that of a folder"));
         }
         let git_folder = parent.git_folder.join("modules").join(&name);
         self.output.line(format!(
             "submodule: {} {}",
-            submodule.path, submodule.commit
+            visible::line(&submodule.path),
+            submodule.commit
         ));
         let revision = Revision::Commit(submodule.commit);
         let private_folder = parent
@@ -158,8 +160,15 @@ impl Submodules<'_> {
                 value: url.to_owned(),
             });
         }
+        if url.contains(char::is_control) {
+            return Err(SourceError::ControlCharacter {
+                field: "submodule's URL",
+                value: url.to_owned(),
+            });
+        }
         let absolute = relative_to(&parent.url.to_string(), url);
         let mut remote = self.options.rules.resolve(&GitUrl::parse(&absolute));
+        remote.is_of_user = false;
         // Whoever may name a repository of this machine may name its neighbours; one from the network may not.
         if remote.url.is_local() && !parent.url.is_local() {
             let reason = format!("a repository of a server cannot name `{url}` of this machine");
@@ -229,7 +238,8 @@ fn relative_to(base: &str, url: &str) -> String {
 /// The submodule's folder, unless a symbolic link or `..` leads somewhere else.
 fn folder_inside(root: &Path, path: &str) -> Option<PathBuf> {
     let is_plain = |part| matches!(part, Component::Normal(_));
-    if path.is_empty() || !Path::new(path).components().all(is_plain) {
+    let below = Path::new(path);
+    if path.is_empty() || !below.components().all(is_plain) || literal::is_of_git(below) {
         return None;
     }
     let folder = root.join(path);
@@ -276,7 +286,16 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let root = folder.path();
         std::os::unix::fs::symlink("/tmp", root.join("link")).expect("linked");
-        for path in ["../x", "/x", "", "a/../../x", "link/x", "link"] {
+        for path in [
+            "../x",
+            "/x",
+            "",
+            "a/../../x",
+            "link/x",
+            "link",
+            ".git/hooks",
+            "a/.Git",
+        ] {
             assert_eq!(folder_inside(root, path), None, "{path}");
         }
         assert_eq!(folder_inside(root, "libs/x"), Some(root.join("libs/x")));

@@ -14,6 +14,7 @@ use crate::python::{
     SkipEnvironment,
 };
 use crate::source::{self, Code, CodeRequest, SourceOptions};
+use crate::visible;
 
 /// What a task asks for, and the rules by which it gets it.
 pub(super) struct Wanted {
@@ -146,7 +147,8 @@ impl Preparation {
             None | Some("") => {}
             Some(word) => {
                 notice = Some(format!(
-                    "WARNING: the task's property environment={word} is neither existing nor build"
+                    "WARNING: the task's property environment={} is neither existing nor build",
+                    visible::line(word)
                 ));
             }
         }
@@ -244,7 +246,7 @@ fn print_request(request: &CodeRequest, docker_cmd: &str, output: &Output) {
         ("working_dir", request.working_dir.clone()),
     ];
     for (name, value) in fields {
-        output.line(format!("{name} = {value}"));
+        output.line(format!("{name} = {}", visible::line(&value)));
     }
     output.line("");
 }

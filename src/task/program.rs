@@ -16,6 +16,7 @@ use crate::python::{
     self, BinaryKind, Environment, LaunchCommand, LaunchRequest, PathParts, Runner,
 };
 use crate::source::{self, Code, CodeRequest};
+use crate::visible;
 
 /// What the program is started with, made or only planned.
 pub(super) struct Start<'a> {
@@ -105,7 +106,8 @@ impl Preparation {
         for notice in &launch.notices {
             output.line(notice);
         }
-        output.line(format!("[{}]$ {}", code.working_dir, launch.shown()));
+        let shown = format!("[{}]$ {}", code.working_dir, launch.shown());
+        output.line(visible::line(&shown));
         match frozen {
             Some(frozen) => output.line(frozen.summary()),
             None => output.line("No freeze information available"),

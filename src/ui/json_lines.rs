@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::timestamp;
-use crate::secrets;
+use crate::{secrets, visible};
 
 /// Set once, before anything is printed; lines are text without it.
 static SPEAKER: OnceLock<Mutex<Speaker>> = OnceLock::new();
@@ -133,9 +133,8 @@ fn record(level: LogLevel, message: &str, hint: Option<&str>, target: Option<&st
 
 fn line(object: &impl Serialize) -> String {
     // Texts and options of texts: there is nothing in it that could not be written.
-    let mut line = serde_json::to_string(object).unwrap_or_default();
-    line.push('\n');
-    line
+    let line = serde_json::to_string(object).unwrap_or_default();
+    format!("{}\n", visible::json(&line))
 }
 
 /// The shapes of [`super::Printer`], and those of the reference.

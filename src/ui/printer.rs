@@ -1,9 +1,12 @@
-//! Lines for people and for scripts that read them: flushed one by one, without secrets (D-064 to D-068).
+//! Lines for people and for scripts that read them: flushed one by one, without secrets (D-064 to D-068), and with
+//! nothing in them that acts on a terminal.
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use super::json_lines::{self, LogLevel};
-use crate::secrets;
+use crate::{secrets, visible};
 
 /// Writes to stdout, but for notes; a reader that has gone away is not an error.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,7 +38,14 @@ impl Printer {
     pub fn data(self, text: impl AsRef<str>) {
         let mut stdout = io::stdout().lock();
         // The agent goes on where nobody listens: a closed terminal must not end a task.
-        let _ = writeln!(stdout, "{}", secrets::mask(text.as_ref())).and_then(|()| stdout.flush());
+        let _ = writeln!(stdout, "{}", harmless(text.as_ref())).and_then(|()| stdout.flush());
+    }
+
+    /// What was asked for as JSON, on several lines.
+    pub fn json(self, value: &impl Serialize) -> serde_json::Result<()> {
+        let text = serde_json::to_string_pretty(value)?;
+        self.data(visible::json(&text));
+        Ok(())
     }
 
     /// One line to stderr, for whoever asked for more with `--debug`.
@@ -44,14 +54,14 @@ impl Printer {
             json_lines::print(io::stderr().lock(), &json_lines::records(text.as_ref()));
             return;
         }
-        let _ = writeln!(io::stderr().lock(), "{}", secrets::mask(text.as_ref()));
+        let _ = writeln!(io::stderr().lock(), "{}", harmless(text.as_ref()));
     }
 
     /// A question, behind which the answer is typed.
     pub fn prompt(self, text: &str) {
         let mut stdout = io::stdout().lock();
         // As above.
-        let _ = write!(stdout, "{}", secrets::mask(text)).and_then(|()| stdout.flush());
+        let _ = write!(stdout, "{}", harmless(text)).and_then(|()| stdout.flush());
     }
 
     /// A mistake, in the shape that log scrapers know (D-065), and what to do about it.
@@ -79,4 +89,8 @@ impl Printer {
             json_lines::print_out(lines);
         }
     }
+}
+
+fn harmless(text: &str) -> String {
+    visible::lines(&secrets::mask(text)).into_owned()
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::visible;
+
 /// Columns with their rows; widths follow the text.
 #[derive(Debug)]
 pub struct Table<const N: usize> {
@@ -20,7 +22,8 @@ impl<const N: usize> Table<N> {
 
     /// Adds a row.
     pub fn row(&mut self, cells: [String; N]) {
-        self.rows.push(cells);
+        self.rows
+            .push(cells.map(|cell| visible::line(&cell).into_owned()));
     }
 
     fn width(&self, column: usize) -> usize {

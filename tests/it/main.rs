@@ -52,6 +52,7 @@ mod faults;
 mod fuzz;
 mod gpus;
 mod grace;
+mod hostile;
 mod hours;
 mod images;
 mod init;

@@ -2,6 +2,7 @@
 //!
 //! Compiled under `#[cfg(test)]` only.
 
+mod hostile;
 mod local;
 mod login;
 mod network;

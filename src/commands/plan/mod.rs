@@ -56,7 +56,7 @@ pub(super) async fn plan(
     hide_secret_variables(&mut plan);
     mask(&mut plan);
     if arguments.json {
-        printer.data(serde_json::to_string_pretty(&plan)?);
+        printer.json(&plan)?;
     } else {
         printer.line(text::text(&plan).trim_end());
     }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::visible;
+
 /// The plan with a heading for each of its parts.
 pub(super) fn text(plan: &Value) -> String {
     let mut rows = Rows::default();
@@ -26,7 +28,7 @@ pub(super) fn text(plan: &Value) -> String {
         if place == 0 {
             rows.add("notices", "");
         }
-        rows.more(notice.trim());
+        rows.lines(notice.trim());
     }
     rows.0
 }
@@ -37,13 +39,18 @@ struct Rows(String);
 
 impl Rows {
     fn add(&mut self, name: &str, text: &str) {
-        self.0 += format!("{name:<13} {text}").trim_end();
+        self.0 += format!("{name:<13} {}", visible::line(text)).trim_end();
         self.0.push('\n');
     }
 
     fn more(&mut self, text: &str) {
+        self.add("", text);
+    }
+
+    /// What has lines of its own.
+    fn lines(&mut self, text: &str) {
         for line in text.lines() {
-            self.add("", line);
+            self.more(line);
         }
     }
 
@@ -120,7 +127,7 @@ impl Rows {
         let words = words.into_iter().cloned().collect();
         self.more(&format!("$ {} SCRIPT", command_line(&Value::Array(words))));
         self.more("with this SCRIPT:");
-        self.more(text_of(&container["script"]));
+        self.lines(text_of(&container["script"]));
     }
 
     fn add_requirements(&mut self, requirements: &Value) {

@@ -3,6 +3,7 @@
 use super::templates::field;
 use super::{ContainerFacts, Launch};
 use crate::settings::ContainerSettings;
+use crate::visible;
 
 /// The name, or the warning that the container has none; nothing without a format.
 pub(super) fn name(
@@ -30,7 +31,8 @@ pub(super) fn name(
         )),
         Ok(name) if is_name(&name) => Ok(name),
         Ok(name) => Err(format!(
-            "Warning: generated docker container name is invalid: {name}"
+            "Warning: generated docker container name is invalid: {}",
+            visible::line(&name)
         )),
     })
 }
@@ -108,7 +110,7 @@ fn padded(text: &str, specification: &str) -> Option<String> {
     let width = if width.is_empty() {
         0
     } else {
-        width.parse::<usize>().ok()?
+        usize::from(width.parse::<u16>().ok()?)
     };
     let text: String = text.chars().take(precision.unwrap_or(usize::MAX)).collect();
     let missing = width.saturating_sub(text.chars().count());

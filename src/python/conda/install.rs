@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::environment::Environment;
 use super::super::error::PythonError;
-use super::super::lines::RequirementLines;
+use super::super::lines::{RequirementLines, read_file};
 use super::super::marker;
 use super::super::pip::{pip_specifications, temporary_file};
 use super::super::requirement::Requirement;
@@ -67,11 +67,7 @@ impl CondaEnvironment {
         {
             return Ok(left);
         }
-        let read = |path: &Path| {
-            let bytes = std::fs::read(path).ok()?;
-            Some(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        let lines = |text: &str| RequirementLines::read(text, list.folder, &read);
+        let lines = |text: &str| RequirementLines::read(text, list.folder, &read_file);
         let conda = list.task.and_then(|task| task.conda.as_ref());
         let conda = conda.map(|list| lines(&RequirementList::text(list)));
         let options = context.options;

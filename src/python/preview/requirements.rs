@@ -9,7 +9,7 @@ use super::super::code_location::{CodeLocation, requirements_files};
 use super::super::error::PythonError;
 use super::super::install::{added_packages, download_place, resolve_torch, with_added};
 use super::super::interpreter::Interpreter;
-use super::super::lines::RequirementLines;
+use super::super::lines::{RequirementLines, read_file};
 use super::super::links::Links;
 use super::super::options::{PythonOptions, PythonRequest};
 use super::super::pip::{Pip, has_old_resolver, pip_specifications};
@@ -67,7 +67,7 @@ impl CodeFiles<'_> {
         match (inside, self.text) {
             (Some(inside), Some(text)) => text(&inside),
             (Some(_), None) => None,
-            (None, _) => std::fs::read_to_string(path).ok(),
+            (None, _) => read_file(path),
         }
     }
 

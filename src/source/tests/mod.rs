@@ -10,6 +10,7 @@ mod fetching;
 )]
 #[path = "../../../tests/it/support/git_server.rs"]
 mod git_server;
+mod hostile;
 mod network;
 mod passwords;
 mod scripts;
