@@ -6,6 +6,9 @@ pub mod api;
 pub mod cli;
 pub mod commands;
 pub mod container;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod logs;
 pub mod monitor;
 pub mod process;

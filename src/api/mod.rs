@@ -9,6 +9,8 @@ mod endpoint;
 mod envelope;
 mod error;
 mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod http;
 mod id;
 mod lenient;

@@ -14,8 +14,8 @@ mod environment;
 mod error;
 mod existing;
 mod freeze;
-#[cfg(test)]
-mod fuzz;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod index_url;
 mod install;
 mod installed;

@@ -14,6 +14,8 @@ mod error;
 mod fetch;
 mod filters;
 mod future;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod git;
 mod http_transport;
 mod known_files;
