@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::secrets;
 use crate::settings::{Environment, env_vars};
-use crate::storage::create_temporary;
+use crate::storage::{create_temporary, temporaries};
 use crate::ui::Printer;
 
 /// Lets every panic of this process be said in one line, and kept in a file with all that is known.
@@ -49,9 +49,17 @@ fn text_of(panic: &PanicHookInfo<'_>) -> String {
         .unwrap_or_else(|| "the program has made a mistake".to_owned())
 }
 
-/// The file of a crash, for its owner alone.
+/// Files of crashes that stay, the newest.
+const MOST_FILES: usize = 20;
+
+/// The file of a crash, for its owner alone; the oldest go.
 fn keep(folder: &Path, place: &str, text: &str) -> io::Result<PathBuf> {
-    let (path, mut file) = create_temporary(folder, ".clearml_agent-crash", ".log")?;
+    let (prefix, suffix) = (".clearml_agent-crash", ".log");
+    let (path, mut file) = create_temporary(folder, prefix, suffix)?;
+    for old in temporaries(folder, prefix, suffix).iter().skip(MOST_FILES) {
+        // Another process that crashes may have been faster.
+        let _ = std::fs::remove_file(old);
+    }
     let verb: Vec<String> = std::env::args().skip(1).take(1).collect();
     let version = env!("CARGO_PKG_VERSION");
     writeln!(
@@ -89,5 +97,28 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    /// However often the program crashes, the disk does not fill; nobody else's file goes.
+    #[test]
+    fn the_files_of_the_last_crashes_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let other = folder.path().join(".clearml_agent-crash-notes.log");
+        std::fs::write(&other, "").expect("written");
+        let first = keep(folder.path(), "src/a.rs:1:2", "first").expect("kept");
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        let file = std::fs::File::options().write(true).open(&first);
+        file.and_then(|file| file.set_modified(long_ago))
+            .expect("set");
+        for _ in 1..MOST_FILES {
+            keep(folder.path(), "src/a.rs:1:2", "more").expect("kept");
+        }
+        assert!(first.exists());
+        let last = keep(folder.path(), "src/a.rs:1:2", "last").expect("kept");
+        assert!(!first.exists() && last.exists() && other.exists());
+        assert_eq!(
+            temporaries(folder.path(), ".clearml_agent-crash", ".log").len(),
+            MOST_FILES
+        );
     }
 }

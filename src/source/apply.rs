@@ -96,8 +96,10 @@ async fn apply_by_program(
     options: &SourceOptions,
     cancel: &CancellationToken,
 ) -> Result<Result<String, String>, SourceError> {
-    let failed = |error| SourceError::file("write", std::env::temp_dir())(error);
-    let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
+    // Beside the checkout, so that the next task removes it where this process is killed.
+    let folder = root.parent().unwrap_or(root);
+    let failed = |error| SourceError::file("write", folder)(error);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.flush())
         .map_err(failed)?;

@@ -14,4 +14,4 @@ pub use places::Places;
 pub use room::is_full;
 pub use shared::{create_shared, own_folder};
 pub use slots::{Instance, Slot, SlotError, SlotFolder};
-pub use temporary::{age, create_temporary, temporary_name};
+pub use temporary::{age, create_temporary, temporaries, temporary_name};

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,6 +30,28 @@ pub fn temporary_name(prefix: &str, suffix: &str) -> String {
 pub fn age(path: &Path) -> Option<Duration> {
     let metadata = std::fs::metadata(path).ok()?;
     metadata.modified().ok()?.elapsed().ok()
+}
+
+/// This user's files of such names in `folder`, the newest first.
+pub fn temporaries(folder: &Path, prefix: &str, suffix: &str) -> Vec<PathBuf> {
+    let user = nix::unistd::geteuid().as_raw();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
+        .filter(|entry| {
+            let name = entry.file_name();
+            let random = name.to_str().and_then(|name| name.strip_prefix(prefix));
+            let random = random.and_then(|rest| rest.strip_suffix(suffix));
+            random.is_some_and(|random| random.len() == RANDOM_CHARACTERS)
+        })
+        .filter_map(|entry| {
+            // Not of what a link leads to: anybody may have put one there.
+            let metadata = entry.metadata().ok()?;
+            let is_own = metadata.is_file() && metadata.uid() == user;
+            is_own.then(|| Some((metadata.modified().ok()?, entry.path())))?
+        })
+        .collect();
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    found.into_iter().map(|(_, path)| path).collect()
 }
 
 /// A new empty file (0600) of such a name in `folder`.

@@ -3,8 +3,25 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::storage::create_temporary;
+use crate::storage::{age, create_temporary, temporaries};
+
+const PREFIX: &str = ".clearml_agent_daemon_out";
+const SUFFIX: &str = ".txt";
+
+/// So long the file of a daemon that was killed stays, so that somebody can look at it.
+const KEPT: Duration = Duration::from_hours(30 * 24);
+
+/// Removes the files to which nobody has printed for long, and nobody can any more.
+fn remove_abandoned(folder: &Path) {
+    for path in temporaries(folder, PREFIX, SUFFIX) {
+        let is_old = age(&path).is_some_and(|age| age > KEPT);
+        if is_old && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
 
 /// A log file in the place of stdout and stderr.
 #[derive(Debug)]
@@ -22,7 +39,12 @@ impl LogFile {
     ///
     /// With `is_for_one_task` each task begins an empty file; with `is_kept` it is still there when the daemon is not.
     pub fn create(folder: &Path, is_for_one_task: bool, is_kept: bool) -> io::Result<Self> {
-        let (path, file) = create_temporary(folder, ".clearml_agent_daemon_out", ".txt")?;
+        remove_abandoned(folder);
+        let (path, file) = create_temporary(folder, PREFIX, SUFFIX)?;
+        // Whoever prints to it holds it as well, also when the daemon is gone.
+        if let Err(error) = file.lock() {
+            tracing::debug!(%error, "could not lock the log file");
+        }
         Ok(Self {
             path,
             file,
@@ -60,5 +82,26 @@ impl LogFile {
             // Gone already is as good.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// D-145: a file that a killed daemon has left is kept for a while; one that somebody prints to stays.
+    #[test]
+    fn old_files_of_killed_daemons_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let make = || LogFile::create(folder.path(), false, true).expect("made");
+        let (living, recent, old) = (make(), make(), make());
+        let long_ago = std::time::SystemTime::now() - KEPT - Duration::from_mins(1);
+        for log in [&living, &old] {
+            log.file.set_modified(long_ago).expect("set");
+        }
+        let killed = |log: LogFile| log.path().to_owned();
+        let (recent, old) = (killed(recent), killed(old));
+        make();
+        assert!(!old.exists() && recent.exists() && living.path().exists());
     }
 }

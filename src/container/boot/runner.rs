@@ -4,8 +4,11 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
+
+use crate::storage::age;
 
 /// The static build, beside the agent.
 pub const RUNNER_NAME: &str = "clearml-agent-runner";
@@ -75,13 +78,29 @@ pub fn locate(
         uv,
     } = find(configured, own, folder)?;
     if found.path.join(PROGRAM).is_file() {
+        // Says that it is in use; where that cannot be written it was made by somebody else, who sees to it.
+        let _ = File::open(&found.path).and_then(|made| made.set_modified(SystemTime::now()));
         return Ok(found);
     }
+    remove_unused(folder);
     make(&found.path, &mut program, uv.as_deref()).map_err(|source| RunnerError::Folder {
         folder: found.path.clone(),
         source,
     })?;
     Ok(found)
+}
+
+/// Without a use for so long, no container has it any more.
+const UNUSED: Duration = Duration::from_hours(90 * 24);
+
+/// Removes what agents of old versions have left, and those who were killed while they made theirs.
+fn remove_unused(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        if age(&path).is_some_and(|age| age > UNUSED) {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
 }
 
 /// The folder that [`locate`] gives, which need not be there.

@@ -422,3 +422,29 @@ fn a_program_for_containers_has_a_folder_of_its_own() {
     let error = locate(None, &own, &own.join("below a file")).unwrap_err();
     assert!(matches!(error, RunnerError::Folder { .. }), "{error}");
 }
+
+/// Programs of old versions go when nobody has used them for long; that of an agent that runs stays.
+#[test]
+fn programs_that_nobody_uses_go() {
+    let world = tempfile::tempdir().unwrap();
+    let (own, place) = (world.path().join("agent"), world.path().join("runner"));
+    let located = |text: &str| {
+        fs::write(&own, text).unwrap();
+        locate(None, &own, &place).unwrap().path
+    };
+    let (unused, young) = (located("one"), located("two."));
+    let killed = place.join(".making-x");
+    fs::create_dir(&killed).unwrap();
+    let set = |path: &Path, time| {
+        fs::File::open(path).unwrap().set_modified(time).unwrap();
+    };
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    for path in [&unused, &young, &killed] {
+        set(path, long_ago);
+    }
+    // Used again, and so young.
+    locate(None, &own, &place).unwrap();
+    let newest = located("three");
+    assert!(!unused.exists() && !killed.exists());
+    assert!(young.exists() && newest.exists());
+}
