@@ -114,6 +114,27 @@ async fn remarks_of_git_on_a_diff_are_shown() {
     assert!(!world.console().contains("warning"), "success is silent");
 }
 
+/// E-075: what a killed agent leaves of a task's changes goes with the code.
+#[tokio::test]
+async fn the_text_of_changes_lies_in_the_task_s_folder() {
+    let world = with_git(
+        "if [ \"$1\" = apply ]; then for last; do :; done; echo \"$last\" > \"${0%/*}/given\"; fi",
+    );
+    let remote = world.remote("demo", &[("train.py", "1\n")]);
+    let request = CodeRequest {
+        diff: "diff --git a/train.py b/train.py\n--- a/train.py\n+++ b/train.py\n@@ -1 +1 @@\n-1\n+2\n"
+            .to_owned(),
+        ..remote.request()
+    };
+    let code = world.fetch(&request).await.expect("applied");
+    assert_eq!(read(&code.root.join("train.py")), "2\n");
+    let given = read(&world.path("bin/given"));
+    let given = std::path::Path::new(given.trim());
+    let folder = world.environment().join("task_repository");
+    assert_eq!(given.parent(), fs::canonicalize(folder).ok().as_deref());
+    assert!(!given.exists());
+}
+
 /// E-059, E-080: a disk that is full is named as such, and leaves nothing that would count as a clone.
 ///
 /// A limit on the size of files stands in for the disk.
