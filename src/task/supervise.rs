@@ -3,7 +3,9 @@
 //! The supervisor owns the task's output, status, abort and clean-up. Every step is in the journal before
 //! it is taken, so that a supervisor that comes after a crash knows what is left to do.
 
-use std::path::{Path, PathBuf};
+mod on_machine;
+mod settling;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,26 +17,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::container::{ContainedRun, Containment};
 use super::definition::register_secrets;
-use super::diagnosis::{Death, Diagnosis};
-use super::failure::PrepareError;
 use super::journal::{Entry, Journal, Phase};
-use super::launch::Program;
-use super::outcome::{FinalStatus, Outcome, Settlement, StopReason};
+use super::outcome::{Outcome, StopReason};
 use super::prepare::Preparation;
-use super::program::Prepared;
-use super::requeue::{self, WayBack};
 use super::server::TaskServer;
 use super::signals::Signals;
 use super::stand_in::{HeldPlace, StandIn};
 use super::stop::Stop;
 use super::streams::Streams;
-use super::watch::{Watch, WatchOptions, has_completed_callback};
-use crate::api::{ApiError, QueueId, TaskStatus};
+use super::watch::{Watch, WatchOptions};
+use crate::api::ApiError;
 use crate::logs::{Echo, Level, LineRules, Spool, Upload, UploadEnd, UploadOptions};
 use crate::monitor::VisibleGpus;
 use crate::process::{
-    Command, Output, ProcessIdentity, Step, become_subreaper, kill_followers, kill_inheritors,
-    reached,
+    Output, ProcessIdentity, Step, become_subreaper, kill_followers, kill_inheritors, reached,
 };
 use crate::storage::Places;
 
@@ -454,283 +450,6 @@ impl Supervision {
             .output
             .line(format!("\nclearml_agent: ERROR: {message}\n"));
         Outcome::not_started(message)
-    }
-
-    async fn prepare_and_run(&self, stop: &Stop, streams: &Streams, begun: &Notify) -> Outcome {
-        self.enter(Phase::Preparing);
-        match self.prepare(stop, streams, begun).await {
-            Ok(prepared) => {
-                reached(Step::Prepared);
-                self.launch(&prepared, stop, streams).await
-            }
-            Err(PrepareError::Cancelled) => Outcome::Aborted,
-            Err(PrepareError::Failed(failure)) => {
-                let mut text = format!("\nclearml_agent: ERROR: {}", failure.message);
-                if let Some(hint) = &failure.hint {
-                    text = format!("{text}\nhint: {hint}");
-                }
-                self.preparation_output(streams).line(format!("{text}\n"));
-                if let Some(code) = failure.code {
-                    return Outcome::Exited(code);
-                }
-                // In the plain shape the whole message becomes the reason.
-                if let (Some(why), false) = (failure.of_environment(), self.shape == Shape::Plain) {
-                    return Outcome::Failed { code: 1, why };
-                }
-                match failure.status_reason {
-                    None => Outcome::not_started(failure.message),
-                    Some(reason) => {
-                        self.tell_at_once(&reason).await;
-                        Outcome::NotStarted {
-                            message: failure.message,
-                            reason,
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Where two processes share a task, the one that prepares says why, and the other one how it ended (E-016, E-017).
-    async fn tell_at_once(&self, reason: &str) {
-        if self.shape == Shape::Plain {
-            return;
-        }
-        let status = FinalStatus::Failed(reason.to_owned());
-        if let Err(error) = self.server.settle(&status).await {
-            tracing::info!(%error, "could not mark the task as failed");
-        }
-    }
-
-    async fn prepare(
-        &self,
-        stop: &Stop,
-        streams: &Streams,
-        begun: &Notify,
-    ) -> Result<Prepared, PrepareError> {
-        let output = self.preparation_output(streams);
-        self.preparation
-            .run(&self.server, &output, stop.token(), || begun.notify_one())
-            .await
-    }
-
-    /// Only the program's own output is uploaded in the plain shape (E-002).
-    fn preparation_output(&self, streams: &Streams) -> Output {
-        let stdout = (self.shape == Shape::Plain)
-            .then(|| Output::stdout().ok())
-            .flatten();
-        stdout.unwrap_or_else(|| streams.output.clone())
-    }
-
-    async fn launch(&self, prepared: &Prepared, stop: &Stop, streams: &Streams) -> Outcome {
-        if self.shape == Shape::Plain {
-            let output = self.journal.entry().output;
-            streams.echo.say(format!(
-                "Storing stdout and stderr log into [{}]",
-                output.display()
-            ));
-        }
-        let diagnosis = Diagnosis::begin(self.gpus.clone());
-        let program = match Program::start(&prepared.command, &streams.output) {
-            Ok(program) => program,
-            Err(error) => {
-                let name = prepared
-                    .command
-                    .words()
-                    .into_iter()
-                    .next()
-                    .unwrap_or_default();
-                let message = format!("could not start `{name}`: {error}");
-                streams
-                    .output
-                    .line(format!("\nclearml_agent: ERROR: {message}\n"));
-                return Outcome::not_started(message);
-            }
-        };
-        let identity = program.identity();
-        reached(Step::Launched);
-        self.enter(Phase::Running { program: identity });
-        reached(Step::Running);
-        let abort_command = prepared.abort_command.clone().map(|command| {
-            let (server, output) = (self.server.clone(), streams.output.clone());
-            command.stand_by(server, self.watch.interval, output)
-        });
-        let asked = || {
-            streams.echo.say(format!(
-                "Waiting up to {:.1} seconds for the program to end",
-                self.grace.as_secs_f64()
-            ));
-        };
-        let code = program.wait(stop, self.grace, asked).await;
-        let cause = match &code {
-            Ok(code) if stop.cause().is_none() => diagnosis.cause(&Death {
-                code: *code,
-                process: Some(identity.pid),
-                folders: self.written_to(&prepared.command),
-            }),
-            _ => None,
-        };
-        reached(Step::Exited);
-        if let Some(abort_command) = abort_command {
-            abort_command.end().await;
-        }
-        if self.shape != Shape::Service {
-            streams
-                .echo
-                .say(format!("\nLeaving process id {}", identity.pid));
-        }
-        match code {
-            // Nobody but the program's own user can have interrupted it there (E-275).
-            Ok(-2) if self.shape == Shape::Plain => Outcome::Exited(-1),
-            Ok(code) => match cause {
-                Some(cause) => Outcome::Failed {
-                    code,
-                    why: cause.to_string(),
-                },
-                None => Outcome::Exited(code),
-            },
-            Err(error) => Outcome::not_started(error.to_string()),
-        }
-    }
-
-    /// Where a program writes as a rule: its folder, its output, temporary files.
-    fn written_to(&self, command: &Command) -> Vec<PathBuf> {
-        let folder = command.start_folder().map(Path::to_owned);
-        let temporary = command.variable("TMPDIR").filter(|path| !path.is_empty());
-        let temporary = temporary.map_or_else(|| "/tmp".into(), PathBuf::from);
-        let output = self.journal.entry().output;
-        let places = [folder, output.parent().map(Path::to_owned)];
-        places.into_iter().flatten().chain([temporary]).collect()
-    }
-
-    /// Says everything that is to be said about the end, the status last.
-    async fn settle(&self, outcome: &Outcome, streams: &Streams) -> Result<(), ApiError> {
-        streams.log.drain().await;
-        if self.journal.entry().is_told {
-            return Ok(());
-        }
-        if matches!(self.journal.entry().phase, Phase::Announced { .. }) {
-            let call = self.settlement(outcome).call;
-            return self.bring_about(outcome, call, streams).await;
-        }
-        let outcome = &self.seen_with_callback(outcome).await;
-        let mut settlement = self.settlement(outcome);
-        if let Some(queue) = self.queue_to_return_to(outcome) {
-            self.journal
-                .update(|entry| entry.way_back = Some(WayBack::Wanted));
-            settlement.event = Some(requeue::announcement(outcome, &queue));
-        }
-        if *outcome == Outcome::Stopped(StopReason::Stopped) && self.failed_meanwhile().await {
-            settlement.event = Some("Process aborted by user - Task status was Failed".to_owned());
-            settlement.call = None;
-        }
-        if *outcome == Outcome::Aborted && self.shape == Shape::Plain {
-            streams.echo.say(format!(
-                "\nUser abort - stopping task {}",
-                self.server.task()
-            ));
-        }
-        if self.shape != Shape::Plain {
-            streams.echo.say(format!(
-                "DONE: Running task '{}'{}",
-                self.server.task(),
-                settlement.exit
-            ));
-        }
-        if let Some(event) = settlement.event {
-            let event = event + &self.server.node().suffix();
-            // Whoever looks at this console has read why the task was not started, with the hint.
-            let is_said =
-                self.shape == Shape::Plain && matches!(outcome, Outcome::NotStarted { .. });
-            // Among the lines of several tasks nobody would know which one is meant.
-            if !is_said && self.shape != Shape::Service {
-                streams.echo.say(event.as_str());
-            }
-            streams.log.notice(Level::Debug, event);
-            streams.log.drain().await;
-        }
-        if !self.give_up.is_cancelled() && settlement.call.is_some() {
-            self.enter(Phase::Announced {
-                outcome: outcome.clone(),
-            });
-        }
-        reached(Step::Delivered);
-        let told = self.bring_about(outcome, settlement.call, streams).await;
-        reached(Step::Settled);
-        told
-    }
-
-    /// Where a task goes that was lost with its agent; none where it stays here.
-    fn queue_to_return_to(&self, outcome: &Outcome) -> Option<QueueId> {
-        let is_wanted =
-            self.requeues_lost && outcome.loss().is_some() && self.server.node().is_first();
-        self.journal
-            .entry()
-            .queue
-            .parse()
-            .ok()
-            .filter(|_| is_wanted)
-    }
-
-    /// Sets the status, or puts the task back into its queue where that was announced.
-    async fn bring_about(
-        &self,
-        outcome: &Outcome,
-        call: Option<FinalStatus>,
-        streams: &Streams,
-    ) -> Result<(), ApiError> {
-        let entry = self.journal.entry();
-        if let (Some(_), Some(loss), Ok(queue)) =
-            (entry.way_back, outcome.loss(), entry.queue.parse())
-        {
-            let Err(refusal) = requeue::put_back(&self.server, &self.journal, &queue, loss).await?
-            else {
-                return Ok(());
-            };
-            let why = requeue::refused(&queue, &refusal);
-            streams.echo.say(why.as_str());
-            streams.log.notice(Level::Warning, why);
-            streams.log.drain().await;
-            self.journal.update(|entry| entry.way_back = None);
-        }
-        match call {
-            Some(call) => self.server.settle(&call).await,
-            None => Ok(()),
-        }
-    }
-
-    /// A program that its own abort callback has killed was aborted, it has not failed (D-238).
-    async fn seen_with_callback(&self, outcome: &Outcome) -> Outcome {
-        if matches!(outcome, Outcome::Exited(-9 | 137))
-            && let Ok(Some(task)) = self.server.abort_callback().await
-            && has_completed_callback(&task)
-        {
-            return Outcome::Stopped(StopReason::Stopped);
-        }
-        outcome.clone()
-    }
-
-    /// In the plain shape nobody else knows why a task was not started, so the status says it (E-008).
-    fn settlement(&self, outcome: &Outcome) -> Settlement {
-        let settlement = outcome.settlement();
-        match (self.shape, outcome) {
-            (Shape::Plain, Outcome::NotStarted { message, reason }) => Settlement {
-                event: Some(format!("clearml_agent: ERROR: {message}")),
-                call: Some(FinalStatus::Failed(reason.clone())),
-                ..settlement
-            },
-            _ => settlement,
-        }
-    }
-
-    /// The program may have marked its own task failed while it was stopped (D-243).
-    async fn failed_meanwhile(&self) -> bool {
-        let task = self
-            .server
-            .with_deadline(Duration::from_secs(5))
-            .status_only()
-            .await;
-        task.is_ok_and(|task| task.is_some_and(|task| task.status == Some(TaskStatus::Failed)))
     }
 }
 

@@ -1,0 +1,171 @@
+//! A task without a container: code and environment are made here, and its program runs beside its supervisor.
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::Notify;
+
+use super::{Shape, Supervision};
+use crate::process::{Command, Output, Step, reached};
+use crate::task::diagnosis::{Death, Diagnosis};
+use crate::task::failure::PrepareError;
+use crate::task::journal::Phase;
+use crate::task::launch::Program;
+use crate::task::outcome::{FinalStatus, Outcome};
+use crate::task::program::Prepared;
+use crate::task::stop::Stop;
+use crate::task::streams::Streams;
+
+impl Supervision {
+    /// Makes everything ready, and runs the program to its end.
+    pub(super) async fn prepare_and_run(
+        &self,
+        stop: &Stop,
+        streams: &Streams,
+        begun: &Notify,
+    ) -> Outcome {
+        self.enter(Phase::Preparing);
+        match self.prepare(stop, streams, begun).await {
+            Ok(prepared) => {
+                reached(Step::Prepared);
+                self.launch(&prepared, stop, streams).await
+            }
+            Err(PrepareError::Cancelled) => Outcome::Aborted,
+            Err(PrepareError::Failed(failure)) => {
+                let mut text = format!("\nclearml_agent: ERROR: {}", failure.message);
+                if let Some(hint) = &failure.hint {
+                    text = format!("{text}\nhint: {hint}");
+                }
+                self.preparation_output(streams).line(format!("{text}\n"));
+                if let Some(code) = failure.code {
+                    return Outcome::Exited(code);
+                }
+                // In the plain shape the whole message becomes the reason.
+                if let (Some(why), false) = (failure.of_environment(), self.shape == Shape::Plain) {
+                    return Outcome::Failed { code: 1, why };
+                }
+                match failure.status_reason {
+                    None => Outcome::not_started(failure.message),
+                    Some(reason) => {
+                        self.tell_at_once(&reason).await;
+                        Outcome::NotStarted {
+                            message: failure.message,
+                            reason,
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where two processes share a task, the one that prepares says why, and the other one how it ended (E-016, E-017).
+    async fn tell_at_once(&self, reason: &str) {
+        if self.shape == Shape::Plain {
+            return;
+        }
+        let status = FinalStatus::Failed(reason.to_owned());
+        if let Err(error) = self.server.settle(&status).await {
+            tracing::info!(%error, "could not mark the task as failed");
+        }
+    }
+
+    async fn prepare(
+        &self,
+        stop: &Stop,
+        streams: &Streams,
+        begun: &Notify,
+    ) -> Result<Prepared, PrepareError> {
+        let output = self.preparation_output(streams);
+        self.preparation
+            .run(&self.server, &output, stop.token(), || begun.notify_one())
+            .await
+    }
+
+    /// Only the program's own output is uploaded in the plain shape (E-002).
+    fn preparation_output(&self, streams: &Streams) -> Output {
+        let stdout = (self.shape == Shape::Plain)
+            .then(|| Output::stdout().ok())
+            .flatten();
+        stdout.unwrap_or_else(|| streams.output.clone())
+    }
+
+    async fn launch(&self, prepared: &Prepared, stop: &Stop, streams: &Streams) -> Outcome {
+        if self.shape == Shape::Plain {
+            let output = self.journal.entry().output;
+            streams.echo.say(format!(
+                "Storing stdout and stderr log into [{}]",
+                output.display()
+            ));
+        }
+        let diagnosis = Diagnosis::begin(self.gpus.clone());
+        let program = match Program::start(&prepared.command, &streams.output) {
+            Ok(program) => program,
+            Err(error) => {
+                let name = prepared
+                    .command
+                    .words()
+                    .into_iter()
+                    .next()
+                    .unwrap_or_default();
+                let message = format!("could not start `{name}`: {error}");
+                streams
+                    .output
+                    .line(format!("\nclearml_agent: ERROR: {message}\n"));
+                return Outcome::not_started(message);
+            }
+        };
+        let identity = program.identity();
+        reached(Step::Launched);
+        self.enter(Phase::Running { program: identity });
+        reached(Step::Running);
+        let abort_command = prepared.abort_command.clone().map(|command| {
+            let (server, output) = (self.server.clone(), streams.output.clone());
+            command.stand_by(server, self.watch.interval, output)
+        });
+        let asked = || {
+            streams.echo.say(format!(
+                "Waiting up to {:.1} seconds for the program to end",
+                self.grace.as_secs_f64()
+            ));
+        };
+        let code = program.wait(stop, self.grace, asked).await;
+        let cause = match &code {
+            Ok(code) if stop.cause().is_none() => diagnosis.cause(&Death {
+                code: *code,
+                process: Some(identity.pid),
+                folders: self.written_to(&prepared.command),
+            }),
+            _ => None,
+        };
+        reached(Step::Exited);
+        if let Some(abort_command) = abort_command {
+            abort_command.end().await;
+        }
+        if self.shape != Shape::Service {
+            streams
+                .echo
+                .say(format!("\nLeaving process id {}", identity.pid));
+        }
+        match code {
+            // Nobody but the program's own user can have interrupted it there (E-275).
+            Ok(-2) if self.shape == Shape::Plain => Outcome::Exited(-1),
+            Ok(code) => match cause {
+                Some(cause) => Outcome::Failed {
+                    code,
+                    why: cause.to_string(),
+                },
+                None => Outcome::Exited(code),
+            },
+            Err(error) => Outcome::not_started(error.to_string()),
+        }
+    }
+
+    /// Where a program writes as a rule: its folder, its output, temporary files.
+    fn written_to(&self, command: &Command) -> Vec<PathBuf> {
+        let folder = command.start_folder().map(Path::to_owned);
+        let temporary = command.variable("TMPDIR").filter(|path| !path.is_empty());
+        let temporary = temporary.map_or_else(|| "/tmp".into(), PathBuf::from);
+        let output = self.journal.entry().output;
+        let places = [folder, output.parent().map(Path::to_owned)];
+        places.into_iter().flatten().chain([temporary]).collect()
+    }
+}
