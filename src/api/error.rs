@@ -215,6 +215,14 @@ pub enum ApiError {
         /// What `Retry-After` asked for.
         retry_after: Option<Duration>,
     },
+    /// An answer that is longer than this agent reads.
+    #[error("{call}: the answer has more than {} MiB", limit >> 20)]
+    TooLong {
+        /// The call.
+        call: &'static str,
+        /// Bytes that would have been read.
+        limit: usize,
+    },
     /// An answer that is none of the API's, or lacks what the call promises.
     #[error("{call}: unusable answer (HTTP {status}): {reason}")]
     Malformed {
@@ -266,7 +274,7 @@ impl ApiError {
                 429 | 503 | 509 => Delivery::NotSent,
                 _ => Delivery::Unknown,
             }),
-            Self::Malformed { .. } => Some(Delivery::Unknown),
+            Self::Malformed { .. } | Self::TooLong { .. } => Some(Delivery::Unknown),
             _ => None,
         }
     }
@@ -393,7 +401,7 @@ impl ApiError {
                 status, message, ..
             } => token_refused(*status, server, message),
             Self::Malformed { reason, .. } if reason == NOT_A_TOKEN => "Not enough segments".into(),
-            Self::Malformed { .. } => format!(
+            Self::Malformed { .. } | Self::TooLong { .. } => format!(
                 "It seems *api_server* is misconfigured. Is this the ClearML API server {server} ?"
             ),
             Self::Configuration(error) => error.to_string(),

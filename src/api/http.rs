@@ -148,10 +148,9 @@ impl Http {
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(failed)? {
             if body.len() + piece.len() > LONGEST_ANSWER {
-                return Err(ApiError::Malformed {
+                return Err(ApiError::TooLong {
                     call: request.call,
-                    status,
-                    reason: format!("it has more than {} MiB", LONGEST_ANSWER >> 20),
+                    limit: LONGEST_ANSWER,
                 });
             }
             body.extend_from_slice(&piece);

@@ -15,8 +15,8 @@ const RECORD: usize = 16 << 10;
 const MOST: usize = 16 << 20;
 /// Where cgroups are, and the file of each that counts programs which were killed: of version 2, and of version 1.
 const COUNTERS: [(&str, &str, &str); 3] = [
-    ("", "/sys/fs/cgroup", "memory.events"),
-    ("", "/sys/fs/cgroup/unified", "memory.events"),
+    ("", "/sys/fs/cgroup", "memory.events.local"),
+    ("", "/sys/fs/cgroup/unified", "memory.events.local"),
     ("memory", "/sys/fs/cgroup/memory", "memory.oom_control"),
 ];
 
@@ -31,8 +31,8 @@ pub struct KernelWatch {
 /// What the kernel has said since.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct KernelNews {
-    /// Programs of this process's cgroup that were killed because the memory was used up.
-    pub kills: u64,
+    /// Programs of this process's cgroup that were killed because the memory was used up; none where nobody counts them.
+    pub kills: Option<u64>,
     /// Processes that were killed for it on this machine, by the ids that the machine has for them.
     pub killed: Vec<i32>,
     /// Errors of NVIDIA's GPUs, oldest first.
@@ -65,10 +65,10 @@ impl KernelWatch {
 
     /// What has been said since; nothing where this user may not read it.
     pub fn news(&self) -> KernelNews {
-        let kills = self.counter.as_deref().and_then(count).unwrap_or_default();
+        let kills = self.counter.as_deref().and_then(count);
         let text = self.log.as_ref().map(read).unwrap_or_default();
         KernelNews {
-            kills: kills.saturating_sub(self.kills),
+            kills: kills.map(|kills| kills.saturating_sub(self.kills)),
             killed: text.lines().filter_map(killed).collect(),
             gpu_errors: text.lines().filter_map(gpu_error).collect(),
         }
@@ -235,6 +235,6 @@ mod tests {
     #[test]
     fn a_machine_on_which_nothing_happens_has_no_news() {
         let news = KernelWatch::begin().news();
-        assert_eq!(news.kills, 0);
+        assert_eq!(news.kills.unwrap_or_default(), 0);
     }
 }

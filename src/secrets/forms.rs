@@ -1,11 +1,14 @@
 //! Every form in which a program may print a secret: as it is, in URLs, in JSON, in base64, line by line.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::visible;
 
 /// What a URL's user and password may hold unescaped (RFC 3986, unreserved).
 const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC
@@ -28,6 +31,8 @@ pub(super) fn forms(secret: &str) -> BTreeSet<String> {
         encoded,
     ]);
     forms.extend(in_json(secret));
+    // As a value of others is printed.
+    forms.extend([visible::line(secret), visible::lines(secret)].map(Cow::into_owned));
     if secret.len() >= SHORTEST_IN_BASE64 {
         forms.extend(in_base64(secret.as_bytes()));
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 /// With less than this a disk is full.
 const LEAST: u64 = 1 << 20;
@@ -15,6 +15,9 @@ pub fn is_full(folder: &Path) -> bool {
     let Ok(disk) = statvfs(folder) else {
         return false;
     };
+    if disk.flags().contains(FsFlags::ST_RDONLY) {
+        return false;
+    }
     // What is kept for root counts as taken: some file systems keep more back than root can have.
     let free = disk.blocks_available().saturating_mul(disk.fragment_size());
     let whole = disk.blocks().saturating_mul(disk.fragment_size());

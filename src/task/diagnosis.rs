@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::monitor::{GpuError, KernelNews, KernelWatch, VisibleGpus, is_among};
 use crate::storage::is_full;
@@ -16,6 +17,8 @@ const NO_FAILURE: [i32; 2] = [0, -2];
 const CLEANED_UP: u32 = 45;
 /// Errors that the program itself causes, as a rule: exception in a kernel, page fault, reset of its channel.
 const OF_PROGRAMS: [u32; 3] = [13, 31, 43];
+/// How long the machine may take to say.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// More of the driver's words is of no use in a status.
 const LONGEST: usize = 120;
 
@@ -57,6 +60,14 @@ impl Diagnosis {
         }
     }
 
+    /// The same; a file system that does not answer is not waited for.
+    pub(super) async fn cause_in_time(self, death: Death) -> Option<Cause> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // One of the runtime's own would be waited for at the end.
+        std::thread::spawn(move || tell.send(self.cause(&death)));
+        tokio::time::timeout(PATIENCE, told).await.ok()?.ok()?
+    }
+
     /// Why it has failed; none where it has not, or where it was its own code as far as anybody knows.
     pub(super) fn cause(&self, death: &Death) -> Option<Cause> {
         if NO_FAILURE.contains(&death.code) {
@@ -74,16 +85,22 @@ fn cause(death: &Death, news: KernelNews, is_its_gpu: impl Fn(&GpuError) -> bool
     // Of a container its engine knows.
     let is_out_of_memory = death.process.is_some_and(|process| {
         // A shell says that its program was killed, and nobody knows the number of that.
-        let is_named = |pid: &i32| death.code > 0 || *pid == process;
-        news.kills > 0 || news.killed.iter().any(is_named)
+        let is_unnamed = death.code > 0 && news.kills.is_none();
+        let is_named = |pid: &i32| is_unnamed || *pid == process;
+        news.kills > Some(0) || news.killed.iter().any(is_named)
     });
     if KILLED.contains(&death.code) && is_out_of_memory {
         return Some(Cause::OutOfMemory);
     }
     let is_its_own = |error: &GpuError| error.process.is_some() && error.process == death.process;
+    // Another program's mistake is none of this one.
+    let is_of_another =
+        |error: &GpuError| error.process.is_some() && OF_PROGRAMS.contains(&error.xid);
     let mut errors = news.gpu_errors.into_iter();
-    let error =
-        errors.find(|error| error.xid != CLEANED_UP && (is_its_own(error) || is_its_gpu(error)));
+    let error = errors.find(|error| {
+        error.xid != CLEANED_UP
+            && (is_its_own(error) || (is_its_gpu(error) && !is_of_another(error)))
+    });
     error.map(Cause::Gpu)
 }
 
@@ -145,8 +162,12 @@ mod tests {
             ..KernelNews::default()
         };
         let counted = KernelNews {
-            kills: 1,
+            kills: Some(1),
             ..KernelNews::default()
+        };
+        let of_others = KernelNews {
+            kills: Some(0),
+            ..killed(8)
         };
         let cases = [
             (-9, counted.clone(), true),
@@ -155,6 +176,7 @@ mod tests {
             // Somebody else.
             (-9, killed(8), false),
             (137, killed(8), true),
+            (137, of_others, false),
             // It has failed by itself, whatever else has been killed.
             (1, counted.clone(), false),
             (1, killed(7), false),
@@ -175,6 +197,8 @@ mod tests {
             (error(79, None), false, false),
             (error(79, Some(7)), false, true),
             (error(79, Some(8)), false, false),
+            (error(31, Some(8)), true, false),
+            (error(31, Some(7)), true, true),
             // Who is killed while he computes leaves that behind.
             (error(45, Some(7)), true, false),
         ];

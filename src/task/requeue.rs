@@ -9,8 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::journal::Journal;
-use super::outcome::{FinalStatus, Outcome};
+use super::outcome::{FinalStatus, Outcome, StopReason};
 use super::server::{TaskServer, is_server_fault};
+use super::watch::is_stopped;
 use crate::api::{ApiError, Enqueue, QueueId, Task, TaskFilter, TaskStatus};
 
 /// How often a queue is asked to take the task.
@@ -51,9 +52,13 @@ pub(super) async fn put_back(
 ) -> Result<Result<(), ApiError>, ApiError> {
     let reason = format!("{loss}, the task goes back into its queue");
     if journal.entry().way_back == Some(WayBack::Wanted) {
-        let status = standing(server).await?.and_then(|task| task.status);
-        if status == Some(TaskStatus::InProgress) {
-            match server.set(&FinalStatus::Stopped(reason.clone())).await {
+        let task = standing(server).await?;
+        if let Some(task) = task.filter(|task| task.status == Some(TaskStatus::InProgress)) {
+            let aborted = Outcome::Stopped(StopReason::Stopped).settlement().call;
+            // Somebody has aborted it, and the agent was lost before it could see that.
+            let aborted = aborted.filter(|_| is_stopped(Some(&task)));
+            let status = aborted.unwrap_or_else(|| FinalStatus::Stopped(reason.clone()));
+            match server.set(&status).await {
                 // Who was faster is seen below.
                 Err(error) if error.refusal().is_some() && !is_server_fault(&error) => {}
                 told => told?,
@@ -94,7 +99,9 @@ async fn standing(server: &TaskServer) -> Result<Option<Task>, ApiError> {
     let filter = TaskFilter {
         id: vec![server.task().clone()],
         search_hidden: true,
-        only_fields: vec!["status".to_owned(), "status_reason".to_owned()],
+        only_fields: ["status", "status_reason", "status_message"]
+            .map(str::to_owned)
+            .to_vec(),
         ..TaskFilter::default()
     };
     let found = server.session().tasks().all(&filter).await?;

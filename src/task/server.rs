@@ -382,9 +382,17 @@ impl EventSink for TaskServer {
             from_timestamp: None,
         };
         let mut stored = Vec::new();
+        let mut largest = LARGEST_READ_BACK;
         loop {
-            let page = session.events().task_log(&query).await;
-            let events = page.map_err(|error| sink_error(&error))?.events;
+            let events = match session.events().task_log(&query).await {
+                // Events may be long, and a program's own are as long as it likes.
+                Err(ApiError::TooLong { .. }) if query.batch_size > 1 => {
+                    largest = query.batch_size / 2;
+                    query.batch_size = largest;
+                    continue;
+                }
+                page => page.map_err(|error| sink_error(&error))?.events,
+            };
             let oldest = events.iter().map(|event| event.timestamp).min();
             let is_full = events.len() >= query.batch_size as usize;
             stored.extend(events.into_iter().map(|event| LogEvent {
@@ -399,10 +407,10 @@ impl EventSink for TaskServer {
             let next = Some(oldest + 1);
             if query.from_timestamp == next {
                 // One millisecond fills a whole page.
-                if query.batch_size >= LARGEST_READ_BACK {
+                if query.batch_size >= largest {
                     return Ok(stored);
                 }
-                query.batch_size *= 2;
+                query.batch_size = (query.batch_size * 2).min(largest);
             }
             query.from_timestamp = next;
         }

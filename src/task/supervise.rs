@@ -289,18 +289,27 @@ impl Supervision {
         })
     }
 
-    /// An output file that has lost its end gets its length back: what the engine still has of a container's output is written
-    /// where it was, and what is lost is not sent as a hole.
+    /// An output file may have lost its end: the bytes that are left are sent, those that the server has are no hole that is
+    /// sent, and what the engine still has of a container's output follows what is there.
     fn in_place(&self, entry: Entry) -> std::io::Result<Entry> {
-        let base = entry.container.as_ref().map_or(0, |one| one.base);
-        let place = entry.progress.acknowledged.max(base);
         let file = std::fs::File::options().append(true).open(&entry.output)?;
-        if file.metadata()?.len() >= place {
+        let length = file.metadata()?.len();
+        let base = entry.container.as_ref().map_or(0, |one| one.base);
+        let acknowledged = entry.progress.acknowledged;
+        if length >= acknowledged.max(base) {
             return Ok(entry);
         }
-        file.set_len(place)?;
-        self.journal
-            .update(|entry| entry.progress.acknowledged = place);
+        if acknowledged > base {
+            // The server has bytes of the container: its output goes on behind them.
+            file.set_len(acknowledged)?;
+            return Ok(entry);
+        }
+        self.journal.update(|entry| {
+            entry.progress.acknowledged = acknowledged.min(length);
+            if let Some(contained) = &mut entry.container {
+                contained.base = length;
+            }
+        });
         Ok(self.journal.entry())
     }
 

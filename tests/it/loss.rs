@@ -291,3 +291,24 @@ fn a_task_that_was_aborted_meanwhile_is_not_queued_again() {
     assert_eq!(lost.context.reason(&lost.task), "enough");
     assert_eq!(daemon.terminate(), 254);
 }
+
+/// D-228, D-247: the agent was lost before it could see that.
+#[test]
+fn a_task_that_was_being_aborted_is_not_queued_again() {
+    let (mut daemon, lost) = Lost::running(requeuing());
+    let supervisor = pid(&lost.context.journal()["supervisor"]);
+    // It looks at nothing any more.
+    kill(supervisor, Signal::SIGSTOP).expect("it lives");
+    let stop = json!({ "task": lost.task, "force": false });
+    lost.context.call("tasks.stop", stop);
+    daemon.kill();
+    lost.kill_supervisor();
+    assert_eq!(lost.context.status(&lost.task), "in_progress");
+    daemon = lost.context.daemon();
+    lost.context.wait_for_no_runs();
+    assert_eq!(lost.context.status(&lost.task), "stopped");
+    let queue = json!({ "queue": lost.context.queue() });
+    let queue = lost.context.call("queues.get_by_id", queue);
+    assert_eq!(queue["queue"]["entries"], json!([]));
+    assert_eq!(daemon.terminate(), 254);
+}

@@ -20,7 +20,7 @@ async fn an_answer_that_is_too_long_is_given_up() {
     let server = FakeServer::start(|_, _| Reply::raw(200, vec![b' '; 65 << 20])).await;
     let error = session(server.url()).tasks().ping(&task()).await;
     let error = error.unwrap_err();
-    assert!(matches!(error, ApiError::Malformed { .. }), "{error}");
+    assert!(matches!(error, ApiError::TooLong { .. }), "{error}");
     assert!(error.to_string().contains("more than 64 MiB"), "{error}");
 }
 

@@ -153,7 +153,7 @@ fn explain(error: &ApiError, api_host: &str, likely: Option<&str>) -> Cause {
             format!("{api_host} answers with HTTP {status}"),
             address_hint("the server, or a proxy before it, is not well: try again later"),
         ),
-        ApiError::Malformed { .. } | ApiError::Refused(_) => Cause::new(
+        ApiError::Malformed { .. } | ApiError::TooLong { .. } | ApiError::Refused(_) => Cause::new(
             format!(
                 "{api_host} is not a ClearML API server: it answers as something else ({error})"
             ),

@@ -90,8 +90,8 @@ pub fn locate(
     Ok(found)
 }
 
-/// Without a use for so long, no container has it any more.
-const UNUSED: Duration = Duration::from_hours(90 * 24);
+/// A folder of another build that has got no new container for so long is not kept for one that may still run.
+const UNUSED: Duration = Duration::from_hours(365 * 24);
 
 /// Removes what agents of old versions have left, and those who were killed while they made theirs.
 fn remove_unused(folder: &Path) {

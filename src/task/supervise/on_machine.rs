@@ -129,11 +129,14 @@ impl Supervision {
         };
         let code = program.wait(stop, self.grace, asked).await;
         let cause = match &code {
-            Ok(code) if stop.cause().is_none() => diagnosis.cause(&Death {
-                code: *code,
-                process: Some(identity.pid),
-                folders: self.written_to(&prepared.command),
-            }),
+            Ok(code) if stop.cause().is_none() => {
+                let death = Death {
+                    code: *code,
+                    process: Some(identity.pid),
+                    folders: self.written_to(&prepared.command),
+                };
+                diagnosis.cause_in_time(death).await
+            }
             _ => None,
         };
         reached(Step::Exited);
