@@ -6,6 +6,8 @@ pub mod api;
 pub mod cli;
 pub mod commands;
 pub mod container;
+#[cfg(test)]
+mod documents;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;

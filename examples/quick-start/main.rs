@@ -1,6 +1,7 @@
 //! The quick start: a task with code from git, packages from PyPI and results on a server, on this machine alone.
 //!
-//! `cargo run --example quick-start`. With `-- --keep`, everything that it made stays to be looked at.
+//! `cargo run --example quick-start`. With `-- --keep`, everything that it made stays to be looked at; with `-- --agent PATH` that
+//! program is the agent, in place of one that is built from this clone.
 #![expect(clippy::print_stdout, reason = "it talks to its user")]
 #![expect(clippy::print_stderr, reason = "it talks to its user")]
 
@@ -10,7 +11,7 @@ mod project;
 mod python;
 mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -21,27 +22,46 @@ use agent::Agent;
 use project::Project;
 use report::Report;
 
-const USAGE: &str = "usage: cargo run --example quick-start [-- --keep]";
+const USAGE: &str = "usage: cargo run --example quick-start [-- [--keep] [--agent PATH]]";
+
+/// What the command line asks for.
+#[derive(Debug, Default)]
+struct Wishes {
+    traces: Traces,
+    /// An agent that is there already.
+    agent: Option<PathBuf>,
+}
+
+impl Wishes {
+    fn parse(words: impl IntoIterator<Item = String>) -> Option<Self> {
+        let mut wishes = Self::default();
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--keep" => wishes.traces = Traces::Keep,
+                "--agent" => wishes.agent = Some(words.next()?.into()),
+                _ => return None,
+            }
+        }
+        Some(wishes)
+    }
+}
 
 /// What happens to the folder with server, repository and environment in the end.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Traces {
+    #[default]
     Remove,
     Keep,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let traces = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Traces::Remove,
-        ["--keep"] => Traces::Keep,
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+    let Some(wishes) = Wishes::parse(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
     };
-    match quick_start(traces).await {
+    match quick_start(wishes).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nerror: {error:#}");
@@ -50,10 +70,15 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn quick_start(traces: Traces) -> anyhow::Result<()> {
-    step(1, "Build the agent of this clone");
+async fn quick_start(Wishes { traces, agent }: Wishes) -> anyhow::Result<()> {
     let version = python::check()?;
-    let binary = agent::build()?;
+    let binary = if let Some(binary) = agent {
+        step(1, "Take the agent that is there");
+        binary
+    } else {
+        step(1, "Build the agent of this clone");
+        agent::build()?
+    };
     note(binary.display());
 
     let mut folder = tempfile::Builder::new()

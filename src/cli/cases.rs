@@ -98,7 +98,7 @@ fn mistakes_are_named_as_scripts_know_them() {
         ),
         (
             &["nosuchcommand"],
-            "clearml-agent: error: argument command: invalid choice: 'nosuchcommand' (choose from 'execute', 'build', 'list', 'daemon', 'config', 'init', 'install-bootstrap', 'cache', 'service')",
+            "clearml-agent: error: argument command: invalid choice: 'nosuchcommand' (choose from 'execute', 'build', 'list', 'daemon', 'config', 'init', 'install-bootstrap', 'cache', 'doctor', 'service')",
         ),
         (
             &["execute"],

@@ -12,9 +12,9 @@ mod words;
 mod cases;
 
 pub use arguments::{
-    Boot, BootStep, Build, Cache, CacheCommand, Cli, Command, Config, Daemon, Devices, Execute,
-    Generate, GenerateKind, GitCredentials, Init, InstallBootstrap, List, LogFormat, Mounted,
-    Service, ServiceCommand, ServiceInstall, ServicePlace, Supervise, TaskOptions,
+    Boot, BootStep, Build, Cache, CacheCommand, Cli, Command, Config, Daemon, Devices, Doctor,
+    Execute, Generate, GenerateKind, GitCredentials, Init, InstallBootstrap, List, LogFormat,
+    Mounted, Service, ServiceCommand, ServiceInstall, ServicePlace, Supervise, TaskOptions,
 };
 pub use generated::{ManPage, completions, man_pages};
 pub use usage::{Mistake, Refused};

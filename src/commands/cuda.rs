@@ -73,7 +73,7 @@ async fn driver_version() -> Option<CudaVersion> {
 }
 
 /// What the program prints; nothing where it fails or takes too long.
-async fn printed(command: Command) -> Option<String> {
+pub(super) async fn printed(command: Command) -> Option<String> {
     let cancel = CancellationToken::new();
     let finished = command.capture(&cancel);
     tokio::pin!(finished);

@@ -6,9 +6,10 @@ use super::{Failed, container};
 use crate::container::args::{self, ApiVersion, ArgsError, CreateRequest, HostContext};
 use crate::container::command::{
     ContainerCommand, ContainerFacts, ContainerOptions, HostFacts, Launch, Purpose, own_container,
+    podman_has_none, rule_words,
 };
 use crate::monitor::{GpuList, gpu_list};
-use crate::settings::Settings;
+use crate::settings::{MatchRule, Settings};
 use crate::task::RunOptions;
 use crate::ui::Printer;
 
@@ -16,6 +17,9 @@ use crate::ui::Printer;
 const ANY_ENGINE: ApiVersion = ApiVersion::new(1, 999);
 /// A server that knows templates.
 const SERVER: (u16, u16) = (2, 20);
+
+/// What can be done about words that have no hint of their own.
+const CORRECT: &str = "correct it there, or leave it out";
 
 /// What is wrong with some words, and what a user can do about it.
 struct Fault {
@@ -74,6 +78,7 @@ pub(super) async fn check(
         options,
     };
     look.words(printer)?;
+    look.rules(printer);
     let is_here = container::engine_source(settings, run)
         .and_then(|source| source.endpoint().ok())
         .is_some_and(|endpoint| !endpoint.is_remote());
@@ -82,6 +87,9 @@ pub(super) async fn check(
         own_container(read, None).is_empty() && look.options.settings.host_mount.is_none();
     if is_here && is_outside && look.wants_gpus() && !has_gpus().await {
         look.without_gpus(run.gpus.is_some(), printer)?;
+    }
+    if podman_has_none(&look.options, &look.host) {
+        printer.line("NOTICE: no GPU is seen on this machine: podman is asked for none (`--gpus all` asks for them all the same)");
     }
     Ok(())
 }
@@ -119,13 +127,51 @@ impl Look {
                 continue;
             };
             let text = format!("{text}; it stands in {}", origin.name());
-            let hint = hint.unwrap_or_else(|| "correct it there, or leave it out".to_owned());
+            let hint = hint.unwrap_or_else(|| CORRECT.to_owned());
             if !matches!(origin, Origin::Default) {
                 return Err(Failed::message(text, &hint));
             }
-            printer.warning(&format!("{text}: tasks without an image of their own fail"));
-            printer.line(format!("hint: {hint}"));
+            warn(
+                printer,
+                &format!("{text}: tasks without an image of their own fail"),
+                &hint,
+            );
             break;
+        }
+        Ok(())
+    }
+
+    /// Those that a task of this daemon may meet; where the server knows no rules, none does (C-021 to C-025).
+    fn rules(&self, printer: Printer) {
+        let options = &self.options;
+        if options.settings.ignores_task || self.container(&[], &[]).is_err() {
+            return;
+        }
+        let is_met = |rule: &&MatchRule| rule.is_forced || !options.default.is_from_command_line;
+        for rule in options.settings.match_rules.iter().filter(is_met) {
+            let Err(Fault { text, hint }) = self.rule(rule) else {
+                continue;
+            };
+            let hint = hint.unwrap_or_else(|| CORRECT.to_owned());
+            warn(
+                printer,
+                &format!("{text}: tasks with the container of this rule fail"),
+                &hint,
+            );
+        }
+    }
+
+    fn rule(&self, rule: &MatchRule) -> Result<(), Fault> {
+        let words = rule_words(rule).map_err(|error| Fault {
+            text: error.to_string(),
+            hint: Some(error.hint().to_owned()),
+        })?;
+        let extra = self.options.settings.extra_arguments.as_slice();
+        for extra in [&[], extra] {
+            self.container(&words, extra).map_err(|fault| Fault {
+                text: format!("{}; it stands in `{}`", fault.text, rule.arguments_key()),
+                ..fault
+            })?;
         }
         Ok(())
     }
@@ -194,10 +240,14 @@ impl Look {
         if is_said || is_written {
             return Err(Failed::message(text, hint));
         }
-        printer.warning(text);
-        printer.line(format!("hint: {hint}"));
+        warn(printer, text, hint);
         Ok(())
     }
+}
+
+fn warn(printer: Printer, text: &str, hint: &str) {
+    printer.warning(text);
+    printer.line(format!("hint: {hint}"));
 }
 
 /// Fails where a value is missing at the end, or a word is no flag's: docker would take what comes next for it.

@@ -11,6 +11,7 @@ mod crash;
 mod cuda;
 mod daemon;
 mod docker_arguments;
+mod doctor;
 mod dynamic_gpus;
 mod execute;
 mod folders;
@@ -204,6 +205,7 @@ fn dispatch(
         Command::Execute(options) => overrides = with_credentials(overrides, &options.tasks.git),
         Command::Cache(_)
         | Command::Config(_)
+        | Command::Doctor(_)
         | Command::Init(_)
         | Command::List(_)
         | Command::Service(_) => {}
@@ -233,6 +235,7 @@ fn dispatch(
                 settings, *arguments, is_debug, waiting, printer,
             ))
         }
+        Command::Doctor(arguments) => block_on(doctor::doctor(&settings, &arguments, printer)),
         Command::Execute(arguments) => {
             block_on(execute::execute(settings, arguments, is_debug, printer))
         }

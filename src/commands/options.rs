@@ -113,6 +113,7 @@ pub(super) fn preparation(
             .custom_build_script
             .as_deref()
             .map(|script| settings.expand(script).display().to_string()),
+        says_timings: wishes.options.timings,
         task: wishes.task,
     })
 }
@@ -155,6 +156,7 @@ pub(super) fn run_options(
     RunOptions {
         log_level: tasks.log_level.to_uppercase(),
         optimize: tasks.optimize,
+        timings: tasks.timings,
         standalone: is_standalone,
         gpus: tasks.devices.gpus.as_deref().map(worker::without_ranges),
         cpu_only: tasks.devices.cpu_only || is_true(settings, &env_vars::CPU_ONLY),
@@ -244,15 +246,19 @@ fn gpu_fractions(agent: &AgentSettings) -> Option<GpuFractions> {
 
 /// The agent's folders.
 pub(super) fn places(agent: &AgentSettings) -> Result<Places, Failed> {
-    let places =
-        Places::new(agent.output_folder.clone(), agent.shared_folder.clone()).map_err(|error| {
-            Failed::message(
-                format!("could not use the agent's folders: {error}"),
-                fitting("set `HOME` to a folder that can be written"),
-            )
-        })?;
+    let places = known_places(agent)?;
     writable(&places.runs, Places::create(&places.runs), STATE_HINT)?;
     Ok(places)
+}
+
+/// The same, and nothing is created.
+pub(super) fn known_places(agent: &AgentSettings) -> Result<Places, Failed> {
+    Places::new(agent.output_folder.clone(), agent.shared_folder.clone()).map_err(|error| {
+        Failed::message(
+            format!("could not use the agent's folders: {error}"),
+            fitting("set `HOME` to a folder that can be written"),
+        )
+    })
 }
 
 /// The same, and sure that files can be made in them: nobody takes a task that is bound to fail for that.
@@ -318,7 +324,7 @@ pub(super) fn page_client(settings: &Settings) -> PageClient {
     )
 }
 
-fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonOptions {
+pub(super) fn python(settings: &Settings, agent: &AgentSettings, cpu_only: bool) -> PythonOptions {
     let manager = &agent.package_manager;
     let cache = &agent.venvs_cache;
     let built_in = PythonOptions::default();

@@ -6,6 +6,7 @@
 mod batch;
 mod echo;
 mod event;
+mod headroom;
 mod lines;
 mod sender;
 mod spool;
@@ -14,6 +15,7 @@ mod upload;
 pub use batch::{Batch, EVENT_CHARACTERS, REQUEST_CHARACTERS};
 pub use echo::{Echo, Speaker};
 pub use event::{Level, LogEvent};
+pub use headroom::Headroom;
 pub use lines::LineRules;
 pub use sender::{Acknowledged, Delivery, EventSink, Progress, Sender, SinkError};
 pub use spool::{Segment, Spool};

@@ -58,6 +58,12 @@ pub struct Progress {
     pub last_timestamp: u64,
     /// A request of which it is not known whether the server has taken it.
     pub in_doubt: Option<InDoubt>,
+    /// Offsets where the disk was full while the program printed, and the console does not say so yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<u64>,
+    /// The last one of them, said or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_at: Option<u64>,
 }
 
 /// Bytes of the output file that the server has.

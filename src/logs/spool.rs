@@ -43,7 +43,7 @@ impl Spool {
     /// How long a line without an end is held back (D-224).
     const HOLD: Duration = Duration::from_secs(2);
     /// Acknowledged bytes are given back to the disk in pieces of this size.
-    const HOLE: u64 = 1024 * 1024;
+    const HOLE: u64 = 256 * 1024;
 
     /// Opens the file; everything before `offset` has been acknowledged.
     pub fn open(path: &Path, offset: u64) -> io::Result<Self> {
@@ -61,6 +61,11 @@ impl Spool {
     pub fn backlog(&self) -> io::Result<u64> {
         let end = self.file.metadata()?.len().min(self.limit);
         Ok(end.saturating_sub(self.offset))
+    }
+
+    /// Where the next segment begins.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Treats the file as if it ended at `end`, whatever is written behind it.

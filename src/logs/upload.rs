@@ -1,6 +1,9 @@
 //! The actor that owns a task's log: output from the file and the agent's notices, in one order.
 
+use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,8 +12,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::sender::InDoubt;
-use super::{Batch, Delivery, EventSink, Level, LineRules, Progress, Segment, Sender, Spool};
+use super::{
+    Batch, Delivery, EventSink, Headroom, Level, LineRules, Progress, Segment, Sender, Spool,
+};
 use crate::secrets::{self, Registry};
+
+/// How often the disk is looked at while the server does not answer.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How the log of a task is uploaded.
 #[derive(Debug)]
@@ -25,6 +33,8 @@ pub struct UploadOptions {
     pub heading: Option<String>,
     /// The file is ours alone: what the server has may be given back to the disk.
     pub spends_file: bool,
+    /// Room for a program that writes to the file itself; none where nothing is lost on a full disk.
+    pub headroom: Option<Headroom>,
     /// Bytes that the server has, for those who read the file as well.
     pub acknowledged: Arc<AtomicU64>,
 }
@@ -56,7 +66,11 @@ pub struct Upload<S, J> {
     journal: J,
     options: UploadOptions,
     requests: mpsc::UnboundedReceiver<Request>,
+    /// Lines of the agent's own that wait for their turn.
+    notices: VecDeque<(Level, String)>,
     dropped: bool,
+    /// The console's last line has no end yet.
+    is_open: bool,
 }
 
 impl UploadHandle {
@@ -75,13 +89,14 @@ impl UploadHandle {
     }
 }
 
-impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
+impl<S: EventSink, J: FnMut(&Progress) -> bool> Upload<S, J> {
     /// How often the file is looked at.
     const TICK: Duration = Duration::from_millis(200);
     /// The least time between two requests while a task prints.
     const SPACING: Duration = Duration::from_millis(500);
 
-    /// An actor for the output in `spool`; `journal` is told before and after each request.
+    /// An actor for the output in `spool`; `journal` is told before and after each request, and says whether
+    /// it has that on the disk.
     pub fn new(spool: Spool, sink: S, journal: J, options: UploadOptions) -> (Self, UploadHandle) {
         let (handle, requests) = mpsc::unbounded_channel();
         let upload = Self {
@@ -90,14 +105,15 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
             journal,
             options,
             requests,
+            notices: VecDeque::new(),
             dropped: false,
+            is_open: false,
         };
         (upload, UploadHandle(handle))
     }
 
     /// Sends what is printed and what is noticed until every handle is gone.
     pub async fn run(mut self) -> io::Result<UploadEnd> {
-        self.settle_doubt().await?;
         let mut last_sent: Option<tokio::time::Instant> = None;
         loop {
             let pause = last_sent.map_or(Self::TICK, |at| {
@@ -111,24 +127,28 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
                     }
                 }
                 Ok(Some(Request::Notice(level, text))) => {
+                    self.notices.push_back((level, text));
                     self.pump(false).await?;
-                    let text = secrets::mask(&text);
-                    self.send(&text, level, self.options.progress.acknowledged)
-                        .await;
                 }
                 Ok(Some(Request::Drain(done))) => {
                     self.pump(true).await?;
                     // Who asked may have gone in the meantime.
                     let _ = done.send(());
                 }
-                Ok(None) => return Ok(self.end()),
+                Ok(None) => {
+                    if self.is_in_doubt() {
+                        self.pump(true).await?;
+                    }
+                    return Ok(self.end());
+                }
             }
         }
     }
 
     fn end(&self) -> UploadEnd {
         let given_up = self.options.give_up.is_cancelled() && !self.dropped;
-        let open = self.options.progress.in_doubt.is_some()
+        let open = self.is_in_doubt()
+            || !self.options.progress.gaps.is_empty()
             || self.spool.backlog().is_ok_and(|bytes| bytes > 0);
         if given_up && open {
             UploadEnd::Incomplete
@@ -137,34 +157,70 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
         }
     }
 
-    /// Sends what is in the file; true where that was anything.
+    fn is_in_doubt(&self) -> bool {
+        self.options.progress.in_doubt.is_some()
+    }
+
+    /// Sends what is in the file, and the notices behind it; true where the file had anything.
     async fn pump(&mut self, ended: bool) -> io::Result<bool> {
+        self.settle_doubt(ended).await?;
+        if self.is_in_doubt() {
+            return Ok(false);
+        }
+        let sent = self.send_file(ended).await?;
+        while let Some((level, text)) = self.notices.pop_front() {
+            let text = secrets::mask(&text);
+            self.send(&text, level, self.options.progress.acknowledged)
+                .await;
+        }
+        Ok(sent)
+    }
+
+    async fn send_file(&mut self, ended: bool) -> io::Result<bool> {
         let mut sent = false;
         while !self.options.give_up.is_cancelled() {
+            self.look_at_room();
+            let gap = self.options.progress.gaps.first().copied();
+            self.spool.limit_to(gap.unwrap_or(u64::MAX));
             let masker = Registry::global().masker();
-            let Some(segment) = self.spool.next(&masker, ended, Instant::now())? else {
+            // What stands before a gap does not go on.
+            let ended = ended || gap.is_some();
+            if let Some(segment) = self.spool.next(&masker, ended, Instant::now())? {
+                self.send_segment(segment).await;
+            } else if gap.is_some_and(|gap| self.spool.offset() >= gap) {
+                self.mark_full_disk().await;
+            } else {
                 break;
-            };
-            self.send_segment(segment).await;
+            }
             sent = true;
         }
         Ok(sent)
     }
 
     /// A request of an earlier process that nobody knows the answer to: the same bytes with the same times again.
-    async fn settle_doubt(&mut self) -> io::Result<()> {
+    ///
+    /// A file that was lost gets them once more from the log of the container; until they are there, or nothing more
+    /// comes, nothing is sent that could be them.
+    async fn settle_doubt(&mut self, ended: bool) -> io::Result<()> {
         let Some(doubt) = self.options.progress.in_doubt.clone() else {
             return Ok(());
         };
-        if let Some(segment) = self.spool.take(doubt.end, &Registry::global().masker())? {
-            let text = self.text(&segment);
-            self.deliver(
-                Batch::split(&text, Level::Debug, doubt.timestamp),
-                segment.end,
-                true,
-            )
-            .await;
+        let is_there = self.spool.offset() + self.spool.backlog()? >= doubt.end;
+        if !(is_there || ended) || self.options.give_up.is_cancelled() {
+            return Ok(());
         }
+        let Some(segment) = self.spool.take(doubt.end, &Registry::global().masker())? else {
+            // A notice, which is in no file, or bytes that nobody has any more.
+            self.record(|progress| progress.in_doubt = None);
+            return Ok(());
+        };
+        let text = self.text(&segment);
+        self.deliver(
+            Batch::split(&text, Level::Debug, doubt.timestamp),
+            segment.end,
+            true,
+        )
+        .await;
         Ok(())
     }
 
@@ -178,6 +234,7 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
 
     async fn send_segment(&mut self, segment: Segment) {
         let text = self.text(&segment);
+        self.is_open = !text.ends_with('\n');
         self.send(&text, Level::Debug, segment.end).await;
     }
 
@@ -207,11 +264,7 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
             if self.dropped {
                 break;
             }
-            match self
-                .sender
-                .deliver(batch, doubtful, &self.options.give_up)
-                .await
-            {
+            match self.hand_over(batch, doubtful).await {
                 Delivery::Acknowledged => {}
                 Delivery::Abandoned => return,
                 Delivery::Gone => self.dropped = true,
@@ -229,13 +282,47 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
         if let Some((lines, reason)) = gap {
             self.mark_gap(lines, &reason).await;
         }
-        self.record(|progress| {
+        let is_recorded = self.record(|progress| {
             progress.in_doubt = None;
             progress.acknowledged = end;
         });
+        if !is_recorded {
+            // The next process would send it again.
+            return;
+        }
         self.options.acknowledged.store(end, Ordering::Relaxed);
         if self.options.spends_file {
+            // Behind it there is room again.
+            self.look_at_room();
             self.spool.free(end);
+        }
+    }
+
+    fn look_at_room(&mut self) {
+        look(
+            &mut self.options.headroom,
+            &mut self.options.progress,
+            &mut self.journal,
+        );
+    }
+
+    /// Says where the program had no room for what it printed.
+    async fn mark_full_disk(&mut self) {
+        if let Some(headroom) = &self.options.headroom {
+            let start = if self.is_open { "\n" } else { "" };
+            let text = format!(
+                "{start}clearml-agent: the disk of `{}` was full here: what was printed then may be missing (hint: free space there, \
+                 or set `CLEARML_AGENT_TEMP_STDOUT_FILE_DIR` to a folder with more)\n",
+                headroom.folder().display()
+            );
+            self.is_open = false;
+            self.say_in_place(&text).await;
+        }
+        // What is given up is for the next process.
+        if !self.options.give_up.is_cancelled() {
+            self.record(|progress| {
+                progress.gaps.remove(0);
+            });
         }
     }
 
@@ -244,19 +331,71 @@ impl<S: EventSink, J: FnMut(&Progress)> Upload<S, J> {
         let text = format!(
             "clearml-agent: lines of the console that the server refused here: {lines} ({reason})\n"
         );
-        let timestamp = self.options.progress.last_timestamp + 1;
+        self.say_in_place(&text).await;
+    }
+
+    /// A line of the agent's own between the lines of the program.
+    async fn say_in_place(&mut self, text: &str) {
+        let timestamp = now().max(self.options.progress.last_timestamp + 1);
         self.record(|progress| progress.last_timestamp = timestamp);
-        for batch in Batch::split(&secrets::mask(&text), Level::Warning, timestamp) {
-            let told = self.sender.deliver(&batch, false, &self.options.give_up);
-            if let Delivery::Refused(reason) = told.await {
+        for batch in Batch::split(&secrets::mask(text), Level::Warning, timestamp) {
+            if let Delivery::Refused(reason) = self.hand_over(&batch, false).await {
                 tracing::warn!("the server refused the line about it as well: {reason}");
             }
         }
     }
 
-    fn record(&mut self, change: impl FnOnce(&mut Progress)) {
+    /// Gives one request to the server, and looks at the room on the disk as long as that takes.
+    async fn hand_over(&mut self, batch: &Batch, doubtful: bool) -> Delivery {
+        let delivery = self.sender.deliver(batch, doubtful, &self.options.give_up);
+        let look = || {
+            look(
+                &mut self.options.headroom,
+                &mut self.options.progress,
+                &mut self.journal,
+            );
+        };
+        with_looks(delivery, look).await
+    }
+
+    fn record(&mut self, change: impl FnOnce(&mut Progress)) -> bool {
         change(&mut self.options.progress);
-        (self.journal)(&self.options.progress);
+        (self.journal)(&self.options.progress)
+    }
+}
+
+/// Places that wait for their line in the console; the journal must stay short.
+const MOST_GAPS: usize = 64;
+
+/// Keeps room for the program, and notes where there is none.
+fn look(
+    headroom: &mut Option<Headroom>,
+    progress: &mut Progress,
+    journal: &mut impl FnMut(&Progress) -> bool,
+) {
+    let Some(headroom) = headroom else { return };
+    let full_at = headroom.look();
+    if full_at.is_none() || full_at == progress.full_at || progress.gaps.len() >= MOST_GAPS {
+        return;
+    }
+    progress.full_at = full_at;
+    progress.gaps.extend(full_at);
+    tracing::warn!(
+        "the disk of `{}` is full: what the program prints now is lost (hint: free space there)",
+        headroom.folder().display()
+    );
+    // Where it has no room either, this process knows it.
+    let _ = journal(progress);
+}
+
+/// Waits for `work`, however long the server takes, and looks meanwhile as often as the file is looked at.
+async fn with_looks<T>(work: impl Future<Output = T>, mut look: impl FnMut()) -> T {
+    let mut work = pin!(work);
+    loop {
+        match tokio::time::timeout(LOOK, &mut work).await {
+            Ok(done) => return done,
+            Err(_) => look(),
+        }
     }
 }
 

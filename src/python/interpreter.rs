@@ -35,6 +35,13 @@ pub struct Interpreter {
     pub(super) site_folders: Vec<PathBuf>,
 }
 
+impl Interpreter {
+    /// Whether an environment with pip can be made from it without the network.
+    pub fn brings_pip(&self) -> bool {
+        self.has_virtualenv || !self.bundled_wheels.is_empty()
+    }
+}
+
 /// An interpreter with the reason for its choice.
 #[derive(Clone, Debug)]
 pub(super) struct Choice {

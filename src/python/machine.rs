@@ -4,12 +4,19 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use super::interpreter::known_or_probed;
-use super::options::StoreOptions;
+use super::error::PythonError;
+use super::interpreter::{Interpreter, choose, known_or_probed};
+use super::options::{PythonOptions, StoreOptions};
 use crate::process::find_program;
 
 /// What the machine's Python is called, the one to take first.
 const NAMES: [&str; 2] = ["python3", "python"];
+
+/// The interpreter of a task that asks for none.
+pub async fn machine_interpreter(options: &PythonOptions) -> Result<Interpreter, PythonError> {
+    let cancel = CancellationToken::new();
+    Ok(choose("", options, &cancel).await?.interpreter)
+}
 
 /// `major.minor` of the first of `named`, `python3` and `python` that runs; none where there is none. A container has named
 /// one in `LOCAL_PYTHON` (C-204). What the store has as its last answer counts while that holds.

@@ -60,7 +60,7 @@ pub use launch::{
     binary_kind, command_line, find_shell, nbconvert_command,
 };
 pub use links::{LinkRewriter, Links, RewrittenLink};
-pub use machine::{default_version, version_by_name};
+pub use machine::{default_version, machine_interpreter, version_by_name};
 pub use options::{
     CacheOptions, PackageManager, PythonOptions, PythonRequest, SkipEnvironment, StoreOptions,
 };

@@ -16,7 +16,9 @@ use secrecy::ExposeSecret;
 pub use masker::Masker;
 pub use registry::{Registry, mask};
 pub use url::register_url_passwords;
-pub use variables::{may_name_a_secret, register_assignment, register_variable};
+pub use variables::{
+    may_name_a_secret, register_assignment, register_assignments, register_variable,
+};
 
 /// A value that is never printed: not by `Debug`, not by the redactor's output, not in an error.
 #[derive(Clone)]

@@ -52,6 +52,49 @@ pub fn register_assignment(word: &str) {
     }
 }
 
+/// The same for all words of a command line. Where a quote stays open nobody knows which words were meant, and every reading
+/// counts; so it does where a `#` stands, which not every reader takes for a comment.
+pub fn register_assignments(line: &str) {
+    let words = shlex::split(line);
+    for word in words.iter().flatten() {
+        register_assignment(word);
+    }
+    if words.is_some() && !line.contains('#') {
+        return;
+    }
+    for (place, _) in line.match_indices('=') {
+        let (before, value) = (&line[..place], &line[place + 1..]);
+        let start = before.rfind(|letter: char| letter.is_whitespace() || letter == '=');
+        let word = &before[start.map_or(0, |start| start + 1)..];
+        let name = word.replace(QUOTES, "");
+        let is_quoted = word.contains(QUOTES) || value.starts_with(QUOTES);
+        let content = value.strip_prefix(QUOTES).unwrap_or(value);
+        let to_blank = until(value, char::is_whitespace);
+        register_variable(&name, to_blank.trim_matches(QUOTES));
+        register_variable(&name, &to_blank.replace(QUOTES, "").replace('\\', ""));
+        if is_quoted {
+            register_variable(&name, until(content, |letter| QUOTES.contains(&letter)));
+        }
+        // The quote may be of the other kind, such as one in a password.
+        for quote in QUOTES.into_iter().filter(|quote| value.starts_with(*quote)) {
+            register_variable(&name, until(content, |letter| letter == quote));
+        }
+    }
+}
+
+const QUOTES: [char; 2] = ['\'', '"'];
+
+/// The head of `text` to the first such letter that has no backslash in front of it.
+fn until(text: &str, is_end: impl Fn(char) -> bool) -> &str {
+    let mut is_escaped = false;
+    let end = text.find(|letter: char| {
+        let ends = !is_escaped && is_end(letter);
+        is_escaped = !is_escaped && letter == '\\';
+        ends
+    });
+    &text[..end.unwrap_or(text.len())]
+}
+
 fn holds_a_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let words: Vec<&str> = name
@@ -115,5 +158,36 @@ mod tests {
         register_assignment("-eTOKEN=ghi789");
         register_assignment("AWS_SECRET_ACCESS_KEY=/jkl012");
         assert_eq!(mask("def456= ghi789 /jkl012"), "**** **** ****");
+    }
+
+    /// C-016
+    #[test]
+    fn no_reading_of_an_open_quote_lets_a_secret_through() {
+        for line in [
+            "-e MY_TOKEN=hidden1 -e A='b",
+            "-e A='b -e MY_TOKEN=hidden1 -e C=d",
+            "-e MY_TOKEN='hidden1 -e A=b",
+            "-e MY_TOKEN=\"hidden1 'hidden2 hidden3 -e A=b",
+            "-e 'MY_TOKEN=hidden1 hidden2 hidden3 -e A=b",
+            "-e A=\"b -e \"MY_TOKEN=hidden1 hidden2\" 'x",
+            "-e A='b -e MY_TOKEN=\"hidden1 hidden2\" -e B='c' d",
+            "-e \"MY_TOKEN\"=hidden1 'x",
+            "-eMY_TOKEN=hidden1\"hidden2\" 'x",
+            "--env=MY_TOKEN=hidden1\\ hidden2 'x",
+            "--env MY_TOKEN=\"hidden1\\\"hidden2\" 'x",
+            "-e A=\"b\nMY_TOKEN=hidden1",
+            "-e A=b # MY_TOKEN=hidden1",
+            "-e ÄÖ='ü MY_TOKEN=hidden1",
+        ] {
+            // Each thread has secrets of its own.
+            let shown = std::thread::spawn(move || {
+                register_assignments(line);
+                mask(line)
+            });
+            let shown = shown.join().expect("no panic");
+            assert!(!shown.contains("hidden"), "{line}: {shown}");
+        }
+        register_assignments("-e COLOUR=turquoise -e A='b");
+        assert_eq!(mask("turquoise"), "turquoise");
     }
 }

@@ -164,6 +164,8 @@ impl InternalMounts {
 /// Which container a kind of task gets (C-021 to C-028).
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatchRule {
+    /// Its place in the list, counted from 0.
+    pub place: usize,
     /// `image`
     pub image: String,
     /// `arguments`
@@ -178,6 +180,13 @@ pub struct MatchRule {
     pub conditions: Vec<Condition>,
     /// The rule as it was written.
     pub text: String,
+}
+
+impl MatchRule {
+    /// The key of its arguments.
+    pub fn arguments_key(&self) -> String {
+        format!("agent.default_docker.match_rules[{}].arguments", self.place)
+    }
 }
 
 /// One condition of a rule.
@@ -385,7 +394,8 @@ impl Settings {
         {
             Some(Kind::List(rules)) => rules
                 .iter()
-                .filter_map(|rule| match_rule(rule, written_back))
+                .enumerate()
+                .filter_map(|(place, rule)| match_rule(place, rule, written_back))
                 .collect(),
             _ => Vec::new(),
         }
@@ -393,7 +403,7 @@ impl Settings {
 }
 
 /// None for a rule without `match` (C-022).
-fn match_rule(rule: &Value, written_back: bool) -> Option<MatchRule> {
+fn match_rule(place: usize, rule: &Value, written_back: bool) -> Option<MatchRule> {
     let Kind::Object(_) = rule.kind else {
         return None;
     };
@@ -403,6 +413,7 @@ fn match_rule(rule: &Value, written_back: bool) -> Option<MatchRule> {
     let mut found = Vec::new();
     collect_conditions("", conditions, &mut found);
     Some(MatchRule {
+        place,
         image: text("image").unwrap_or_default().trim().to_owned(),
         arguments: rule
             .member("arguments")

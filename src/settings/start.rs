@@ -3,7 +3,10 @@
 use super::hocon::{Kind, Object, Value};
 use super::layers::{detected, set};
 use super::{Settings, env_vars};
-use crate::secrets::{SecretString, may_name_a_secret, register_url_passwords, register_variable};
+use crate::secrets::{
+    SecretString, may_name_a_secret, register_assignments, register_url_passwords,
+    register_variable,
+};
 
 /// What the program found out about its machine.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +119,9 @@ impl Settings {
             &env_vars::AZURE_STORAGE_KEY,
         ] {
             self.environment().text(variable).map(SecretString::new);
+        }
+        if let Some(text) = self.environment().text(&env_vars::EXTRA_DOCKER_ARGS) {
+            register_assignments(text);
         }
         // The programs of tasks inherit them.
         for (name, value) in self.environment().iter() {

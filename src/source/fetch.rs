@@ -267,11 +267,7 @@ impl<'a> Fetcher<'a> {
         let finished = self
             .run(mirror, &["ls-remote", "--symref", "origin", "HEAD"])
             .await?;
-        let text = finished.text();
-        let branch = text
-            .lines()
-            .find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
-        if let Some(branch) = branch {
+        if let Some(branch) = named_head(&finished.text()) {
             let repository =
                 Repository::open_bare(mirror).map_err(SourceError::git("open the mirror"))?;
             repository
@@ -279,6 +275,20 @@ impl<'a> Fetcher<'a> {
                 .map_err(SourceError::git("set the mirror's HEAD"))?;
         }
         Ok(())
+    }
+
+    /// What the server calls its default branch; nothing is fetched. None where the repository has no commit.
+    pub(super) async fn default_branch(&self) -> Result<Option<String>, SourceError> {
+        // As it stands in the configuration of a mirror; user and password are asked for.
+        let url = self.remote.url.to_string();
+        let folder = std::env::temp_dir();
+        let arguments = ["ls-remote", "--symref", "--", &url, "HEAD"];
+        let finished = self.run(&folder, &arguments).await?;
+        if !finished.is_success() {
+            let message = secrets::mask(String::from_utf8_lossy(&finished.stderr).trim_end());
+            return Err(self.unreachable(FetchFailure::of_message(&message), message));
+        }
+        Ok(named_head(&finished.text()).map(str::to_owned))
     }
 
     async fn run(&self, mirror: &Path, arguments: &[&str]) -> Result<Finished, SourceError> {
@@ -375,6 +385,12 @@ impl<'a> Fetcher<'a> {
             credentials,
         }
     }
+}
+
+/// The branch that an answer of `ls-remote --symref` names, with its folder `refs/heads/`.
+fn named_head(answer: &str) -> Option<&str> {
+    let mut lines = answer.lines();
+    lines.find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"))
 }
 
 /// Whether the server is there and gives no single commits, so that all branches are worth asking for.

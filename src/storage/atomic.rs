@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 use super::temporary_name;
 
 /// For the owner alone.
@@ -29,6 +31,44 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         let _ = fs::remove_file(&fresh);
     }
     written
+}
+
+/// Room on the disk that [`exchange`] lives on, in bytes.
+const SPARE: usize = 16 * 1024;
+
+/// Keeps room for a later [`exchange`], in a file of its own.
+pub fn make_spare(spare: &Path) -> io::Result<()> {
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(PRIVATE)
+        .open(spare)?;
+    file.write_all(&[b' '; SPARE])
+}
+
+/// Gives the room back that an [`exchange`] has taken from the spare file, where there is some again.
+pub fn refill_spare(spare: &Path) {
+    let is_short = |file: fs::Metadata| file.len() < SPARE as u64;
+    if spare.metadata().is_ok_and(is_short) {
+        // The next write tries again.
+        let _ = make_spare(spare);
+    }
+}
+
+/// As [`write_private`] where the disk is full: the bytes get the place of `spare`, and that of the old ones is spare.
+///
+/// The file stays as long as the spare one was: blanks are behind the bytes.
+pub fn exchange(spare: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).open(spare)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(SPARE);
+    let mut padded = bytes.to_vec();
+    padded.resize(length.max(bytes.len()), b' ');
+    file.write_all(&padded)?;
+    file.sync_data()?;
+    // By the kernel's own call: the C library has it from glibc 2.28 on.
+    renameat_with(CWD, spare, CWD, path, RenameFlags::EXCHANGE)?;
+    Ok(())
 }
 
 /// Makes the file at `path` (0600) in one step. Fails with `AlreadyExists` where there is one that is not empty, also
@@ -132,6 +172,25 @@ mod tests {
             (b"newest".to_vec(), 0o600)
         );
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_text_takes_the_place_of_a_spare_file_again_and_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let [spare, path] = ["spare", "journal.json"].map(|name| folder.path().join(name));
+        make_spare(&spare).expect("made");
+        write_private(&path, b"{\"a\": 1}").expect("written");
+        for number in 2..5 {
+            let text = format!("{{\"a\": {number}}}");
+            exchange(&spare, &path, text.as_bytes()).expect("exchanged");
+            let read = fs::read_to_string(&path).expect("read");
+            assert_eq!(read.trim_end_matches(' '), text);
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 2);
+        // What was exchanged may be shorter than the room that was kept.
+        fs::write(&spare, b"{}").expect("written");
+        refill_spare(&spare);
+        assert_eq!(spare.metadata().expect("there").len(), SPARE as u64);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Files that survive a crash, locks, and the folders that the agent owns.
 
 mod atomic;
+mod held_folder;
 mod lock;
 mod places;
 mod room;
@@ -8,7 +9,10 @@ mod shared;
 mod slots;
 mod temporary;
 
-pub use atomic::{create_private, read_private, replace, write_private};
+pub use atomic::{
+    create_private, exchange, make_spare, read_private, refill_spare, replace, write_private,
+};
+pub use held_folder::HeldFolder;
 pub use lock::{FileLock, LockKind};
 pub use places::Places;
 pub use room::is_full;

@@ -8,6 +8,7 @@ use super::environment::{Made, location};
 use super::failure::PrepareError;
 use super::prepare::{Preparation, fetch_task};
 use super::server::TaskServer;
+use super::timeline::Timeline;
 use crate::process::Output;
 use crate::python::{PythonOptions, PythonRequest, SkipEnvironment};
 
@@ -52,8 +53,10 @@ impl Preparation {
         output: &Output,
         cancel: &CancellationToken,
     ) -> Result<(), PrepareError> {
+        let mut timeline = Timeline::begin();
         output.line(&self.printout);
         let task = fetch_task(server).await?;
+        timeline.passed("task");
         let mut wanted = self.wanted(server, task, output)?;
         wishes.apply(&mut wanted.python, &mut wanted.options);
         if wishes.is_global {
@@ -61,7 +64,10 @@ impl Preparation {
             wanted.source.cache_enabled = false;
             wanted.is_global = true;
         }
-        let made = self.make(&wanted, output, cancel).await?;
+        let made = self.make(&wanted, &mut timeline, output, cancel).await?;
+        if self.says_timings {
+            output.line(timeline.table());
+        }
         output.line(format!("{BUILT} [{}]:", server.task()));
         match &made.frozen {
             Some(frozen) => output.line(frozen.summary()),

@@ -2,7 +2,7 @@
 
 use crate::api;
 use crate::python::TaskRequirements;
-use crate::secrets::{register_assignment, register_url_passwords, register_variable};
+use crate::secrets::{register_assignments, register_url_passwords, register_variable};
 use crate::source::CodeRequest;
 
 /// What a task asks for.
@@ -42,9 +42,7 @@ pub(super) fn register_secrets(task: &api::Task) {
     let arguments = [&task.execution.docker_cmd, &task.container.arguments];
     for text in arguments.into_iter().flatten() {
         register_url_passwords(text);
-        for word in shlex::split(text).unwrap_or_default() {
-            register_assignment(&word);
-        }
+        register_assignments(text);
     }
     for (name, parameter) in task.hyperparams.get("Environment").into_iter().flatten() {
         register_variable(name, parameter.value.as_deref().unwrap_or_default());

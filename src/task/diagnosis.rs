@@ -38,6 +38,8 @@ pub(super) struct Death {
     pub(super) process: Option<i32>,
     /// Where it may have written.
     pub(super) folders: Vec<PathBuf>,
+    /// Where there was no room for its last words, whether there is some by now or not.
+    pub(super) full: Option<PathBuf>,
 }
 
 /// Why a program has failed, if not by its own code; its text says what to do about it.
@@ -76,7 +78,7 @@ impl Diagnosis {
         let is_its_gpu = |error: &GpuError| is_among(&error.address, &self.gpus);
         cause(death, self.kernel.news(), is_its_gpu).or_else(|| {
             let full = death.folders.iter().find(|folder| is_full(folder));
-            full.cloned().map(Cause::DiskFull)
+            full.or(death.full.as_ref()).cloned().map(Cause::DiskFull)
         })
     }
 }
@@ -143,6 +145,7 @@ mod tests {
             code,
             process: Some(7),
             folders: Vec::new(),
+            full: None,
         }
     }
 

@@ -7,6 +7,7 @@ use super::failure::{PrepareError, failure, without_code};
 use super::links;
 use super::prepare::Preparation;
 use super::server::TaskServer;
+use super::timeline::Timeline;
 use crate::api::Task;
 use crate::process::Output;
 use crate::python::{
@@ -80,24 +81,30 @@ impl Preparation {
     pub(super) async fn make(
         &self,
         wanted: &Wanted,
+        timeline: &mut Timeline,
         output: &Output,
         cancel: &CancellationToken,
     ) -> Result<Made, PrepareError> {
         // Rarely needed, and as large as all the rest.
         if let Some(made) = Box::pin(wanted.by_custom_build(output, cancel)).await? {
+            timeline.passed("the site's script");
             return Ok(made);
         }
         let (python, options) = (&wanted.python, &wanted.options);
         let mut environment = python::create_environment(python, options, output, cancel).await?;
+        timeline.passed("environment");
         let code = wanted.fetch_code(&environment, output, cancel).await?;
+        timeline.passed("code");
         let location = location(&code);
         wanted.check_project(location)?;
         let links = links::links(&wanted.source);
         let installed = environment.install(python, location, options, &links, output, cancel);
         let installed = Box::pin(installed).await?;
+        timeline.passed("packages");
         let frozen = environment
             .freeze(&installed, options, output, cancel)
             .await?;
+        timeline.passed("list of packages");
         Ok(Made {
             environment,
             code,

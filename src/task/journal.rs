@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -23,13 +24,15 @@ use super::run_options::RunOptions;
 use crate::logs::Progress;
 use crate::process::ProcessIdentity;
 use crate::storage::{
-    FileLock, LockKind, Places, age, read_private, temporary_name, write_private,
+    FileLock, LockKind, Places, age, exchange, make_spare, read_private, refill_spare,
+    temporary_name, write_private,
 };
 
 const JOURNAL: &str = "journal.json";
 const LOCK: &str = "lock";
 const WORKER: &str = "worker.json";
 const ENDING: &str = "ending";
+const SPARE: &str = "spare";
 /// How often a journal is looked at that is to be signed.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -160,6 +163,8 @@ pub struct Journal(Arc<Inner>);
 struct Inner {
     folder: RunFolder,
     entry: Mutex<Entry>,
+    /// False while the disk does not take it.
+    is_written: AtomicBool,
     /// Held until the process ends, whatever the reason.
     _lock: FileLock,
 }
@@ -295,6 +300,11 @@ impl RunFolder {
         matches!(self.try_lock(), Ok(None))
     }
 
+    /// What the journal says, while a supervisor lives that has this run.
+    pub fn supervised(&self) -> Option<Entry> {
+        self.is_supervised().then(|| self.read().ok())?
+    }
+
     /// Takes the run for this process.
     pub fn open(self) -> Result<Journal, JournalError> {
         let lock = self.try_lock().map_err(|source| self.storage(source))?;
@@ -302,9 +312,12 @@ impl RunFolder {
             return Err(JournalError::Busy(self.0));
         };
         let entry = self.read()?;
+        // Without it the run goes on all the same.
+        let _ = make_spare(&self.0.join(SPARE));
         Ok(Journal(Arc::new(Inner {
             folder: self,
             entry: Mutex::new(entry),
+            is_written: AtomicBool::new(true),
             _lock: lock,
         })))
     }
@@ -383,7 +396,15 @@ impl RunFolder {
     }
 
     fn write(&self, entry: &Entry) -> io::Result<()> {
-        write_private(&self.journal(), &serde_json::to_vec(entry)?)
+        let bytes = serde_json::to_vec(entry)?;
+        let spare = self.0.join(SPARE);
+        match write_private(&self.journal(), &bytes) {
+            Ok(()) => {
+                refill_spare(&spare);
+                Ok(())
+            }
+            Err(error) => exchange(&spare, &self.journal(), &bytes).map_err(|_| error),
+        }
     }
 
     fn storage(&self, source: io::Error) -> JournalError {
@@ -455,19 +476,28 @@ impl Journal {
         &self.0.folder
     }
 
-    /// Changes the entry on disk before it returns.
+    /// Changes the entry on disk before it returns; false where the disk did not take it.
     ///
     /// A disk that is full does not end the task: the run goes on with what is in memory.
-    pub fn update(&self, change: impl FnOnce(&mut Entry)) {
+    pub fn update(&self, change: impl FnOnce(&mut Entry)) -> bool {
         let mut entry = self.lock();
         let before = entry.phase.clone();
         change(&mut entry);
         if entry.phase != before {
             entry.since = now();
         }
-        if let Err(error) = self.0.folder.write(&entry) {
-            tracing::warn!(%error, "could not write the journal");
+        let written = self.0.folder.write(&entry);
+        let is_written = written.is_ok();
+        let is_news = self.0.is_written.swap(is_written, Ordering::Relaxed) != is_written;
+        match written {
+            Err(error) if is_news => tracing::warn!(
+                "could not write the journal in `{}`: {error}; the task goes on (hint: make room there, so that a task that is \
+                 lost with its supervisor is settled as it ended)",
+                self.0.folder.0.display()
+            ),
+            _ => {}
         }
+        is_written
     }
 
     /// Removes the run: it is settled.

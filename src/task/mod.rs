@@ -27,6 +27,7 @@ mod status_reports;
 mod stop;
 mod streams;
 mod supervise;
+mod timeline;
 mod watch;
 
 pub use abort_command::{AbortCommand, StandBy};

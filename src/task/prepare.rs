@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::{PrepareError, failure};
 use super::program::Prepared;
 use super::server::TaskServer;
+use super::timeline::Timeline;
 use crate::api::Task;
 use crate::process::Output;
 use crate::python::{Optimization, PythonOptions};
@@ -42,6 +43,8 @@ pub struct Preparation {
     pub apply_task_environment: bool,
     /// The site's script that makes the environment (E-234).
     pub custom_build_script: Option<String>,
+    /// `--timings`: how long each step took is said in a table.
+    pub says_timings: bool,
     /// The task, where the caller has fetched it and taken it from its queue already.
     pub task: Option<Box<Task>>,
 }
@@ -84,6 +87,7 @@ impl Preparation {
         cancel: &CancellationToken,
         begun: impl FnOnce(),
     ) -> Result<Prepared, PrepareError> {
+        let mut timeline = Timeline::begin();
         for line in &self.introduction {
             output.line(line);
         }
@@ -94,8 +98,9 @@ impl Preparation {
         output.line(&self.printout);
         server.started_because("worker started execution").await?;
         begun();
+        timeline.passed("task");
         let wanted = self.wanted(server, task, output)?;
-        let made = self.make(&wanted, output, cancel).await?;
+        let made = self.make(&wanted, &mut timeline, output, cancel).await?;
         if let Some(frozen) = &made.frozen {
             let packages = frozen.packages().to_vec();
             if frozen.is_written_to_the_task()
@@ -106,9 +111,18 @@ impl Preparation {
                     error.reference_text()
                 ));
             }
+            timeline.passed("report of packages");
             made.environment.keep(frozen, output, cancel).await?;
+            timeline.passed("store");
         }
-        self.program(server, &wanted, &made, output, cancel).await
+        let prepared = self.program(server, &wanted, &made, output, cancel).await?;
+        timeline.passed("program");
+        if self.says_timings {
+            output.line(timeline.table());
+        }
+        output.line(timeline.summary());
+        output.line("Environment setup completed successfully\n\nStarting Task Execution:\n");
+        Ok(prepared)
     }
 }
 

@@ -151,7 +151,6 @@ impl Preparation {
             command = abort_command.variables(command);
             abort_command.register(server, output).await;
         }
-        output.line("Environment setup completed successfully\n\nStarting Task Execution:\n");
         Ok(Prepared {
             command,
             is_child: environment.runs_as_child() || abort_command.is_some(),

@@ -12,12 +12,15 @@ use super::journal::Journal;
 use super::outcome::{FinalStatus, Outcome, StopReason};
 use super::server::{TaskServer, is_server_fault};
 use super::watch::is_stopped;
-use crate::api::{ApiError, Enqueue, QueueId, Task, TaskFilter, TaskStatus};
+use crate::api::{ApiError, Enqueue, QueueId, Task, TaskStatus};
 
 /// How often a queue is asked to take the task.
 const TRIES: usize = 3;
 /// Between two of these tries.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is asked of the task.
+const STANDING: [&str; 3] = ["status", "status_reason", "status_message"];
 
 /// How far a task is on its way back into its queue.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -42,6 +45,27 @@ pub(super) fn refused(queue: &QueueId, error: &ApiError) -> String {
     )
 }
 
+/// What the server says of a lost task before anything is said about it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Seen {
+    /// It is in progress, as far as is known.
+    Running,
+    /// Somebody has asked for its end, which the lost agent did not see.
+    Aborted,
+    /// It has another status already.
+    Ended,
+}
+
+/// How the task stands. Where the server does not say it, [`put_back`] asks again.
+pub(super) async fn seen(server: &TaskServer) -> Seen {
+    match server.standing(&STANDING).await {
+        Ok(Some(task)) if task.status != Some(TaskStatus::InProgress) => Seen::Ended,
+        Ok(Some(task)) if is_stopped(Some(&task)) => Seen::Aborted,
+        Ok(Some(_)) | Err(_) => Seen::Running,
+        Ok(None) => Seen::Ended,
+    }
+}
+
 /// Puts the task back; the inner error is the queue's refusal. With the outer one the server could not be asked, and all is to
 /// be done again.
 pub(super) async fn put_back(
@@ -52,10 +76,10 @@ pub(super) async fn put_back(
 ) -> Result<Result<(), ApiError>, ApiError> {
     let reason = format!("{loss}, the task goes back into its queue");
     if journal.entry().way_back == Some(WayBack::Wanted) {
-        let task = standing(server).await?;
+        let task = server.standing(&STANDING).await?;
         if let Some(task) = task.filter(|task| task.status == Some(TaskStatus::InProgress)) {
             let aborted = Outcome::Stopped(StopReason::Stopped).settlement().call;
-            // Somebody has aborted it, and the agent was lost before it could see that.
+            // Somebody has aborted it since it was announced.
             let aborted = aborted.filter(|_| is_stopped(Some(&task)));
             let status = aborted.unwrap_or_else(|| FinalStatus::Stopped(reason.clone()));
             match server.set(&status).await {
@@ -68,7 +92,7 @@ pub(super) async fn put_back(
     }
     let mut tries = 0;
     loop {
-        let task = standing(server).await?;
+        let task = server.standing(&STANDING).await?;
         let is_ours = |task: &Task| {
             task.status == Some(TaskStatus::Stopped)
                 && task.status_reason.as_deref() == Some(reason.as_str())
@@ -92,18 +116,4 @@ pub(super) async fn put_back(
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// Status and reason; none where the task does not exist.
-async fn standing(server: &TaskServer) -> Result<Option<Task>, ApiError> {
-    let filter = TaskFilter {
-        id: vec![server.task().clone()],
-        search_hidden: true,
-        only_fields: ["status", "status_reason", "status_message"]
-            .map(str::to_owned)
-            .to_vec(),
-        ..TaskFilter::default()
-    };
-    let found = server.session().tasks().all(&filter).await?;
-    Ok(found.into_iter().next())
 }

@@ -27,6 +27,8 @@ pub struct RunOptions {
     pub podman: bool,
     /// `--force-current-version` (D-024).
     pub force_current_version: bool,
+    /// `--timings`
+    pub timings: bool,
 }
 
 impl Default for RunOptions {
@@ -42,6 +44,7 @@ impl Default for RunOptions {
             docker: None,
             podman: false,
             force_current_version: false,
+            timings: false,
         }
     }
 }

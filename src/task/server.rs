@@ -266,14 +266,7 @@ impl TaskServer {
         status: &FinalStatus,
         refused: &ApiError,
     ) -> Result<(), ApiError> {
-        let filter = TaskFilter {
-            id: vec![self.task.clone()],
-            search_hidden: true,
-            only_fields: vec!["status".to_owned(), "execution.queue".to_owned()],
-            ..TaskFilter::default()
-        };
-        let task = self.session.tasks().all(&filter).await?.into_iter().next();
-        match task {
+        match self.standing(&["status", "execution.queue"]).await? {
             // It has left its queue, and nobody could say so until now (D-207).
             Some(Task {
                 status: Some(TaskStatus::Queued),
@@ -299,6 +292,18 @@ impl TaskServer {
                 Ok(())
             }
         }
+    }
+
+    /// These fields of the task as the server has them; none where the task does not exist.
+    pub(super) async fn standing(&self, fields: &[&str]) -> Result<Option<Task>, ApiError> {
+        let filter = TaskFilter {
+            id: vec![self.task.clone()],
+            search_hidden: true,
+            only_fields: fields.iter().map(|&field| field.to_owned()).collect(),
+            ..TaskFilter::default()
+        };
+        let found = self.session.tasks().all(&filter).await?;
+        Ok(found.into_iter().next())
     }
 
     /// A task that somebody has put into a queue again is that queue's.

@@ -27,7 +27,7 @@ use super::stop::Stop;
 use super::streams::Streams;
 use super::watch::{Watch, WatchOptions};
 use crate::api::ApiError;
-use crate::logs::{Echo, Level, LineRules, Spool, Upload, UploadEnd, UploadOptions};
+use crate::logs::{Echo, Headroom, Level, LineRules, Spool, Upload, UploadEnd, UploadOptions};
 use crate::monitor::VisibleGpus;
 use crate::process::{
     Output, ProcessIdentity, Step, become_subreaper, kill_followers, kill_inheritors, reached,
@@ -270,12 +270,18 @@ impl Supervision {
         )?;
         let spool = Spool::open(&entry.output, entry.progress.acknowledged)?;
         let journal = self.journal.clone();
+        // The output of a container waits in the engine's log for room.
+        let headroom = match self.containment {
+            None => Some(Headroom::open(&entry.output)?),
+            Some(_) => None,
+        };
         let options = UploadOptions {
             rules: self.rules,
             progress: entry.progress,
             give_up: self.give_up.clone(),
             spends_file: !entry.keeps_output,
             heading: self.server.node().heading(),
+            headroom,
             acknowledged,
         };
         let record =

@@ -218,10 +218,7 @@ impl Nursery {
             self.make_files(&run, entry)?;
         }
         let has_owner = entry.as_ref().is_some_and(|entry| entry.owner.is_some());
-        let supervisor = match entry
-            .and_then(|entry| entry.supervisor)
-            .filter(|_| run.is_supervised())
-        {
+        let supervisor = match run.supervised().and_then(|entry| entry.supervisor) {
             Some(process) => Supervisor::Adopted(process),
             // It waits for the server's leave.
             None if has_owner => Supervisor::Missing,
@@ -379,8 +376,8 @@ impl WatchedRun {
 
     /// Two workers may have found the same run: one of their supervisors has it.
     fn supervisor_of_another(&self) -> Option<ProcessIdentity> {
-        let process = self.run.read().ok()?.supervisor?;
-        (self.run.is_supervised() && process.is_alive()).then_some(process)
+        let process = self.run.supervised()?.supervisor?;
+        process.is_alive().then_some(process)
     }
 
     /// What the supervisor of an earlier worker has said.

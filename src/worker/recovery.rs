@@ -39,8 +39,7 @@ impl Inheritance {
 pub fn supervisors(places: &Places) -> Vec<(i32, String)> {
     let entries = RunFolder::all(places)
         .into_iter()
-        .filter(RunFolder::is_supervised)
-        .filter_map(|run| run.read().ok());
+        .filter_map(|run| run.supervised());
     entries
         .filter_map(|entry| Some((entry.supervisor?.pid, entry.parent.unwrap_or(entry.worker))))
         .collect()
@@ -50,8 +49,8 @@ pub fn supervisors(places: &Places) -> Vec<(i32, String)> {
 pub fn vacant_slots(places: &Places, name: &WorkerName) -> Vec<i32> {
     let orphans: Vec<Entry> = RunFolder::all(places)
         .into_iter()
-        .filter(|run| !has_worker(run) && run.is_supervised())
-        .filter_map(|run| run.read().ok())
+        .filter(|run| !has_worker(run))
+        .filter_map(|run| run.supervised())
         .filter(|entry| name.could_be(&entry.worker))
         .collect();
     let supervisors = orphans

@@ -107,14 +107,17 @@ impl World {
         Ok(daemon)
     }
 
-    /// Creates a task with this script section, puts it into the queue, and gives its id and the time of that.
-    pub(crate) fn enqueue(&self, script: &Value) -> anyhow::Result<(String, SystemTime)> {
+    /// Creates a task with this script section, and gives its id.
+    pub(crate) fn create(&self, script: &Value) -> anyhow::Result<String> {
         let task = json!({ "name": "bench", "type": "training", "script": script });
         let created = self.server.call("tasks.create", task)?;
-        let id = created["id"]
-            .as_str()
-            .context("the task has no id")?
-            .to_owned();
+        let id = created["id"].as_str().context("the task has no id")?;
+        Ok(id.to_owned())
+    }
+
+    /// Creates a task with this script section, puts it into the queue, and gives its id and the time of that.
+    pub(crate) fn enqueue(&self, script: &Value) -> anyhow::Result<(String, SystemTime)> {
+        let id = self.create(script)?;
         let queues = self
             .server
             .call("queues.get_all", json!({ "name": "default" }))?;

@@ -1,5 +1,7 @@
 //! Tasks in containers of the real engine: what they print, how they end, what is left.
 
+use std::net::UdpSocket;
+
 use serde_json::json;
 
 use super::support::containers::{containers, daemon, distant_engine, docker, image_line};
@@ -178,6 +180,37 @@ fn what_is_wrong_with_a_container_is_said_in_one_line() {
     for task in &tasks {
         assert_nothing_left(&context, task);
     }
+}
+
+/// C-060, C-330: the engine finds out when the container is to start.
+#[test]
+fn a_port_that_is_taken_is_said_in_one_line() {
+    let context = TestContext::new();
+    let image = images::python();
+    // Ports of TCP that are taken when the agent looks are moved.
+    let listener = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let arguments = format!("-p {address}:80/udp");
+    let task = enqueue(&context, &image, &arguments);
+    let mut daemon = daemon(&context, &image, &[]);
+    context.wait_for_status(&task, "failed");
+    let console = context.console(&task);
+    let why = format!(
+        "the port `{address}` of this machine is taken: another program or container listens there"
+    );
+    let said = format!("\nclearml_agent: ERROR: {why}\nhint: choose another port with `-p`, ");
+    assert_eq!(console.matches(&said).count(), 1, "{console}");
+    let errors = console.lines();
+    let errors = errors.filter(|line| line.starts_with("clearml_agent: ERROR"));
+    assert_eq!(errors.count(), 1, "{console}");
+    assert_eq!(
+        context.reason(&task),
+        format!("worker execution exit code 125: {why}")
+    );
+    let next = context.enqueue(Script::shell("echo next"));
+    context.wait_for_status(&next, "completed");
+    assert_eq!(daemon.terminate(), 254);
+    assert_nothing_left(&context, &task);
 }
 
 /// C-207

@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::containers::{HeldEngine, containers, daemon, docker, image_line};
 use super::support::{Agent, Counter, Script, TestContext, images, wait_until};
@@ -93,10 +93,14 @@ fn a_container_that_somebody_removes_has_failed() {
     );
 }
 
-/// D-299: a container that has died with its machine, and the file with its output as well; the restart is injected.
+/// D-222, D-299: a container that has died with its machine, and the file with its output as well; the restart is injected.
+/// The server has taken the last lines, and nobody has heard of it.
 #[test]
 fn a_container_of_an_earlier_boot_has_failed() {
     let mut running = Running::new();
+    let last = || running.context.log(&running.task).pop().expect("an event");
+    let text = |event: &Value| event["msg"].as_str().unwrap_or_default().to_owned();
+    assert!(wait_until(|| text(&last()).starts_with("line ")));
     let supervisor = running.supervisor().expect("a supervisor");
     running.daemon.kill();
     kill(supervisor, Signal::SIGKILL).unwrap();
@@ -108,6 +112,14 @@ fn a_container_of_an_earlier_boot_has_failed() {
     let mut journal = context.journal();
     fs::remove_file(journal["output"].as_str().unwrap()).unwrap();
     journal["boot"] = "another boot".into();
+    if journal["progress"]["in_doubt"].is_null() {
+        let last = last();
+        let end = journal["progress"]["acknowledged"].as_u64().expect("bytes");
+        // The container has a terminal, which ends lines with two characters.
+        let length = text(&last).replace('\n', "\r\n").len() as u64;
+        journal["progress"]["acknowledged"] = (end - length).into();
+        journal["progress"]["in_doubt"] = json!({ "end": end, "timestamp": last["timestamp"] });
+    }
     fs::write(context.runs()[0].join("journal.json"), journal.to_string()).unwrap();
     let mut daemon = daemon(context, &images::python(), &[]);
     context.wait_for_status(&running.task, "failed");

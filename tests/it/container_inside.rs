@@ -10,13 +10,13 @@ use super::support::{Counter, Script, TestContext, images, wait_until};
 
 /// A daemon in a container, with the machine's engine. It sees the home of the test as `/etc/agent`, and nothing else of
 /// the machine but what `words` mount.
-struct Inside<'a> {
+pub(super) struct Inside<'a> {
     context: &'a TestContext,
     container: String,
 }
 
 impl<'a> Inside<'a> {
-    fn start(context: &'a TestContext, words: &[&str]) -> Self {
+    pub(super) fn start(context: &'a TestContext, words: &[&str]) -> Self {
         let folder = context.folder().display();
         let image = images::python();
         let program = env!("CARGO_BIN_EXE_clearml-agent");
@@ -83,7 +83,7 @@ impl<'a> Inside<'a> {
 
     /// SIGTERM, as `docker stop` sends it.
     #[track_caller]
-    fn stop(&self) {
+    pub(super) fn stop(&self) {
         docker(&["stop", "--time", "20", &self.container]);
         let code = docker(&[
             "inspect",

@@ -5,25 +5,29 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::code::offline_packages;
-use super::support::containers::{daemon, distant_engine, docker};
+use super::support::containers::{containers, daemon, distant_engine, docker};
 use super::support::{Agent, Script, TestContext, images};
 
-const PROGRAM: &str = "import tinydep\nprint('answer', tinydep.answer)\n";
-const HIT: &str = "::: Using Cached environment /.clearml-store/";
-const ADDED: &str = "Adding venv into cache: ";
+pub(super) const PROGRAM: &str = "import tinydep\nprint('answer', tinydep.answer)\n";
+pub(super) const HIT: &str = "::: Using Cached environment /.clearml-store/";
+pub(super) const ADDED: &str = "Adding venv into cache: ";
 
 /// A machine whose containers get `tinydep` from a folder, and a worker for its queue.
-struct Machine {
-    context: TestContext,
+pub(super) struct Machine {
+    pub(super) context: TestContext,
     wheels: String,
 }
 
 impl Machine {
-    fn new() -> Self {
-        let context = TestContext::new();
+    pub(super) fn new() -> Self {
+        Self::with(TestContext::new())
+    }
+
+    /// One whose server this is.
+    pub(super) fn with(context: TestContext) -> Self {
         let wheels = offline_packages(&context).folder().to_owned();
         Self { context, wheels }
     }
@@ -33,23 +37,28 @@ impl Machine {
     }
 
     /// A task with `tinydep` in a container of `image`, in its queue.
-    fn enqueue(&self, image: &str, arguments: &str) -> String {
+    pub(super) fn enqueue(&self, image: &str, arguments: &str) -> String {
         let context = &self.context;
         let task = context.create(Script::python(PROGRAM, "tinydep==1.0"));
-        let (folder, wheels) = (context.folder().display(), &self.wheels);
-        let arguments = format!(
-            "--network host -v {folder}:{folder} -e PIP_NO_INDEX=1 -e PIP_FIND_LINKS={wheels} {arguments}"
-        );
-        let container = json!({"image": image, "arguments": arguments});
+        let container = self.container(image, arguments);
         context.call("tasks.edit", json!({"task": task, "container": container}));
         let queue = context.queue();
         context.call("tasks.enqueue", json!({"task": task, "queue": queue}));
         task
     }
 
+    /// The container of such a task.
+    pub(super) fn container(&self, image: &str, arguments: &str) -> Value {
+        let (folder, wheels) = (self.context.folder().display(), &self.wheels);
+        let arguments = format!(
+            "--network host -v {folder}:{folder} -e PIP_NO_INDEX=1 -e PIP_FIND_LINKS={wheels} {arguments}"
+        );
+        json!({"image": image, "arguments": arguments})
+    }
+
     /// Its console, once it has done what it is to do.
     #[track_caller]
-    fn completed(&self, task: &str) -> String {
+    pub(super) fn completed(&self, task: &str) -> String {
         self.context.wait_for_status(task, "completed");
         let console = self.context.console(task);
         assert!(console.contains("\nanswer 42\n"), "{console}");
@@ -58,18 +67,18 @@ impl Machine {
     }
 
     #[track_caller]
-    fn run(&self, image: &str, arguments: &str) -> String {
+    pub(super) fn run(&self, image: &str, arguments: &str) -> String {
         let task = self.enqueue(image, arguments);
         self.completed(&task)
     }
 
     /// What containers keep on this machine.
-    fn store(&self) -> PathBuf {
+    pub(super) fn store(&self) -> PathBuf {
         self.context.home().join(".clearml/store/containers")
     }
 
     /// Nobody can install `tinydep` any more.
-    fn remove_wheel(&self) {
+    pub(super) fn remove_wheel(&self) {
         fs::remove_file(Path::new(&self.wheels).join("tinydep-1.0-py3-none-any.whl")).unwrap();
     }
 }
@@ -207,6 +216,69 @@ fn without_the_folder_each_container_makes_its_environment() {
         "{console}"
     );
     assert!(!machine.store().exists());
+}
+
+/// E-250: what the engine does not mount costs the environment that is kept, and not the task. It says so when the container is
+/// made where the task has a mount of its own at this place, and when it is started where it finds a file for the folder.
+#[test]
+fn an_engine_that_does_not_mount_the_folder_runs_the_task_without() {
+    let machine = Machine::new();
+    let context = &machine.context;
+    let image = images::python();
+    let refused = |task: &str, folder: &Path, words: &str| {
+        let console = machine.completed(task);
+        let notices = console.lines().filter(|line| line.starts_with("NOTICE: "));
+        let notices: Vec<&str> = notices.collect();
+        let start = format!(
+            "NOTICE: the container engine does not mount the store of environments `{}`, and the container makes its \
+             environment itself: ",
+            folder.display()
+        );
+        assert_eq!(notices.len(), 1, "{console}");
+        assert!(notices[0].starts_with(&start), "{console}");
+        assert!(notices[0].contains(words), "{console}");
+        assert!(!console.contains(ADDED), "{console}");
+        assert_eq!(console.matches("Executing: ").count(), 1, "{console}");
+        context.wait_for_no_runs();
+        assert_eq!(containers(task), Vec::<String>::new());
+    };
+    {
+        let _daemon = machine.daemon();
+        let own = context.folder().join("own");
+        let arguments = format!(
+            "--name own-{} -v {}:/.clearml-store",
+            std::process::id(),
+            own.display()
+        );
+        let task = machine.enqueue(&image, &arguments);
+        refused(
+            &task,
+            &machine.store().join("all"),
+            "Duplicate mount point: /.clearml-store",
+        );
+        assert!(fs::read_dir(own).unwrap().next().is_none());
+    }
+    // The agent sees a folder where the engine sees a file.
+    let away = tempfile::tempdir().unwrap();
+    let away = away.path();
+    fs::write(away.join("store"), "").unwrap();
+    context.configure(&format!("agent.store.path: \"{}/store\"", away.display()));
+    let mut command = context.beside_agent("unshare");
+    let words = [
+        "--mount",
+        "sh",
+        "-ec",
+        "mount -t tmpfs none \"$0\"; exec \"$@\"",
+    ];
+    command
+        .args(words)
+        .arg(away)
+        .arg(env!("CARGO_BIN_EXE_clearml-agent"));
+    command.args(["daemon", "--queue", "default", "--foreground", "--cpu-only"]);
+    command.args(["--docker", "unused:1"]);
+    let _daemon = context.start_command(command);
+    let task = machine.enqueue(&image, &format!("--name away-{}", std::process::id()));
+    refused(&task, &away.join("store/containers/all"), "not a directory");
 }
 
 /// E-243, E-249: several at once, of which one alone has something to install.

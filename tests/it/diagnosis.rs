@@ -5,9 +5,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
-use super::support::{Agent, Script, TestContext};
+use super::support::{Agent, Disk, Script, TestContext};
 
 /// A machine whose kernel says what the test writes.
 struct Machine {
@@ -129,35 +128,12 @@ fn an_error_of_the_tasks_gpu_is_named() {
     assert_eq!(daemon.terminate(), 254);
 }
 
-/// A disk of its own, unmounted when dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn new(folder: PathBuf, size: &str) -> Self {
-        fs::create_dir_all(&folder).unwrap();
-        let options = format!("size={size}");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "none"])
-            .arg(&folder)
-            .status();
-        assert!(mount.unwrap().success(), "the tests run as root");
-        Self(folder)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // What still uses it keeps it.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
 /// D-241: real; a program that fails while there is room has failed by itself.
 #[test]
 fn a_disk_that_is_full_is_named() {
     let context = TestContext::new();
     let disk = Disk::new(context.folder().join("disk"), "8m");
-    let folder = disk.0.to_str().unwrap().to_owned();
+    let folder = disk.folder().to_str().unwrap().to_owned();
     let mut daemon = context.daemon_with(&[("TMPDIR", &folder)]);
     let fails = |script: &str| {
         let task = context.enqueue(Script::shell(script));
@@ -175,7 +151,7 @@ fn a_disk_that_is_full_is_named() {
         console.ends_with(&format!("Process failed, {expected}")),
         "{console}"
     );
-    fs::remove_file(disk.0.join("filler")).unwrap();
+    fs::remove_file(disk.folder().join("filler")).unwrap();
     let next = context.enqueue(Script::shell("echo next"));
     context.wait_for_status(&next, "completed");
     assert_eq!(daemon.terminate(), 254);

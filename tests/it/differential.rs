@@ -120,6 +120,26 @@ const REPOSITORY: &[Deviation] = &[
         ],
         reason: "a line of its own (D-248)",
     },
+    Deviation {
+        stream: Stream::Log,
+        recorded: &["", "Environment setup completed successfully"],
+        ours: &[
+            "",
+            "Prepared in <time>",
+            "Environment setup completed successfully",
+        ],
+        reason: TIMES,
+    },
+    Deviation {
+        stream: Stream::Console,
+        recorded: &["", "Environment setup completed successfully"],
+        ours: &[
+            "",
+            "Prepared in <time>",
+            "Environment setup completed successfully",
+        ],
+        reason: TIMES,
+    },
 ];
 
 /// Differences of that task where Python is not one for which pip 22 is taken, as it was in the recording.
@@ -137,6 +157,8 @@ const ANOTHER_PIP: &[Deviation] = &[
         reason: "as above",
     },
 ];
+
+const TIMES: &str = "what the time before the program was spent on";
 
 const LEGACY_RESOLVER: &str =
     "INFO: Using legacy resolver for PIP to avoid inconsistency with package versions!";
@@ -174,6 +196,58 @@ const FAILURES: &[Deviation] = &[
             "No tasks in Queues, sleeping for <n> seconds",
         ],
         reason: "a line of its own (D-248)",
+    },
+    Deviation {
+        stream: Stream::Log,
+        recorded: &[
+            "No freeze information available",
+            "Environment setup completed successfully",
+        ],
+        ours: &[
+            "No freeze information available",
+            "Prepared in <time>",
+            "Environment setup completed successfully",
+        ],
+        reason: TIMES,
+    },
+    Deviation {
+        stream: Stream::Log,
+        recorded: &[
+            "No freeze information available",
+            "Environment setup completed successfully",
+        ],
+        ours: &[
+            "No freeze information available",
+            "Prepared in <time>",
+            "Environment setup completed successfully",
+        ],
+        reason: TIMES,
+    },
+    Deviation {
+        stream: Stream::Console,
+        recorded: &[
+            "No freeze information available",
+            "Environment setup completed successfully",
+        ],
+        ours: &[
+            "No freeze information available",
+            "Prepared in <time>",
+            "Environment setup completed successfully",
+        ],
+        reason: TIMES,
+    },
+    Deviation {
+        stream: Stream::Console,
+        recorded: &[
+            "No freeze information available",
+            "Environment setup completed successfully",
+        ],
+        ours: &[
+            "No freeze information available",
+            "Prepared in <time>",
+            "Environment setup completed successfully",
+        ],
+        reason: TIMES,
     },
 ];
 
@@ -215,6 +289,32 @@ const ABORT: &[Deviation] = &[
             "No tasks in Queues, sleeping for <n> seconds",
         ],
         reason: "a line of its own (D-248)",
+    },
+    Deviation {
+        stream: Stream::Log,
+        recorded: &[
+            "No freeze information available",
+            "Environment setup completed successfully",
+        ],
+        ours: &[
+            "No freeze information available",
+            "Prepared in <time>",
+            "Environment setup completed successfully",
+        ],
+        reason: TIMES,
+    },
+    Deviation {
+        stream: Stream::Console,
+        recorded: &[
+            "No freeze information available",
+            "Environment setup completed successfully",
+        ],
+        ours: &[
+            "No freeze information available",
+            "Prepared in <time>",
+            "Environment setup completed successfully",
+        ],
+        reason: TIMES,
     },
 ];
 

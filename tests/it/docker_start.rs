@@ -86,6 +86,66 @@ fn what_a_task_may_change_is_a_warning() {
     assert_eq!(agent.terminate(), 254);
 }
 
+/// C-021, C-023, C-025: the rules that a task may meet are read as well; each is named by its place in the list.
+#[test]
+fn mistakes_in_the_arguments_of_match_rules_are_warnings() {
+    const CONFIGURATION: &str = r#"agent.default_docker.match_rules: [
+        { image: none, arguments: "--no-such-flag" }
+        { image: good, arguments: ["--ipc=host", "-e A=1"], match { project: "^p$" } }
+        { image: flag, arguments: "--ipcc=host", match { project: "^p$" } }
+        { image: quote, arguments: "--ipc=host -e 'RULE_TOKEN=rule-secret-1", match { project: "^p$" } }
+        { image: value, arguments: "--memory much", force_container_rules: true, match { project: "^p$" } }
+    ]"#;
+    let fault = |text: &str, hint: &str| {
+        format!("{WARNED}{text}: tasks with the container of this rule fail\nhint: {hint}\n")
+    };
+    let flag = fault(
+        "docker has no flag `--ipcc`; it stands in `agent.default_docker.match_rules[2].arguments`",
+        "did you mean `--ipc`?",
+    );
+    let quote = fault(
+        "the container arguments in `agent.default_docker.match_rules[3].arguments` have a quote that is not closed, \
+         behind `-e`",
+        "close the quote there",
+    );
+    let value = "it stands in `agent.default_docker.match_rules[4].arguments`";
+    let context = TestContext::new();
+    context.configure(CONFIGURATION);
+    for (words, faults, others) in [
+        (
+            &["--cpu-only", "--docker"][..],
+            &[&flag, &quote, value][..],
+            &[][..],
+        ),
+        // An image on the command line comes before all rules that do not force theirs.
+        (
+            &["--cpu-only", "--docker", "image:1"],
+            &[value],
+            &[&flag, &quote],
+        ),
+    ] {
+        let mut agent = started(&context, words);
+        let output = agent.output();
+        for fault in faults {
+            assert!(output.contains(fault), "{fault}\n{output}");
+        }
+        for other in others {
+            assert!(!output.contains(&**other), "{other}\n{output}");
+        }
+        assert_eq!(output.matches(WARNED).count(), faults.len(), "{output}");
+        // The printout of the configuration has it as it stands there, as that of the official agent (F-164).
+        let mut said = output.lines().filter(|line| !line.starts_with("agent."));
+        assert!(!said.any(|line| line.contains("rule-secret-1")), "{output}");
+        assert_eq!(agent.terminate(), 254);
+    }
+    context.configure(&format!(
+        "{CONFIGURATION}\nagent.disable_task_docker_override: true"
+    ));
+    let mut agent = started(&context, &["--cpu-only", "--docker"]);
+    assert!(!agent.output().contains(WARNED), "{}", agent.output());
+    assert_eq!(agent.terminate(), 254);
+}
+
 /// C-050
 #[test]
 fn a_daemon_with_gpus_on_a_machine_without_says_so_at_its_start() {

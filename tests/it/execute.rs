@@ -532,3 +532,43 @@ fn calls_that_only_tell_may_fail() {
     assert_eq!(finished.code, 1, "{}", finished.stdout);
     assert!(!finished.stdout.contains("\nran\n"), "{}", finished.stdout);
 }
+
+/// One line says where the time before the program went; `--timings` says it of every step.
+#[test]
+fn the_console_says_how_long_the_preparation_took() {
+    let context = TestContext::new();
+    let task = context.create(Script::shell("true"));
+    let prepared = |words: &[&str]| {
+        let finished = context.run_with(words, &[NO_ENVIRONMENT]);
+        assert_eq!(finished.code, 0, "{}", finished.stdout);
+        finished.stdout
+    };
+    let words = ["execute", "--id", &task];
+    let stdout = prepared(&words);
+    let line = stdout.lines().find(|line| line.starts_with("Prepared in "));
+    let (seconds, _) = line.unwrap()["Prepared in ".len()..]
+        .split_once(" s")
+        .unwrap();
+    assert!(seconds.parse::<f64>().is_ok(), "{stdout}");
+    assert!(!stdout.contains("Timings"), "{stdout}");
+    let stdout = prepared(&[&words[..], &["--timings"]].concat());
+    let (_, table) = stdout
+        .split_once("Timings (begin and length in ms):\n")
+        .unwrap();
+    let steps: Vec<&str> = table
+        .lines()
+        .take_while(|line| line.starts_with(' '))
+        .map(|line| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()))
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            "task",
+            "environment",
+            "code",
+            "packages",
+            "list of packages",
+            "program"
+        ]
+    );
+}

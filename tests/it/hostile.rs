@@ -207,3 +207,35 @@ fn ids_name_no_folders() {
         assert!(context.runs().is_empty());
     }
 }
+
+/// C-016: nobody knows which words the arguments of a container have whose quote stays open; its secrets are none of the console.
+#[test]
+fn an_open_quote_hides_no_secret() {
+    let context = TestContext::new();
+    let task = context.create(Script::python("print('ran')", ""));
+    let arguments = "-e MY_TOKEN=opened-1 -e OTHER_PASSWORD=\"opened-2 opened-3\" -e A='b";
+    let container = json!({"image": "image:1", "arguments": arguments});
+    context.call("tasks.edit", json!({"task": task, "container": container}));
+    let plan = context.run(&["execute", "--id", &task, "--plan"]);
+    let docker = context.run(&["execute", "--id", &task, "--docker", "--plan"]);
+    let ran = context.run(&["execute", "--id", &task]);
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    let console = context.console(&task);
+    let line = "\ndocker_cmd = image:1 -e MY_TOKEN=**** -e OTHER_PASSWORD=\"****\" -e A='b\n";
+    assert!(ran.stdout.contains(line), "{}", ran.stdout);
+    let open = "the container arguments of the task have a quote that is not closed";
+    assert!(
+        docker.stderr.contains(open) || docker.stdout.contains(open),
+        "{docker:?}"
+    );
+    for text in [
+        &console,
+        &ran.stdout,
+        &plan.stdout,
+        &plan.stderr,
+        &docker.stdout,
+        &docker.stderr,
+    ] {
+        assert!(!text.contains("opened-"), "{text}");
+    }
+}

@@ -289,6 +289,8 @@ fn a_task_that_was_aborted_meanwhile_is_not_queued_again() {
     lost.context.wait_for_no_runs();
     assert_eq!(lost.context.status(&lost.task), "stopped");
     assert_eq!(lost.context.reason(&lost.task), "enough");
+    let console = lost.context.console(&lost.task);
+    assert!(!console.contains("goes back into queue"), "{console}");
     assert_eq!(daemon.terminate(), 254);
 }
 
@@ -310,5 +312,7 @@ fn a_task_that_was_being_aborted_is_not_queued_again() {
     let queue = json!({ "queue": lost.context.queue() });
     let queue = lost.context.call("queues.get_by_id", queue);
     assert_eq!(queue["queue"]["entries"], json!([]));
+    let console = lost.context.console(&lost.task);
+    assert!(!console.contains("goes back into queue"), "{console}");
     assert_eq!(daemon.terminate(), 254);
 }

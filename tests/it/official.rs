@@ -208,3 +208,44 @@ fn assert_nothing_unknown(context: &TestContext) {
         );
     }
 }
+
+/// One home, one configuration, both agents in turn: what each leaves behind makes the other one neither fail nor
+/// do anything else than alone.
+#[test]
+fn both_agents_take_turns_in_one_home() {
+    let context = TestContext::new();
+    let script = repository_task(&context);
+    for is_ours in [true, false, true] {
+        let task = context.create(script.clone());
+        let words = ["execute", "--id", &task];
+        let mut command = if is_ours {
+            context.command(&words)
+        } else {
+            official(&context, &words)
+        };
+        command.env("PIP_CACHE_DIR", download_cache());
+        let mut agent = context.start_command(command);
+        assert_eq!(agent.wait(), 0, "{}", agent.output());
+        assert_eq!(context.status(&task), "completed");
+        let console = context.console(&task);
+        assert!(
+            console.contains("committed\nsix works: True\n"),
+            "{console}"
+        );
+    }
+    // A daemon of ours that was killed leaves its slot, its worker and its task's files.
+    let gate = context.gate("program");
+    let lost = context.enqueue(Script::shell(&format!("echo ready\n{}", gate.wait())));
+    let mut ours = context.daemon();
+    context.wait_for_console(&lost, "ready\n");
+    ours.kill();
+    let next = context.enqueue(script);
+    let mut theirs = context.start_command(official(&context, &DAEMON));
+    context.wait_for_status(&next, "completed");
+    assert_eq!(theirs.terminate(), 254);
+    // Its program has run on beside the other agent.
+    assert_eq!(context.status(&lost), "in_progress");
+    gate.open();
+    context.wait_for_status(&lost, "completed");
+    context.wait_for_no_runs();
+}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::support::{Agent, Counter, Fault, FaultProxy, TestContext, wait_until};
 
@@ -99,6 +99,48 @@ fn a_lost_answer_does_not_double_lines() {
     let again = requests.last().unwrap().body["__json_lines__"].clone();
     context.call("events.add_batch", again);
     assert_eq!(context.console(&task).matches(COMPLETED).count(), 2);
+}
+
+/// D-222: where an answer with the newest lines would be too long, fewer are asked for at once; none is missed or doubled for it.
+#[test]
+fn a_console_that_is_too_long_is_read_back_in_smaller_pages() {
+    let (context, proxy) = behind_proxy();
+    let (counter, script) = Counter::new(&context, "");
+    let task = context.enqueue(script);
+    let _daemon = context.daemon();
+    context.wait_for_console(&task, "line 5\n");
+    // The program has sent others by itself, which are newer than all that the agent sends.
+    let newest = context.log(&task).last().unwrap()["timestamp"]
+        .as_u64()
+        .unwrap();
+    let own = (1..=200).map(|number| {
+        let timestamp = newest + 3_600_000 + number;
+        json!({ "type": "log", "task": task, "level": "INFO", "msg": "", "timestamp": timestamp })
+    });
+    context.call("events.add_batch", own.collect());
+    let (mut is_lost, mut long) = (false, 0);
+    proxy.set(move |call| match call {
+        "events.add_batch" if !is_lost => {
+            is_lost = true;
+            Some(Fault::AnswerLost)
+        }
+        "events.get_task_log" if long < 3 => {
+            long += 1;
+            Some(Fault::TooLong)
+        }
+        _ => None,
+    });
+    let read_back = || context.requests("events.get_task_log");
+    assert!(wait_until(|| read_back().len() >= 4));
+    counter.wait_for(10);
+    counter.stop();
+    context.wait_for_status(&task, "completed");
+    counter.assert_complete(&context.console(&task), COMPLETED);
+    assert_eq!(proxy.faults().len(), 4, "{:?}", proxy.faults());
+    // 500, 250 and 125 were too many.
+    for request in read_back() {
+        assert_eq!(request.body["batch_size"], 62);
+    }
 }
 
 /// D-166, D-222, D-234: a gateway's error does not tell whether the server behind it has acted.

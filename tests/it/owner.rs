@@ -14,7 +14,7 @@ grep -c secret_key "$CLEARML_CONFIG_FILE" || true
 echo over
 "#;
 
-fn daemon(context: &TestContext, words: &[&str]) -> Agent {
+pub(super) fn daemon(context: &TestContext, words: &[&str]) -> Agent {
     let mut all = vec![
         "daemon",
         "--queue",
@@ -27,7 +27,7 @@ fn daemon(context: &TestContext, words: &[&str]) -> Agent {
 }
 
 /// A person beside the administrator whose keys the agent has.
-fn create_user(context: &TestContext) -> String {
+pub(super) fn create_user(context: &TestContext) -> String {
     let user = context.call(
         "auth.create_user",
         json!({ "name": "Jane", "role": "user" }),

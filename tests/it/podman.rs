@@ -7,7 +7,7 @@ use serde_json::json;
 use super::support::containers::image_line;
 use super::support::{Agent, Counter, Podman, Script, TestContext, wait_until};
 
-fn daemon(context: &TestContext, podman: &Podman) -> Agent {
+pub(super) fn daemon(context: &TestContext, podman: &Podman) -> Agent {
     let mut command = context.command(&["daemon", "--queue", "default", "--foreground"]);
     command.args([
         "--cpu-only",
@@ -97,6 +97,52 @@ fn a_container_of_podman_survives_its_supervisor() {
     counter.stop();
     context.wait_for_status(&task, "completed");
     counter.assert_complete(&context.console(&task), "Process completed successfully");
+    assert_eq!(daemon.terminate(), 254);
+    assert_nothing_left(&context, &podman);
+}
+
+/// C-087: Debian's podman leaves devices of CDI out where the container is made over its socket, GPUs among them; no task runs
+/// without the GPUs that it asks for.
+#[test]
+fn a_task_that_podman_would_give_no_gpus_fails() {
+    let context = TestContext::new();
+    let podman = Podman::start(&context);
+    let enqueue = |arguments: &str| {
+        let task = context.create(Script::shell("echo ran"));
+        let arguments = format!("--network host {arguments}");
+        let container = json!({"image": podman.image, "arguments": arguments});
+        context.call("tasks.edit", json!({"task": task, "container": container}));
+        context.call(
+            "tasks.enqueue",
+            json!({"task": task, "queue": context.queue()}),
+        );
+        task
+    };
+    let version = podman.must(&["version", "--format", "{{.Client.Version}}"]);
+    let version = version.trim();
+    let mut daemon = daemon(&context, &podman);
+    for (arguments, device) in [
+        ("--gpus all", "nvidia.com/gpu=all"),
+        ("--gpus 0,1", "nvidia.com/gpu=0"),
+        ("--device test.com/device=a", "test.com/device=a"),
+    ] {
+        let task = enqueue(arguments);
+        context.wait_for_status(&task, "failed");
+        let console = context.console(&task);
+        let why = format!("podman {version} does not give `{device}` to a container: ");
+        let said = format!("\nclearml_agent: ERROR: {why}");
+        assert_eq!(console.matches(&said).count(), 1, "{console}");
+        assert!(
+            console.contains("\nhint: podman 5.4 or newer does"),
+            "{console}"
+        );
+        let reason = context.reason(&task);
+        let start = format!("worker execution exit code 1: {why}");
+        assert!(reason.starts_with(&start), "{reason}");
+        assert!(!console.contains("\nran\n"), "{console}");
+    }
+    let without = enqueue("-e A=1");
+    context.wait_for_status(&without, "completed");
     assert_eq!(daemon.terminate(), 254);
     assert_nothing_left(&context, &podman);
 }

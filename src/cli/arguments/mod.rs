@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod config;
 mod daemon;
+mod doctor;
 mod execute;
 mod generate;
 mod init;
@@ -19,6 +20,7 @@ pub use build::Build;
 pub use cache::{Cache, CacheCommand};
 pub use config::Config;
 pub use daemon::Daemon;
+pub use doctor::Doctor;
 pub use execute::Execute;
 pub use generate::{Generate, Kind as GenerateKind};
 pub use init::Init;
@@ -77,6 +79,8 @@ pub enum Command {
     InstallBootstrap(InstallBootstrap),
     /// Look at the environments that are kept for later tasks, and remove some
     Cache(Cache),
+    /// Look at all that tasks will need, and say what to mend
+    Doctor(Doctor),
     /// Write units of systemd that run the daemon, look at them, and remove them
     Service(Service),
     /// Write shell completions or man pages

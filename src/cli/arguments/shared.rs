@@ -18,6 +18,9 @@ pub struct TaskOptions {
     #[arg(long, value_name = "LEVEL", default_value = "INFO", ignore_case = true, aliases = ["l", "lo", "log", "log-"],
           value_parser = ["DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL"])]
     pub log_level: String,
+    /// Say in the task's console how long each step before its program took
+    #[arg(long)]
+    pub timings: bool,
     #[command(flatten)]
     pub devices: Devices,
 }

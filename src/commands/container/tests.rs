@@ -226,6 +226,7 @@ fn host(host: &Value) -> HostFacts {
             .into_iter()
             .filter(|device| device.contains("renderD"))
             .collect(),
+        has_no_gpu: false,
         own_network: network.filter(|text| !text.is_empty()).map(str::to_owned),
         address: None,
         taken_ports: BTreeSet::new,

@@ -20,6 +20,7 @@ use crate::storage::create_private;
 use crate::ui::{Input, NoAnswer, Printer};
 use dialogue::{Console, Ended, Server, Start};
 use verify::{Cause, Verified};
+pub(super) use verify::{cause, clock_warning};
 
 /// A pair of keys.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -14,9 +14,9 @@ use crate::settings::{Settings, env_vars};
 
 /// Why the keys could not be verified, and what to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Cause {
-    pub(super) text: String,
-    pub(super) hint: String,
+pub(in crate::commands) struct Cause {
+    pub(in crate::commands) text: String,
+    pub(in crate::commands) hint: String,
 }
 
 /// The keys open the server.
@@ -66,8 +66,10 @@ pub(super) async fn verify(
     let options =
         options(settings, api_host, keys).map_err(|failed| Cause::of_settings(&failed))?;
     let failed = async |error: ApiError| {
-        let likely = likely_api(settings, api_host, &error).await;
-        explain(&error, api_host, likely.as_deref())
+        let advice = |likely: &str| {
+            format!("{likely} answers as a ClearML API server: start again and give it as API Host")
+        };
+        cause(settings, api_host, &error, advice).await
     };
     let session = match Session::new(options) {
         Ok(session) => session,
@@ -79,6 +81,18 @@ pub(super) async fn verify(
         }),
         Err(error) => Err(failed(error).await),
     }
+}
+
+/// What `error` means, and what to do; `advice` is given where another address answers as the API server.
+pub(in crate::commands) async fn cause(
+    settings: &Settings,
+    api_host: &str,
+    error: &ApiError,
+    advice: impl Fn(&str) -> String,
+) -> Cause {
+    let likely = likely_api(settings, api_host, error).await;
+    let advice = likely.as_deref().map(advice);
+    explain(error, api_host, advice.as_deref())
 }
 
 fn options(settings: &Settings, api_host: &str, keys: &Keys) -> Result<SessionOptions, Failed> {
@@ -110,13 +124,8 @@ const NEW_KEYS: &str =
     "create new credentials on the web page under Settings, Workspace, and copy both keys whole";
 
 /// What `error` means for the person who typed this address.
-fn explain(error: &ApiError, api_host: &str, likely: Option<&str>) -> Cause {
-    let address_hint = |otherwise: &str| match likely {
-        Some(likely) => {
-            format!("{likely} answers as a ClearML API server: start again and give it as API Host")
-        }
-        None => otherwise.to_owned(),
-    };
+fn explain(error: &ApiError, api_host: &str, advice: Option<&str>) -> Cause {
+    let address_hint = |otherwise: &str| advice.unwrap_or(otherwise).to_owned();
     if let Some(fault) = error.tls_fault() {
         return explain_tls(fault, api_host, error, &address_hint);
     }
@@ -244,7 +253,7 @@ async fn is_api(settings: &Settings, address: &str) -> bool {
 }
 
 /// Tokens and certificates have dates: a clock that is far off makes trouble later.
-fn clock_warning(claims: &Claims, now: SystemTime) -> Option<String> {
+pub(in crate::commands) fn clock_warning(claims: &Claims, now: SystemTime) -> Option<String> {
     let issued = claims.issued?;
     let (apart, direction) = match now.duration_since(issued) {
         Ok(apart) => (apart, "ahead of"),

@@ -5,6 +5,11 @@ use bollard::models::{DeviceMapping, DeviceRequest, HostConfig};
 use super::values::{fields, pair};
 use super::{ApiVersion, ArgsError, HostContext, RunCommand};
 
+/// The driver of requests whose devices are named as in a specification of CDI.
+pub const CDI: &str = "cdi";
+/// The kind of NVIDIA's GPUs there, as `nvidia-ctk cdi generate` writes it.
+const NVIDIA: &str = "nvidia.com/gpu";
+
 /// Fills in the devices.
 pub(super) fn fill(
     command: &RunCommand,
@@ -12,7 +17,8 @@ pub(super) fn fill(
     host: &HostContext,
     into: &mut HostConfig,
 ) -> Result<(), ArgsError> {
-    let requests = command.values("gpus").map(gpus);
+    let read = if host.is_podman { podman_gpus } else { gpus };
+    let requests = command.values("gpus").map(read);
     let mut requests = requests.collect::<Result<Vec<_>, _>>()?;
     let (mut devices, mut names) = (Vec::new(), Vec::new());
     for value in command.values("device") {
@@ -28,7 +34,7 @@ pub(super) fn fill(
     }
     if !names.is_empty() {
         requests.push(DeviceRequest {
-            driver: Some("cdi".to_owned()),
+            driver: Some(CDI.to_owned()),
             device_ids: Some(names),
             ..DeviceRequest::default()
         });
@@ -89,6 +95,37 @@ fn gpus(value: &str) -> Result<DeviceRequest, ArgsError> {
     request.capabilities = Some(capabilities.unwrap_or_else(|| vec![vec!["gpu".to_owned()]]));
     request.options.get_or_insert_default();
     Ok(request)
+}
+
+/// The same for podman, which gives GPUs by their names in a specification of CDI: `all`, `0,1`, `1:0`, `"device=0,1"` (C-087).
+fn podman_gpus(value: &str) -> Result<DeviceRequest, ArgsError> {
+    let refuse = || {
+        ArgsError::value(
+            "gpus",
+            value,
+            "podman takes `all`, or the names of GPUs such as `0,1`",
+        )
+    };
+    let fields = fields(value).map_err(|_| refuse())?;
+    let mut names = Vec::new();
+    for field in &fields {
+        let list = match field.split_once('=') {
+            None => field,
+            Some(("device", list)) => list,
+            Some(("count", "all")) => "all",
+            Some(_) => return Err(refuse()),
+        };
+        names.extend(list.split(',').map(|name| format!("{NVIDIA}={name}")));
+    }
+    if names.is_empty() || !names.iter().all(|name| is_cdi_name(name)) {
+        return Err(refuse());
+    }
+    Ok(DeviceRequest {
+        driver: Some(CDI.to_owned()),
+        device_ids: Some(names),
+        capabilities: Some(vec![vec!["gpu".to_owned()]]),
+        ..DeviceRequest::default()
+    })
 }
 
 /// A value of `--device`: `/dev/a`, `/dev/a:rw`, `/dev/a:/dev/b`, `/dev/a:/dev/b:rwm`.

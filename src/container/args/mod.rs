@@ -19,6 +19,7 @@ mod volumes;
 mod tests;
 
 pub use command::{RunCommand, parse};
+pub use devices::CDI;
 pub use error::ArgsError;
 pub use flags::{Flags, GivenFlag, Trouble, flags, without};
 pub use host::HostContext;

@@ -14,6 +14,8 @@ use crate::storage::age;
 pub const RUNNER_NAME: &str = "clearml-agent-runner";
 /// What a folder for containers holds.
 const PROGRAM: &str = "clearml-agent";
+/// The file of this process, also where it has no name any more.
+const RUNNING: &str = "/proc/self/exe";
 /// Brings Pythons to images without one, where it is beside the runner.
 const UV: &str = "uv";
 
@@ -130,7 +132,12 @@ fn find(configured: Option<&Path>, own: &Path, folder: &Path) -> Result<Found, R
         path: source.clone(),
         source: source_error,
     };
-    let program = File::open(&source).map_err(unreadable)?;
+    let program = match File::open(&source) {
+        // A newer release may have taken its name.
+        Err(_) if source == own => File::open(RUNNING),
+        opened => opened,
+    };
+    let program = program.map_err(unreadable)?;
     let metadata = program.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(unreadable(io::ErrorKind::InvalidInput.into()));

@@ -5,6 +5,7 @@ use super::facts::{ContainerFacts, ContainerSection, Launch, Purpose, WantedCont
 use super::options::ContainerOptions;
 use super::rules::{self, Ruled};
 use super::{CommandError, WriteBack};
+use crate::settings::MatchRule;
 
 /// Image, arguments and script of one container, before anything is done to them.
 #[derive(Debug)]
@@ -79,6 +80,7 @@ impl Choice {
         }
         let mut lines = Vec::new();
         let mut is_ruled_back = false;
+        let mut key = None;
         let mut wanted = section.clone();
         let rules = &options.settings.match_rules;
         let is_line = options.default.is_from_command_line;
@@ -90,16 +92,21 @@ impl Choice {
                 );
             } else if let Some(Ruled {
                 section,
+                arguments_key,
                 is_written_back,
                 lines: said,
             }) = rules::ruled(rules, facts, section, is_line, warnings)
             {
                 is_ruled_back = is_written_back && section != wanted;
                 wanted = section;
+                key = arguments_key;
                 lines.extend(said);
             }
         }
-        let own = split(&wanted.arguments)?;
+        let own = match key {
+            Some(key) => ruled_words(&wanted.arguments, key)?,
+            None => split(&wanted.arguments)?,
+        };
         let image = wanted.image.trim();
         let script = &wanted.setup_shell_script;
         let mut choice = if image.is_empty() {
@@ -209,12 +216,26 @@ impl Choice {
     }
 }
 
+/// The words of a rule's arguments (C-023).
+pub fn rule_words(rule: &MatchRule) -> Result<Vec<String>, CommandError> {
+    ruled_words(&rule.arguments, rule.arguments_key())
+}
+
+fn ruled_words(arguments: &str, key: String) -> Result<Vec<String>, CommandError> {
+    words(arguments).map_err(|behind| CommandError::OpenQuoteOfRule {
+        key,
+        behind: last_name(&behind),
+    })
+}
+
 /// The words of a task's arguments (C-014, C-016).
 fn split(arguments: &str) -> Result<Vec<String>, CommandError> {
-    words(arguments).map_err(|behind| {
-        // The line may have secrets: a name is enough to find the place.
-        let word = behind.split_whitespace().next_back();
-        let name = word.unwrap_or_default();
-        CommandError::OpenQuote(name.split('=').next().unwrap_or_default().to_owned())
-    })
+    words(arguments).map_err(|behind| CommandError::OpenQuote(last_name(&behind)))
+}
+
+/// The last word, without what may be a secret in it: a name is enough to find the place.
+fn last_name(line: &str) -> String {
+    let word = line.split_whitespace().next_back();
+    let name = word.unwrap_or_default();
+    name.split('=').next().unwrap_or_default().to_owned()
 }

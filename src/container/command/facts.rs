@@ -62,6 +62,10 @@ pub struct ContainerSection {
 
 /// What the machine is like.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the machine"
+)]
 pub struct HostFacts {
     /// The folder of the agent's user.
     pub home: PathBuf,
@@ -73,6 +77,8 @@ pub struct HostFacts {
     pub has_closed_ssh_folder: bool,
     /// GPUs of AMD and none of NVIDIA (C-051).
     pub is_amd: bool,
+    /// The agent is in no container, and sees no GPU of anybody.
+    pub has_no_gpu: bool,
     /// `/dev/dri/renderD*`, in their order (C-050).
     pub render_nodes: Vec<String>,
     /// The network mode of the container in which the agent itself runs (C-070, C-071).

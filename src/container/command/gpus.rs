@@ -14,6 +14,7 @@ pub(super) fn gpus(options: &ContainerOptions, host: &HostFacts) -> (Vec<String>
         Some("") => (Vec::new(), all()),
         _ if options.settings.skips_gpus_flag => (Vec::new(), outside.unwrap_or_else(all)),
         visible if host.is_amd => (amd(visible.filter(|text| *text != "all"), host), all()),
+        _ if podman_has_none(options, host) => (Vec::new(), all()),
         None | Some("all") => (vec!["--gpus".to_owned(), all()], all()),
         Some(list) => {
             let devices = if options.is_podman {
@@ -24,6 +25,18 @@ pub(super) fn gpus(options: &ContainerOptions, host: &HostFacts) -> (Vec<String>
             (vec!["--gpus".to_owned(), devices], all())
         }
     }
+}
+
+/// A podman of this machine is asked for no GPUs where there are none, and nobody has named any: the official agent's leaves
+/// them out as well (C-087).
+pub fn podman_has_none(options: &ContainerOptions, host: &HostFacts) -> bool {
+    let engine = options.variables.get("DOCKER_HOST").unwrap_or_default();
+    options.is_podman
+        && host.has_no_gpu
+        && (engine.is_empty() || engine.starts_with("unix://"))
+        && options.visible_devices.is_none()
+        && !options.settings.skips_gpus_flag
+        && options.settings.host_mount.is_none()
 }
 
 /// C-051

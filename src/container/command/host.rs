@@ -9,6 +9,15 @@ use std::path::Path;
 use super::facts::HostFacts;
 use crate::monitor;
 
+/// One of these is there where a GPU is: of NVIDIA, under WSL, of AMD.
+const GPU_FILES: [&str; 5] = [
+    "/dev/nvidiactl",
+    "/dev/nvidia0",
+    "/proc/driver/nvidia/version",
+    "/dev/dxg",
+    "/dev/kfd",
+];
+
 impl HostFacts {
     /// The facts about this machine, without `own_network`, which the engine knows.
     pub fn gather(home: &Path) -> Self {
@@ -20,12 +29,21 @@ impl HostFacts {
             has_ssh_folder: ssh.is_ok(),
             has_closed_ssh_folder: ssh.is_err_and(|kind| kind != ErrorKind::NotFound),
             is_amd: monitor::is_amd_host(),
+            has_no_gpu: !is_in_container()
+                && !GPU_FILES.iter().any(|path| Path::new(path).exists()),
             render_nodes: render_nodes(Path::new("/dev/dri")),
             own_network: None,
             address: own_address(),
             taken_ports,
         }
     }
+}
+
+/// In a container the machine's devices are not seen, as a rule.
+fn is_in_container() -> bool {
+    let marks = ["/.dockerenv", "/run/.containerenv"];
+    marks.iter().any(|mark| Path::new(mark).exists())
+        || !own_container(|path| fs::read_to_string(path).ok(), None).is_empty()
 }
 
 fn render_nodes(folder: &Path) -> Vec<String> {

@@ -23,8 +23,10 @@ use std::path::PathBuf;
 
 use super::boot::BootScript;
 
+pub use choice::rule_words;
 pub use configuration::configuration;
 pub use facts::{ContainerFacts, ContainerSection, HostFacts, Launch, Purpose, WantedContainer};
+pub use gpus::podman_has_none;
 pub use host::own_container;
 pub use mounts::{engine_path, start_up_lines};
 pub use options::{ContainerOptions, DefaultContainer};
@@ -88,6 +90,14 @@ pub enum CommandError {
     /// C-016
     #[error("the container arguments of the task have a quote that is not closed, {}", place(.0))]
     OpenQuote(String),
+    /// C-016, in what a rule gives (C-023).
+    #[error("the container arguments in `{key}` have a quote that is not closed, {}", place(.behind))]
+    OpenQuoteOfRule {
+        /// Where they are written.
+        key: String,
+        /// The name in front of the quote.
+        behind: String,
+    },
     /// Nothing names an image (C-010).
     #[error("no image for the container: neither the task nor the agent names one")]
     NoImage,
@@ -104,6 +114,7 @@ impl CommandError {
     /// What a user can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::OpenQuoteOfRule { .. } => "close the quote there",
             Self::OpenQuote(_) => "close the quote in the task's container arguments",
             Self::NoImage => {
                 "name an image in the task, after `--docker`, or in agent.default_docker.image"

@@ -12,6 +12,8 @@ use crate::settings::{Condition, MatchRule};
 /// The container that a rule has made.
 pub(super) struct Ruled {
     pub(super) section: ContainerSection,
+    /// The key of the arguments, where they are the rule's.
+    pub(super) arguments_key: Option<String>,
     pub(super) is_written_back: bool,
     /// C-028
     pub(super) lines: [String; 2],
@@ -27,6 +29,7 @@ pub(super) fn ruled(
 ) -> Option<Ruled> {
     let rule = rules.iter().find(|rule| fits(rule, facts, warnings))?;
     let has_image = !section.image.trim().is_empty();
+    let is_rules = rule.is_forced || section.arguments.trim().is_empty();
     let section = if rule.is_forced {
         ContainerSection {
             image: rule.image.clone(),
@@ -48,6 +51,7 @@ pub(super) fn ruled(
     };
     Some(Ruled {
         section,
+        arguments_key: is_rules.then(|| rule.arguments_key()),
         is_written_back: rule.is_written_back,
         lines: [
             "INFO: Updating Task Container with matched rule:".to_owned(),

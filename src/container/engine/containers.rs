@@ -7,9 +7,10 @@ use std::time::Duration;
 use bollard::body_full;
 use bollard::models::{ContainerCreateBody, ContainerStateStatusEnum};
 use bollard::query_parameters::{
-    ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptionsBuilder,
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
-    UploadToContainerOptionsBuilder, WaitContainerOptions,
+    ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder,
+    DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    WaitContainerOptions,
 };
 use futures_util::StreamExt;
 
@@ -96,9 +97,21 @@ impl Engine {
             Ok(_) => Ok(true),
             Err(error) => match EngineError::from_call(&error) {
                 EngineError::Refused { status: 404, .. } => Ok(false),
-                error => Err(error),
+                error => Err(self.words(container, path).await.unwrap_or(error)),
             },
         }
+    }
+
+    /// Why a file cannot be had: the answer to the question whether it is there has no room for words.
+    async fn words(&self, container: &str, path: &str) -> Option<EngineError> {
+        let options = DownloadFromContainerOptionsBuilder::new()
+            .path(path)
+            .build();
+        let mut pieces = self
+            .docker
+            .download_from_container(container, Some(options));
+        let refused = pieces.next().await?.err()?;
+        Some(EngineError::from_call(&refused))
     }
 
     /// Unpacks a tar archive in a folder of the container, started or not.

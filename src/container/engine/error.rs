@@ -65,6 +65,9 @@ pub enum EngineError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// The machine has a port already that the container was to have there.
+    #[error("the port `{0}` of this machine is taken: another program or container listens there")]
+    PortTaken(String),
     /// The engine said no.
     #[error("{message}")]
     Refused {
@@ -99,6 +102,9 @@ impl EngineError {
                 return Some(format!("`docker pull {image}` brings it here"));
             }
             Self::Pull { image, reason } => return Some(pull_hint(image, reason)),
+            Self::PortTaken(_) => {
+                "choose another port with `-p`, or leave the machine's port out; `ss -lntup` says who has it"
+            }
             Self::Refused { message, .. } => return refusal_hint(message).map(str::to_owned),
             Self::Reference { .. } => {
                 "an image is named as in `python:3.12` or `ghcr.io/owner/name:tag`"
@@ -137,11 +143,14 @@ impl EngineError {
             Error::DockerResponseServerError {
                 status_code,
                 message,
-            } => Self::Refused {
-                status: *status_code,
-                message: match message.trim() {
-                    "" => format!("the engine answered with status {status_code} and no word"),
-                    message => message.to_owned(),
+            } => match taken_port(message) {
+                Some(port) => Self::PortTaken(port.to_owned()),
+                None => Self::Refused {
+                    status: *status_code,
+                    message: match message.trim() {
+                        "" => format!("the engine answered with status {status_code} and no word"),
+                        message => message.to_owned(),
+                    },
                 },
             },
             Error::DockerStreamError { error } => Self::Refused {
@@ -175,11 +184,25 @@ fn pull_hint(image: &str, reason: &str) -> String {
     }
 }
 
+/// The address of the port that the engine could not have.
+fn taken_port(message: &str) -> Option<&str> {
+    let says_so = ["port is already allocated", "address already in use"];
+    let end = says_so.iter().find_map(|words| message.find(words))?;
+    // `Bind for ADDRESS failed: …`, `failed to bind host port ADDRESS/tcp: …`, `listen tcp4 ADDRESS: bind: …`
+    let mut words = message[..end].split_whitespace().rev();
+    let address =
+        words.find(|word| word.contains(':') && word.contains(|c: char| c.is_ascii_digit()))?;
+    let address = address.trim_end_matches(':');
+    let address = address
+        .split_once('/')
+        .map_or(address, |(address, _)| address);
+    let (_, port) = address.rsplit_once(':')?;
+    port.parse::<u16>().is_ok().then_some(address)
+}
+
 fn refusal_hint(message: &str) -> Option<&'static str> {
     let has = |words: &str| message.contains(words);
-    if has("port is already allocated") || has("address already in use") {
-        Some("choose another port with `-p`, or leave the host's port out")
-    } else if has("bind source path does not exist") || has("no such file or directory: unknown") {
+    if has("bind source path does not exist") || has("no such file or directory: unknown") {
         Some("check the mounts and the command in the container's arguments")
     } else if has("could not select device driver") {
         Some("install the NVIDIA container toolkit, or use `--cpu-only`")
@@ -210,4 +233,64 @@ pub(super) fn root(error: &dyn std::error::Error) -> String {
         root = source;
     }
     root.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_is_named() {
+        const ENDPOINT: &str =
+            "driver failed programming external connectivity on endpoint x (e0cf:4d)";
+        let of = |message: &str| {
+            EngineError::from_call(&Error::DockerResponseServerError {
+                status_code: 500,
+                message: message.to_owned(),
+            })
+        };
+        for (message, address) in [
+            (
+                // Docker 20.10, by a program.
+                format!(
+                    "{ENDPOINT}: Error starting userland proxy: listen tcp4 127.0.0.1:47289: bind: address already in use"
+                ),
+                "127.0.0.1:47289",
+            ),
+            (
+                // By another container.
+                format!("{ENDPOINT}: Bind for 0.0.0.0:8080 failed: port is already allocated"),
+                "0.0.0.0:8080",
+            ),
+            (
+                // Docker 28.
+                "failed to set up container networking: failed to bind host port 127.0.0.1:8080/tcp: address already in use"
+                    .to_owned(),
+                "127.0.0.1:8080",
+            ),
+            (
+                "failed to bind host port for [::]:80:172.17.0.2:80/tcp: address already in use".to_owned(),
+                "[::]:80:172.17.0.2:80",
+            ),
+            (
+                // podman 4.3
+                "cannot listen on the TCP port: listen tcp4 :8080: bind: address already in use".to_owned(),
+                ":8080",
+            ),
+        ] {
+            let error = of(&message);
+            assert_eq!(error, EngineError::PortTaken(address.to_owned()), "{message}");
+            assert!(error.hint().is_some_and(|hint| hint.contains("`-p`")));
+        }
+        for message in [
+            "Address already in use",
+            "address already in use",
+            "a:b c: port is already allocated",
+        ] {
+            assert!(
+                matches!(of(message), EngineError::Refused { .. }),
+                "{message}"
+            );
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The engine of docker or podman, over its API.
 
+mod about;
 mod console;
 mod containers;
 mod credentials;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 
+pub use about::{About, podman_gives_devices};
 pub use console::ConsoleStream;
 pub use containers::{Created, End, Label, State};
 pub use endpoint::{Endpoint, EndpointSource};
@@ -60,6 +62,15 @@ impl Engine {
     pub fn api_version(&self) -> (usize, usize) {
         let version = self.docker.client_version();
         (version.major_version, version.minor_version)
+    }
+
+    /// The version of podman, if it is one: `4.3.1`.
+    pub async fn podman_version(&self) -> Result<Option<String>, EngineError> {
+        let found = self.docker.version().await;
+        let found = found.map_err(|error| EngineError::from_call(&error))?;
+        let mut components = found.components.into_iter().flatten();
+        let podman = components.find(|component| component.name == "Podman Engine");
+        Ok(podman.map(|component| component.version))
     }
 
     /// Where the engine is.

@@ -1,11 +1,13 @@
 //! Files of this machine that a container needs before it is made, and that go with it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::container::command::ContainerCommand;
+use crate::storage::HeldFolder;
 
 /// Ends the name of the private folder beside a file whose own folder is open to others.
 const ASIDE: &str = ".private";
@@ -30,7 +32,7 @@ pub(super) fn make(command: &ContainerCommand, configuration: &str) -> io::Resul
         &command.configuration,
     )?;
     for copy in &command.copies {
-        named(copy_tree(&copy.from, &copy.to), &copy.to)?;
+        named(self::copy(&copy.from, &copy.to), &copy.to)?;
     }
     Ok(())
 }
@@ -48,27 +50,38 @@ pub(super) fn remove(made: &[PathBuf]) {
 
 /// Any user of the image may read it, and on this machine only who gets into its folder: the agent's user (C-124).
 fn write_for_container(path: &Path, text: &str) -> io::Result<()> {
-    let path = place(path)?;
-    fs::write(&path, text)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+    place(path)?.write(name(path), text.as_bytes(), 0o644)
 }
 
-/// Where the content of the file `path` is to be: there, or, in a folder that others may enter, such as that of a host mount,
-/// in a private folder beside it, to which a link leads by the name that the official agent has for the file (C-074).
-fn place(path: &Path) -> io::Result<PathBuf> {
-    let (Some(folder), Some(name)) = (aside(path), path.file_name()) else {
-        if let Some(folder) = path.parent() {
-            private_folder(folder)?;
-        }
-        return Ok(path.to_owned());
+/// The folder for the file `path`: its own, or, where others may enter that, such as the folder of a host mount, a private
+/// one beside the file, to which a link leads by the name that the official agent has for the file (C-074).
+fn place(path: &Path) -> io::Result<HeldFolder> {
+    let around = around(path)?;
+    let Some(folder) = aside(path) else {
+        return Ok(around);
     };
     // Of an agent with the same id that is gone.
     remove(&[folder.clone(), path.to_owned()]);
-    private_folder(&folder)?;
+    let place = around.create(name(&folder))?;
     // Relative: the engine has these folders elsewhere.
-    let beside = Path::new(folder.file_name().unwrap_or_default()).join(name);
+    let beside = Path::new(name(&folder)).join(name(path));
     std::os::unix::fs::symlink(beside, path)?;
-    Ok(folder.join(name))
+    Ok(place)
+}
+
+fn name(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
+}
+
+/// The folder in which `path` is, made where it is missing. One that is there already, such as one below a mount of the
+/// agent's own container, stays as it is.
+fn around(path: &Path) -> io::Result<HeldFolder> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    if !folder.is_dir() {
+        let mut private = fs::DirBuilder::new();
+        private.recursive(true).mode(0o700).create(folder)?;
+    }
+    HeldFolder::open(folder)
 }
 
 /// The private folder for the file `path`; none where its own folder is private, or will be.
@@ -79,28 +92,28 @@ fn aside(path: &Path) -> Option<PathBuf> {
     open.then(|| path.with_file_name(name))
 }
 
-/// A folder that is there already, such as one below a mount of the agent's own container, stays as it is.
-fn private_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
+/// A file or a folder, by the names that the container's command has for it.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let kind = fs::metadata(from)?;
+    if kind.is_file() {
+        return place(to)?.copy(from, name(to));
     }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
+    if kind.is_dir() {
+        // Of an agent with the same id that is gone.
+        remove(&[to.to_owned()]);
+        return copy_tree(from, &around(to)?, name(to));
+    }
+    Ok(())
 }
 
 /// Sockets, such as those of an ssh that shares connections, mean nothing elsewhere and are left out.
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_tree(from: &Path, into: &HeldFolder, name: &OsStr) -> io::Result<()> {
     let kind = fs::metadata(from)?;
     if kind.is_dir() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(to)?;
+        let folder = into.create(name)?;
         for entry in fs::read_dir(from)? {
             let entry = entry?;
-            match copy_tree(&entry.path(), &to.join(entry.file_name())) {
+            match copy_tree(&entry.path(), &folder, &entry.file_name()) {
                 // A link that leads nowhere.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => other?,
@@ -108,7 +121,7 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
         }
     } else if kind.is_file() {
         // With its mode: ssh refuses keys that others may read.
-        fs::copy(from, place(to)?)?;
+        into.copy(from, name)?;
     }
     Ok(())
 }

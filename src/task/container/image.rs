@@ -156,6 +156,7 @@ impl Containment {
         };
         let command = self.build_command(&engine, server, &launch, output).await?;
         let (mut request, configuration) = self.request(&engine, &command, output)?;
+        self.check_devices(&engine, &request).await?;
         self.bring_image(&engine, &command, &request, output)
             .await?;
         folder
@@ -176,10 +177,9 @@ impl Containment {
         if image.forgets {
             forget::check(&engine, &command, &parcels)?;
         }
+        self.keep(&mut request, output);
         making.send_replace(true);
-        let made = self
-            .create(&engine, &command, request, &parcels, output)
-            .await;
+        let made = self.create(&engine, &command, request, &parcels).await;
         making.send_replace(false);
         let container = made.map_err(|error| self.not_made(&command, &error))??.id;
         engine.start(&container).await.map_err(by_engine)?;

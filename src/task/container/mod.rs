@@ -5,7 +5,9 @@
 
 mod beside;
 mod builds;
+mod cdi;
 mod console;
+mod create;
 mod end;
 mod files;
 mod forget;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use super::create::Order;
 use super::upload::Parcel;
 use super::{
-    Contained, ContainedRun, Containment, RUN_LABEL, TASK_LABEL, end, files, forget, gateway,
-    host_mount, log, shell, upload,
+    Contained, ContainedRun, Containment, RUN_LABEL, TASK_LABEL, end, files, gateway, host_mount,
+    upload, watch,
 };
 use crate::api::QueueId;
 use crate::container::args::{self, ApiVersion, ArgsError, CreateRequest, PullPolicy};
@@ -93,7 +94,7 @@ impl Containment {
     pub(super) async fn make(
         &self,
         run: &ContainedRun<'_>,
-    ) -> Result<(Engine, Contained), NotContained> {
+    ) -> Result<(Order, Contained), NotContained> {
         let ContainedRun {
             server,
             journal,
@@ -105,6 +106,7 @@ impl Containment {
         let command = self.command(&engine, server, journal, streams).await?;
         self.announce(&command, server, streams).await;
         let (mut request, configuration) = self.request(&engine, &command, output)?;
+        self.check_devices(&engine, &request).await?;
         self.bring_image(&engine, &command, &request, output)
             .await?;
         let labels = request.body.labels.get_or_insert_default();
@@ -130,22 +132,55 @@ impl Containment {
         written(&contained);
         reached(Step::Copied);
         let parcels = self.parcels(&engine, &command, &mut request, output).await;
+        self.keep(&mut request, output);
         let owner = journal.entry().owner;
-        self.mount_store(&engine, &command, owner.as_ref(), &mut request)
+        let store = self
+            .store_for(&engine, &command, owner.as_ref(), &request)
             .await;
-        let made = self
-            .create(&engine, &command, request, &parcels, output)
-            .await;
-        let made = made.map_err(|error| self.not_made(&command, &error))??;
+        let mut order = Order {
+            store,
+            engine,
+            command,
+            request,
+            parcels,
+            run: journal.folder().name(),
+        };
+        let made = self.fill(&mut order, output).await?;
         reached(Step::Created);
-        for warning in made.warnings {
-            streams.output.line(format!("WARNING: {warning}"));
+        written(&note(made, &mut contained, run));
+        Ok((order, contained))
+    }
+
+    /// Starts what was ordered; another one without the store where the engine finds out only now that it cannot mount it.
+    /// False where the container has ended already, or is gone: who waits for it finds out what that means.
+    pub(super) async fn begin(
+        &self,
+        order: &mut Order,
+        contained: &mut Contained,
+        run: &ContainedRun<'_>,
+    ) -> Result<bool, NotContained> {
+        let output = &run.streams.output;
+        let by_engine = |error: EngineError| NotContained::by_engine(&error);
+        let written = |contained: &Contained| {
+            let contained = contained.clone();
+            run.journal
+                .update(|entry| entry.container = Some(contained));
+        };
+        let id = contained.id.as_deref().unwrap_or_default();
+        match watch::start(&order.engine, id).await {
+            Err(error) if order.leaves_store_out(&error, output) => {}
+            started => return started.map_err(by_engine),
         }
-        let output = journal.entry().output;
-        contained.base = output.metadata().map_or(0, |file| file.len());
-        contained.id = Some(made.id);
-        written(&contained);
-        Ok((engine, contained))
+        // Nothing has run; and where this process ends now, the other may come all the same.
+        contained.id = None;
+        contained.is_late = true;
+        written(contained);
+        self.discard(order).await;
+        let made = self.fill(order, output).await?;
+        contained.is_late = false;
+        written(&note(made, contained, run));
+        let id = contained.id.as_deref().unwrap_or_default();
+        watch::start(&order.engine, id).await.map_err(by_engine)
     }
 
     /// What the engine cannot mount, because it does not see this machine's files, or not these (C-236).
@@ -383,77 +418,17 @@ impl Containment {
             other => other.map_err(|error| by_engine(error).of_image()),
         }
     }
+}
 
-    /// Makes the container; again with another command where the image has no bash (C-207).
-    pub(super) async fn create(
-        &self,
-        engine: &Engine,
-        command: &ContainerCommand,
-        mut request: CreateRequest,
-        parcels: &[Parcel],
-        output: &Output,
-    ) -> Result<Result<Created, NotContained>, EngineError> {
-        if let Some(host) = &mut request.body.host_config {
-            // It is removed when its output and its exit code have been read.
-            host.auto_remove = Some(false);
-        }
-        if !self.options.is_podman
-            && let Some(line) = log::keep(&mut request.body)
-        {
-            output.line(line);
-        }
-        if command.boot.forgets {
-            forget::hide_script(&mut request.body);
-        }
-        let mut made = self.create_once(engine, &request).await?;
-        match shell::shell(engine, &made.id).await? {
-            Some("bash") => {}
-            Some(shell) => {
-                engine.remove(&made.id).await?;
-                let words = command.words_for(shell);
-                request.body.cmd = words
-                    .get(words.len().saturating_sub(3)..)
-                    .map(<[_]>::to_vec);
-                if command.boot.forgets {
-                    forget::hide_script(&mut request.body);
-                }
-                made = self.create_once(engine, &request).await?;
-            }
-            None => {
-                engine.remove(&made.id).await?;
-                return Ok(Err(NotContained {
-                    outcome: Outcome::Failed {
-                        code: 127,
-                        why: format!("the image `{}` has neither bash nor sh", command.image),
-                    },
-                    hint: Some("choose an image with a shell".to_owned()),
-                    is_passing: false,
-                }));
-            }
-        }
-        if !parcels.is_empty() {
-            let archive = match upload::archive(parcels) {
-                Ok(archive) => archive,
-                Err(error) => {
-                    let text = format!("could not read what the container needs: {error}");
-                    return Ok(Err(NotContained::because(&text, None)));
-                }
-            };
-            engine.upload(&made.id, "/", archive).await?;
-        }
-        Ok(Ok(made))
+/// What the engine has made. Its console begins where the output file ends now.
+fn note(made: Created, contained: &mut Contained, run: &ContainedRun<'_>) -> Contained {
+    for warning in made.warnings {
+        run.streams.output.line(format!("WARNING: {warning}"));
     }
-
-    async fn create_once(
-        &self,
-        engine: &Engine,
-        request: &CreateRequest,
-    ) -> Result<Created, EngineError> {
-        let name = request.name.as_deref();
-        engine
-            .create(name, request.platform.as_deref(), request.body.clone())
-            .await
-    }
+    let output = run.journal.entry().output;
+    contained.base = output.metadata().map_or(0, |file| file.len());
+    contained.id = Some(made.id);
+    contained.clone()
 }
 
 /// Removes all containers with a label; an engine that does not answer is not waited for.

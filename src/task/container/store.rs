@@ -1,13 +1,14 @@
 //! The folder of this machine in which containers find the environments of those before them, mounted where the engine
 //! sees this machine's files. It is no word of the container's command: what people see is that of the reference.
 
+use bollard::models::ContainerCreateBody;
 use nix::sys::statfs::{FUSE_SUPER_MAGIC, FsType, NFS_SUPER_MAGIC, statfs};
 
 use super::Containment;
 use crate::container::args::CreateRequest;
 use crate::container::boot::{InnerAgent, STORE_FOLDER};
 use crate::container::command::{ContainerCommand, engine_path};
-use crate::container::engine::Engine;
+use crate::container::engine::{Engine, EngineError};
 use crate::settings::env_vars;
 use crate::storage::create_shared;
 use crate::task::journal::Owner;
@@ -17,36 +18,58 @@ const ALL: &str = "all";
 /// An engine that runs as root may not enter a private folder here.
 const FOREIGN: [FsType; 2] = [NFS_SUPER_MAGIC, FUSE_SUPER_MAGIC];
 
-impl Containment {
-    /// Mounts the folder for a task, which runs with the rights of `owner` where there is one. Without it the container
-    /// makes its environment itself.
-    pub(super) async fn mount_store(
-        &self,
-        engine: &Engine,
-        command: &ContainerCommand,
-        owner: Option<&Owner>,
-        request: &mut CreateRequest,
-    ) {
-        match self.store_for(engine, command, owner, request).await {
-            Ok((outside, image)) => {
-                let host = request.body.host_config.get_or_insert_default();
-                let bind = format!("{outside}:{STORE_FOLDER}");
-                host.binds.get_or_insert_default().push(bind);
-                let variable = format!("{}={image}", env_vars::CONTAINER_STORE.name);
-                request.body.env.get_or_insert_default().push(variable);
-            }
-            Err(reason) => tracing::debug!(reason, "the container sees no kept environments"),
-        }
+/// The folder, and what the container is told of it.
+#[derive(Debug)]
+pub(super) struct StoreMount {
+    /// Where the engine has it.
+    pub(super) outside: String,
+    /// Id of the container's image.
+    image: String,
+}
+
+impl StoreMount {
+    /// Mounts the folder in a container that is to be made.
+    pub(super) fn add_to(&self, body: &mut ContainerCreateBody) {
+        let Self { outside, image } = self;
+        let host = body.host_config.get_or_insert_default();
+        let bind = format!("{outside}:{STORE_FOLDER}");
+        host.binds.get_or_insert_default().push(bind);
+        let variable = format!("{}={image}", env_vars::CONTAINER_STORE.name);
+        body.env.get_or_insert_default().push(variable);
     }
 
-    /// The folder as the engine knows it, and the id of the image.
-    async fn store_for(
+    /// True where it is about this mount what the engine has said.
+    pub(super) fn is_refused(&self, error: &EngineError) -> bool {
+        let names = [self.outside.as_str(), STORE_FOLDER];
+        matches!(error, EngineError::Refused { message, .. } if names.iter().any(|name| message.contains(name)))
+    }
+}
+
+impl Containment {
+    /// The folder for a task, which runs with the rights of `owner` where there is one. Without it the container makes its
+    /// environment itself.
+    pub(super) async fn store_for(
         &self,
         engine: &Engine,
         command: &ContainerCommand,
         owner: Option<&Owner>,
         request: &CreateRequest,
-    ) -> Result<(String, String), String> {
+    ) -> Option<StoreMount> {
+        let found = self.found_store(engine, command, owner, request).await;
+        found
+            .inspect_err(|reason| {
+                tracing::debug!(reason, "the container sees no kept environments");
+            })
+            .ok()
+    }
+
+    async fn found_store(
+        &self,
+        engine: &Engine,
+        command: &ContainerCommand,
+        owner: Option<&Owner>,
+        request: &CreateRequest,
+    ) -> Result<StoreMount, String> {
         let store = self.store.as_deref().ok_or("they are switched off")?;
         if !matches!(command.boot.agent, InnerAgent::Runner(_)) {
             return Err("the agent inside is another".to_owned());
@@ -75,7 +98,7 @@ impl Containment {
         let found = engine.image_id(image).await;
         let found = found.map_err(|error| error.to_string())?;
         let image = found.ok_or("the engine names no id of the image")?;
-        Ok((outside, image))
+        Ok(StoreMount { outside, image })
     }
 }
 

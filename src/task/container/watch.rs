@@ -57,7 +57,19 @@ impl Containment {
             made = &mut making => made,
         };
         match made {
-            Ok((engine, contained)) => self.attend(&engine, &contained, run, handed_over).await,
+            Ok((mut order, mut contained)) => {
+                let started = tokio::select! {
+                    // What was made is found by its label.
+                    () = run.stop.token().cancelled() => Ok(true),
+                    started = self.begin(&mut order, &mut contained, run) => started,
+                };
+                if contained.id.is_none() && started.is_ok() {
+                    // Between two containers.
+                    return Outcome::Aborted;
+                }
+                self.attend(&order.engine, &contained, started, run, handed_over)
+                    .await
+            }
             Err(failure) => said(failure, run),
         }
     }
@@ -86,26 +98,29 @@ impl Containment {
                 Err(failure) => return said(failure, run),
             }
         };
-        self.attend(&engine, &contained, run, handed_over).await
+        let id = contained.id.as_deref().unwrap_or_default();
+        let started = tokio::select! {
+            // What was made is found by its label.
+            () = run.stop.token().cancelled() => Ok(true),
+            started = start(&engine, id) => started.map_err(|error| NotContained::by_engine(&error)),
+        };
+        self.attend(&engine, &contained, started, run, handed_over)
+            .await
     }
 
     async fn attend(
         &self,
         engine: &Engine,
         contained: &Contained,
+        started: Result<bool, NotContained>,
         run: &ContainedRun<'_>,
         handed_over: impl FnOnce(),
     ) -> Outcome {
         let entry = run.journal.entry();
         let id = contained.id.as_deref().unwrap_or_default();
-        let started = tokio::select! {
-            // What was made is found by its label.
-            () = run.stop.token().cancelled() => Ok(true),
-            started = start(engine, id) => started,
-        };
         let died_with_machine = match started {
             Ok(runs) => !runs && !entry.is_of_this_boot(),
-            Err(error) => return said(NotContained::by_engine(&error), run),
+            Err(failure) => return said(failure, run),
         };
         reached(Step::Started);
         let diagnosis = Diagnosis::begin(run.gpus.clone());
@@ -224,6 +239,7 @@ fn diagnosed(diagnosis: &Diagnosis, code: i32, full_disk: Option<&Path>) -> Outc
         code,
         process: None,
         folders: full_disk.into_iter().map(Path::to_owned).collect(),
+        full: None,
     };
     match diagnosis.cause(&death) {
         Some(cause) => Outcome::Failed {
@@ -236,7 +252,7 @@ fn diagnosed(diagnosis: &Diagnosis, code: i32, full_disk: Option<&Path>) -> Outc
 
 /// Starts a container that was only made; an earlier supervisor may have done it. False where it has ended already, or is gone:
 /// who waits for it finds out what that means.
-async fn start(engine: &Engine, id: &str) -> Result<bool, EngineError> {
+pub(super) async fn start(engine: &Engine, id: &str) -> Result<bool, EngineError> {
     loop {
         let started = match engine.state(id).await {
             Ok(State::Created) => engine.start(id).await,

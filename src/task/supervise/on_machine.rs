@@ -134,6 +134,7 @@ impl Supervision {
                     code: *code,
                     process: Some(identity.pid),
                     folders: self.written_to(&prepared.command),
+                    full: self.has_no_room(),
                 };
                 diagnosis.cause_in_time(death).await
             }
@@ -160,6 +161,14 @@ impl Supervision {
             },
             Err(error) => Outcome::not_started(error.to_string()),
         }
+    }
+
+    /// The folder of the output where the disk had no room for what the program has printed last.
+    fn has_no_room(&self) -> Option<PathBuf> {
+        let entry = self.journal.entry();
+        let length = entry.output.metadata().ok()?.len();
+        let is_so = entry.progress.full_at == Some(length);
+        is_so.then(|| entry.output.parent().map(Path::to_owned))?
     }
 
     /// Where a program writes as a rule: its folder, its output, temporary files.

@@ -8,7 +8,7 @@ use crate::logs::Level;
 use crate::process::{Step, reached};
 use crate::task::journal::Phase;
 use crate::task::outcome::{FinalStatus, Outcome, Settlement, StopReason};
-use crate::task::requeue::{self, WayBack};
+use crate::task::requeue::{self, Seen, WayBack};
 use crate::task::streams::Streams;
 use crate::task::watch::has_completed_callback;
 
@@ -28,11 +28,22 @@ impl Supervision {
             return self.bring_about(outcome, call, streams).await;
         }
         let outcome = &self.seen_with_callback(outcome).await;
+        let queue = self.queue_to_return_to(outcome);
+        let seen = match queue {
+            Some(_) => requeue::seen(&self.server).await,
+            None => Seen::Running,
+        };
+        let outcome = match seen {
+            Seen::Aborted => &Outcome::Stopped(StopReason::Stopped),
+            Seen::Running | Seen::Ended => outcome,
+        };
         let mut settlement = self.settlement(outcome);
-        if let Some(queue) = self.queue_to_return_to(outcome) {
+        if let Some(queue) = queue.filter(|_| seen != Seen::Aborted) {
             self.journal
                 .update(|entry| entry.way_back = Some(WayBack::Wanted));
-            settlement.event = Some(requeue::announcement(outcome, &queue));
+            if seen == Seen::Running {
+                settlement.event = Some(requeue::announcement(outcome, &queue));
+            }
         }
         if *outcome == Outcome::Stopped(StopReason::Stopped) && self.failed_meanwhile().await {
             settlement.event = Some("Process aborted by user - Task status was Failed".to_owned());

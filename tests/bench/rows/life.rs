@@ -13,7 +13,7 @@ use crate::world::World;
 const RUNS: usize = 3;
 /// Words before the times that a program prints.
 pub(super) const FIRST: &str = "bench-first ";
-const LAST: &str = "bench-last ";
+pub(super) const LAST: &str = "bench-last ";
 
 pub(super) const SHELL: &str =
     r#"echo "bench-first $EPOCHREALTIME"; echo "bench-last $EPOCHREALTIME""#;

@@ -4,6 +4,7 @@ mod abort;
 mod container;
 mod idle;
 mod life;
+mod lines;
 mod outage;
 mod start_up;
 
@@ -41,6 +42,7 @@ pub(crate) fn all() -> Vec<Measurement> {
         start_up::MEASUREMENTS,
         idle::MEASUREMENTS,
         life::MEASUREMENTS,
+        lines::MEASUREMENTS,
         abort::MEASUREMENTS,
         container::MEASUREMENTS,
         outage::MEASUREMENTS,

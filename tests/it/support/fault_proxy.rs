@@ -6,10 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::wait_until;
 
 /// Between two bytes of an answer that drips.
 const DRIP: Duration = Duration::from_micros(200);
+
+/// Bytes of an answer that is too long.
+const LONG: usize = 65 << 20;
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,6 +39,8 @@ pub(crate) enum Fault {
     Unauthorized,
     /// The server does not get it; the answer is the API's own error 500.
     ServerError,
+    /// The server does not get it; the answer is longer than an agent reads.
+    TooLong,
     /// The server does not get it; the answer is HTTP 429.
     TooMany,
     /// The server gets it two times; its second answer comes back.
@@ -41,6 +48,7 @@ pub(crate) enum Fault {
 }
 
 type Rule = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
+type Taker = Box<dyn FnMut(&[u8]) -> Value + Send>;
 
 /// A running proxy; it takes no more connections when dropped.
 pub(crate) struct FaultProxy {
@@ -50,6 +58,7 @@ pub(crate) struct FaultProxy {
 
 struct State {
     rule: Rule,
+    takers: Vec<(&'static str, Taker)>,
     faults: Vec<String>,
     requests: usize,
     open: bool,
@@ -63,6 +72,7 @@ impl FaultProxy {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State {
             rule: Box::new(|_| None),
+            takers: Vec::new(),
             faults: Vec::new(),
             requests: 0,
             open: true,
@@ -90,6 +100,16 @@ impl FaultProxy {
         lock(&self.state).rule = Box::new(rule);
     }
 
+    /// Calls of this name do not reach the server any more, where no fault meets them: `taker` gets the body, and what it says
+    /// is the answer.
+    pub(crate) fn take(
+        &self,
+        call: &'static str,
+        taker: impl FnMut(&[u8]) -> Value + Send + 'static,
+    ) {
+        lock(&self.state).takers.push((call, Box::new(taker)));
+    }
+
     /// The names of the calls that went wrong, oldest first.
     pub(crate) fn faults(&self) -> Vec<String> {
         lock(&self.state).faults.clone()
@@ -110,16 +130,26 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 /// One connection with one request.
 fn serve(mut client: TcpStream, upstream: &str, state: &Mutex<State>) -> Option<()> {
-    let (call, request) = read_request(&client)?;
-    let fault = {
+    let (call, request, head) = read_request(&client)?;
+    let (fault, taken) = {
         let mut state = lock(state);
         state.requests += 1;
         let fault = (state.rule)(&call);
+        let taker = state.takers.iter_mut().find(|(name, _)| *name == call);
+        let taken = taker
+            .filter(|_| fault.is_none())
+            .map(|(_, taker)| taker(&request[head..]));
         if fault.is_some() {
             state.faults.push(call);
         }
-        fault
+        (fault, taken)
     };
+    if let Some(data) = taken {
+        let meta = json!({ "result_code": 200, "result_subcode": 0, "result_msg": "OK" });
+        let body = json!({ "meta": meta, "data": data }).to_string();
+        let answer = http("200 OK", "application/json", &body);
+        return client.write_all(answer.as_bytes()).ok();
+    }
     if fault == Some(Fault::Refused) {
         return client.shutdown(Shutdown::Both).ok();
     }
@@ -165,6 +195,7 @@ fn own_answer(fault: Fault) -> Option<String> {
             api(400, 12, "Validation error"),
         ),
         Fault::Garbage => ("200 OK", "text/html", page),
+        Fault::TooLong => ("200 OK", "application/json", " ".repeat(LONG)),
         Fault::ServerError => (
             "500 Internal Server Error",
             "application/json",
@@ -182,10 +213,14 @@ fn own_answer(fault: Fault) -> Option<String> {
         ),
         _ => return None,
     };
+    Some(http(status, kind, &body))
+}
+
+fn http(status: &str, kind: &str, body: &str) -> String {
     let length = body.len();
-    Some(format!(
+    format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    ))
+    )
 }
 
 /// Until some more requests have come, or the client has gone.
@@ -198,8 +233,8 @@ fn hang(client: &TcpStream, state: &Mutex<State>) {
     wait_until(|| lock(state).requests >= begun + 4 || is_gone());
 }
 
-/// The call's name and the whole request, which asks for the connection to be closed after it.
-fn read_request(client: &TcpStream) -> Option<(String, Vec<u8>)> {
+/// The call's name, the whole request, which asks for the connection to be closed after it, and where its body begins.
+fn read_request(client: &TcpStream) -> Option<(String, Vec<u8>, usize)> {
     let mut reader = BufReader::new(client);
     let mut first = String::new();
     reader.read_line(&mut first).ok()?;
@@ -225,7 +260,7 @@ fn read_request(client: &TcpStream) -> Option<(String, Vec<u8>)> {
     let head = request.len();
     request.resize(head + length, 0);
     reader.read_exact(&mut request[head..]).ok()?;
-    Some((call, request))
+    Some((call, request, head))
 }
 
 fn exchange(upstream: &str, request: &[u8]) -> Option<Vec<u8>> {

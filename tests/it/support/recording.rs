@@ -268,6 +268,7 @@ const PATTERNS: &[(&str, &str)] = &[
     (r"(?m)^six \d[\d.]*$", "six <version>"),
     (r"sleeping for \d+\.\d seconds", "sleeping for <n> seconds"),
     (r"tick \d+", "tick <n>"),
+    (r"Prepared in \d+\.\d\d s.*", "Prepared in <time>"),
     (r"process id \d+", "process id <pid>"),
     (r"venvs-builds/3\.\d+", "venvs-builds/<python>"),
     (r"default_python = 3\.\d+", "default_python = <python>"),

@@ -63,10 +63,10 @@ impl Store<'_> {
     /// One page of the console. Events with the time stamp of the last one come along even beyond the limit, so that a
     /// reader who goes on from that time stamp misses none.
     pub(crate) fn log_page(&self, task: &str, page: LogPage) -> Result<Vec<Value>, ApiError> {
-        let (comparison, order) = if page.backwards {
-            ("<", "DESC")
+        let (comparison, order, up_to) = if page.backwards {
+            ("<", "DESC", ">=")
         } else {
-            (">", "ASC")
+            (">", "ASC", "<=")
         };
         let edge: Option<i64> = self
             .connection
@@ -81,7 +81,7 @@ impl Store<'_> {
             .optional()?;
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT body FROM event WHERE task = ?1 AND type = 'log' AND (?2 IS NULL OR timestamp {comparison} ?2)
-             AND (?3 IS NULL OR timestamp {comparison}= ?3) ORDER BY timestamp {order}, number {order}"
+             AND (?3 IS NULL OR timestamp {up_to} ?3) ORDER BY timestamp {order}, number {order}"
         ))?;
         let rows = statement.query_map(params![task, page.from, edge], |row| {
             row.get::<_, String>(0)

@@ -107,6 +107,43 @@ fn podman_takes_cdi_devices_whatever_its_version() {
     );
 }
 
+/// C-087
+#[test]
+fn podman_gets_gpus_by_their_names() {
+    let request = |line: &str| {
+        let words = shlex::split(line).unwrap();
+        let host = HostContext {
+            is_podman: true,
+            ..HostContext::default()
+        };
+        parse(&words)?.create_request(NEW, &host)
+    };
+    for (value, names) in [
+        ("all", &["all"][..]),
+        ("0", &["0"]),
+        ("0,1", &["0", "1"]),
+        ("1:0", &["1:0"]),
+        ("'\"device=0,1\"'", &["0", "1"]),
+        ("MIG-1b-2c", &["MIG-1b-2c"]),
+    ] {
+        let made = request(&format!("--gpus {value} IMAGE")).unwrap();
+        let asked = made.body.host_config.unwrap().device_requests.unwrap();
+        let names: Vec<String> = names
+            .iter()
+            .map(|name| format!("nvidia.com/gpu={name}"))
+            .collect();
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0].driver.as_deref(), Some("cdi"), "{value}");
+        assert_eq!(asked[0].device_ids.as_ref(), Some(&names), "{value}");
+        assert_eq!(asked[0].count, None, "{value}");
+    }
+    for value in ["count=2", "driver=nvidia", "'a b'", "0,", "''"] {
+        let error = request(&format!("--gpus {value} IMAGE")).unwrap_err();
+        let reason = "podman takes `all`, or the names of GPUs such as `0,1`";
+        assert!(error.to_string().ends_with(reason), "{value}: {error}");
+    }
+}
+
 #[test]
 fn values_of_variables_and_of_mounts_are_in_no_error() {
     for line in [

@@ -229,6 +229,16 @@ fn a_task_whose_container_makes_no_sense_gets_none() {
         let expected = "the container arguments of the task have a quote that is not closed, ";
         assert_eq!(line, format!("{expected}{place}"), "{arguments}");
     }
+    let rules = "agent.default_docker.match_rules: [ { image: a, match {} }, \
+                 { image: r, arguments: \"-e A='b\", match { project: \"\" } } ]";
+    let mut ruled = world(rules, &[]).asks("", "");
+    ruled.facts.is_advanced = true;
+    let key = "agent.default_docker.match_rules[1].arguments".to_owned();
+    let behind = "A".to_owned();
+    assert_eq!(
+        refused(&ruled),
+        CommandError::OpenQuoteOfRule { key, behind }
+    );
     let mut none = world("", &[]).asks("", "");
     none.options.default.image = String::new();
     assert_eq!(refused(&none), CommandError::NoImage);

@@ -56,6 +56,7 @@ fn world(text: &str, variables: &[(&str, &str)]) -> World {
             has_closed_ssh_folder: false,
             is_amd: false,
             render_nodes: Vec::new(),
+            has_no_gpu: false,
             own_network: None,
             address: Some("10.0.0.1".to_owned()),
             taken_ports: BTreeSet::new,

@@ -41,6 +41,27 @@ fn gpus_are_named_as_the_host_needs_it() {
     assert_eq!(case(Some("all"), true, false, false), pair(amd, "all"));
 }
 
+/// C-087
+#[test]
+fn podman_is_asked_for_no_gpus_where_there_are_none_and_nobody_names_any() {
+    let case = |engine: &str, visible: Option<&str>, is_podman, has_no_gpu| {
+        let mut world = world("", &[("DOCKER_HOST", engine)]).asks("i", "");
+        world.options.visible_devices = visible.map(str::to_owned);
+        world.options.is_podman = is_podman;
+        world.host.has_no_gpu = has_no_gpu;
+        world.given()
+    };
+    for engine in ["", "unix:///run/podman/podman.sock"] {
+        assert_eq!(case(engine, None, true, true), "");
+        assert_eq!(case(engine, None, true, false), "--gpus all");
+        assert_eq!(case(engine, None, false, true), "--gpus all");
+        assert_eq!(case(engine, Some("all"), true, true), "--gpus all");
+        assert_eq!(case(engine, Some("0"), true, true), "--gpus 0");
+    }
+    // Another machine may have some.
+    assert_eq!(case("tcp://gpus:2375", None, true, true), "--gpus all");
+}
+
 /// C-081, C-082
 #[test]
 fn a_container_has_the_name_of_its_format() {

@@ -1,0 +1,134 @@
+//! Compiled under `#[cfg(test)]` only.
+//!
+//! What the documents say of the program: its commands are there, and the texts that are explained are those that it prints.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cli::{self, Refused};
+
+const PROGRAM: &str = "clearml-agent ";
+
+/// All files below the folder with this ending.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.extension().is_some_and(|own| own == ending) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Documents with their names; figures name commands in titles, which are no command lines.
+fn documents() -> Vec<(String, String)> {
+    let mut paths = files(&root().join("docs"), "md");
+    paths.push(root().join("README.md"));
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    let documents = paths
+        .iter()
+        .map(|path| (name(path), fs::read_to_string(path).unwrap()));
+    documents
+        .filter(|(name, _)| name != "performance.md")
+        .collect()
+}
+
+/// The command lines of a document: lines in blocks of code, and pieces of code in sentences.
+fn commands(document: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut is_block = false;
+    for line in document.lines() {
+        if line.starts_with("```") {
+            is_block = !is_block;
+        } else if is_block {
+            let line = line.trim_start();
+            let line = line.strip_prefix("$ ").unwrap_or(line);
+            found.push(line.strip_prefix("sudo ").unwrap_or(line));
+        } else {
+            found.extend(line.split('`').skip(1).step_by(2));
+        }
+    }
+    // A form with choices in it, and a mistake that is shown.
+    let is_line = |line: &&str| {
+        line.starts_with(PROGRAM)
+            && !["[", "COMMAND", "--qeue"]
+                .iter()
+                .any(|mark| line.contains(mark))
+    };
+    found.retain(is_line);
+    found
+}
+
+/// The words of the first command of a line of the shell.
+fn words(line: &str) -> Vec<OsString> {
+    let words = shlex::split(line).expect("it could be typed");
+    let ends = |word: &String| ["&&", "|", ">", "2>", "<"].contains(&word.as_str());
+    words
+        .into_iter()
+        .take_while(|word| !ends(word))
+        .map(OsString::from)
+        .collect()
+}
+
+#[test]
+fn each_command_in_the_documents_is_one_that_there_is() {
+    let mut count = 0;
+    let mut unknown = Vec::new();
+    for (name, text) in documents() {
+        for line in commands(&text) {
+            count += 1;
+            let parsed = cli::parse(words(line));
+            if !matches!(parsed, Ok(_) | Err(Refused::Help(_))) {
+                unknown.push(format!("{name}: {line}"));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+    assert!(count > 50, "{count}");
+}
+
+#[test]
+fn each_text_that_is_explained_is_one_that_is_printed() {
+    let sources = files(&root().join("src"), "rs");
+    let sources = sources.iter().map(|path| fs::read_to_string(path).unwrap());
+    let sources: String = sources.collect();
+    // A text that goes on in the next line of the source, with quotes in it.
+    let pieces: Vec<&str> = sources
+        .split("\\\n")
+        .enumerate()
+        .map(|(number, piece)| {
+            if number == 0 {
+                piece
+            } else {
+                piece.trim_start()
+            }
+        })
+        .collect();
+    let sources = pieces.concat().replace("\\\"", "\"");
+    let path = root().join("docs/troubleshooting.md");
+    let document = fs::read_to_string(path).unwrap();
+    let cells = document
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .filter_map(|line| line.split('|').nth(1));
+    let texts = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let mut count = 0;
+    for text in texts {
+        let parts = text
+            .split("...")
+            .map(|part| part.trim_matches([' ', '"', '(', ')']));
+        for part in parts.filter(|part| part.len() > 4 && !part.starts_with('/')) {
+            count += 1;
+            assert!(sources.contains(part), "nothing prints `{part}`");
+        }
+    }
+    assert!(count > 20, "{count}");
+}
