@@ -14,7 +14,8 @@ mod cases;
 pub use arguments::{
     Boot, BootStep, Build, Cache, CacheCommand, Cli, Command, Config, Daemon, Devices, Doctor,
     Execute, Generate, GenerateKind, GitCredentials, Init, InstallBootstrap, List, LogFormat,
-    Mounted, Service, ServiceCommand, ServiceInstall, ServicePlace, Supervise, TaskOptions,
+    Mounted, Prefetch, Service, ServiceCommand, ServiceInstall, ServicePlace, Supervise,
+    TaskOptions,
 };
 pub use generated::{ManPage, completions, man_pages};
 pub use usage::{Mistake, Refused};

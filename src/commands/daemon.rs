@@ -20,8 +20,8 @@ use crate::storage::{Instance, Places};
 use crate::task::{Devices, RunOptions};
 use crate::ui::{Printer, speak_as};
 use crate::worker::{
-    Capacity, Daemon, DaemonEnd, DaemonOptions, LogFile, Nursery, PollOptions, Reread, Schedule,
-    WorkerName, placed,
+    Capacity, Daemon, DaemonEnd, DaemonOptions, LogFile, Nursery, PollOptions, PrefetchOptions,
+    Reread, Schedule, WorkerName, placed,
 };
 
 /// Takes tasks from queues until a signal ends it.
@@ -78,8 +78,7 @@ pub(super) async fn daemon(
     let table = queue_table((&ids, &queues), &given, dynamic.as_ref());
     printer.line(&printout);
     let agent = placed(&settings, worker.as_str(), slot.number).agent()?;
-    printer.line(format!("Worker \"{worker}\" - Listening to queues:"));
-    printer.line(&table);
+    printer.line(listening(&worker, &table));
     announce(&settings, &run, &arguments, &selection.devices, printer)?;
     container::clear_dead_builds(&settings, &run, &places);
     let log_file = log_file(&arguments, &places, is_detached && !debug, debug, printer)?;
@@ -102,6 +101,7 @@ pub(super) async fn daemon(
         dynamic.into_queues(session.clone(), place, given, former, &agent)
     });
     let options = DaemonOptions {
+        prefetch: prefetch(&agent, &arguments, capacity),
         session: session.clone(),
         queue_names: names(&ids, &queues),
         engine: container::engine_source(&settings, &run),
@@ -132,6 +132,21 @@ pub(super) async fn daemon(
         ignores_hangup: is_detached,
     };
     Ok(exit_status(Box::pin(Daemon::new(options).run()).await?))
+}
+
+fn listening(worker: &WorkerId, table: &str) -> String {
+    format!("Worker \"{worker}\" - Listening to queues:\n{table}")
+}
+
+/// A worker for one task at a time: others take what waits. What an owner may see is not what the worker sees.
+fn prefetch(agent: &AgentSettings, arguments: &Arguments, capacity: Capacity) -> PrefetchOptions {
+    let may_fetch = capacity == Capacity::One && !arguments.use_owner_token;
+    let mut environments = agent.venvs_dir.clone().into_os_string();
+    environments.push(".prefetch");
+    PrefetchOptions {
+        tasks: if may_fetch { agent.prefetched_tasks } else { 0 },
+        environments: environments.into(),
+    }
 }
 
 /// Without a terminal to keep.

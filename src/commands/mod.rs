@@ -23,6 +23,7 @@ mod list;
 mod metrics;
 mod options;
 mod plan;
+mod prefetch;
 mod queues;
 mod records;
 mod running;
@@ -194,6 +195,9 @@ fn dispatch(
         Command::Supervise(options) => {
             return block_on(supervise::supervise(&options.journal, environment));
         }
+        Command::Prefetch(options) => {
+            return block_on(prefetch::prefetch(&options.folder, environment));
+        }
         Command::Boot(options) => return boot::boot(options, environment, printer),
         Command::Generate(options) => return generate::generate(&options.kind, printer),
         Command::InstallBootstrap(_) => {
@@ -244,6 +248,7 @@ fn dispatch(
         Command::Boot(_)
         | Command::Generate(_)
         | Command::InstallBootstrap(_)
+        | Command::Prefetch(_)
         | Command::Service(_)
         | Command::Supervise(_) => Ok(ExitStatus::FAILURE),
     }

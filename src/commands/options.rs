@@ -114,6 +114,7 @@ pub(super) fn preparation(
             .as_deref()
             .map(|script| settings.expand(script).display().to_string()),
         says_timings: wishes.options.timings,
+        prefetch: None,
         task: wishes.task,
     })
 }

@@ -64,6 +64,7 @@ pub(super) async fn supervise(
         },
     )?;
     preparation.introduction.extend(preamble);
+    preparation.prefetch = Some(options::places(&agent)?.prefetch);
     let parent = container::Parent {
         worker: entry.parent.as_ref().unwrap_or(&entry.worker),
         is_own_worker,

@@ -22,5 +22,6 @@ pub use tree::{
 pub use unix::{
     become_subreaper, forget_own_code, inherited_file, look_up_without_modules,
     register_git_transport, replace_self, start_session, tie_to_parent, untie_from_parent,
+    yield_to_others,
 };
 pub use variables::was_started_with;

@@ -195,6 +195,11 @@ pub(super) fn beside(folder: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Removes an environment, with the code in it.
+pub async fn remove_environment(folder: &Path) -> Result<(), PythonError> {
+    remove(folder).await
+}
+
 pub(super) async fn remove(folder: &Path) -> Result<(), PythonError> {
     let path = folder.to_owned();
     let removed = tokio::task::spawn_blocking(move || store::remove_environment(&path));

@@ -48,7 +48,7 @@ mod version;
 pub use code_location::CodeLocation;
 pub use conda::{CondaError, CondaOptions, CondaReport};
 pub use custom_build::{BuiltCommand, CustomBuild};
-pub use environment::{Environment, create_environment, unbuilt_environment};
+pub use environment::{Environment, create_environment, remove_environment, unbuilt_environment};
 pub use error::{FailedCommand, PythonError};
 pub use existing::NamedInterpreter;
 pub use index_url::IndexUrl;
@@ -73,7 +73,7 @@ pub use report::Report;
 pub use requirements::{RequirementList, TaskRequirements};
 pub use store::{
     Difference, EntryKind, Explanation, Input, Listed, Nearest, PruneLimits, Pruned, StoreInputs,
-    StoreKey, index_settings, list as list_store, prune as prune_store,
+    StoreKey, has_room_to_spare, index_settings, list as list_store, prune as prune_store,
 };
 pub use torch::{PageAnswer, Pages, Rocm, TorchMode, TorchOptions};
 pub use uv::UvOptions;

@@ -47,6 +47,8 @@ pub struct AgentSettings {
     pub downtime: Option<Vec<String>>,
     /// How long a program that is to stop may take to end by itself; `agent.stop_grace_period`.
     pub stop_grace_period: Duration,
+    /// How many waiting tasks are prepared in advance; `agent.prefetch`.
+    pub prefetched_tasks: usize,
     /// A task that was lost with its agent or its machine goes back into its queue; `agent.requeue_on_agent_loss`.
     pub requeue_on_agent_loss: bool,
     /// Longest an abort callback may take; `agent.abort_callback_max_timeout`.
@@ -353,6 +355,7 @@ impl Settings {
                 .list("agent.downtime")
                 .filter(|hours| !hours.is_empty()),
             stop_grace_period: seconds("agent.stop_grace_period", 0)?,
+            prefetched_tasks: self.prefetched_tasks()?,
             requeue_on_agent_loss: self.is_on("agent.requeue_on_agent_loss"),
             abort_callback_max_timeout: seconds("agent.abort_callback_max_timeout", 1800)?,
             enable_task_env: self.is_on("agent.enable_task_env"),
@@ -417,6 +420,15 @@ impl Settings {
             .map_or(Some(Duration::from_mins(1)), |interval| {
                 (!interval.is_zero()).then_some(interval)
             })
+    }
+
+    fn prefetched_tasks(&self) -> Result<usize, SettingsError> {
+        const FEW: i64 = 3;
+        if !self.boolean("agent.prefetch.enabled").unwrap_or(true) {
+            return Ok(0);
+        }
+        let most = self.integer("agent.prefetch.tasks")?.unwrap_or(FEW);
+        Ok(usize::try_from(most).unwrap_or_default())
     }
 
     fn git(&self) -> Result<GitSettings, SettingsError> {

@@ -15,6 +15,8 @@ pub struct Places {
     pub runs: PathBuf,
     /// A mark of each worker that runs.
     pub workers: PathBuf,
+    /// What workers fetch for waiting tasks, a folder for each worker.
+    pub prefetch: PathBuf,
     /// Sockets by which running workers are asked.
     pub control: PathBuf,
     /// Slot files, which the official agent reads as well (D-126).
@@ -39,6 +41,7 @@ impl Places {
         Ok(Self {
             runs: state.join("runs"),
             workers: state.join("workers"),
+            prefetch: state.join("prefetch"),
             control: state.join("control"),
             temporary: temporary.unwrap_or_else(|| system.clone()),
             slots: shared.map_or_else(|| SlotFolder::own(system.clone()), SlotFolder::shared),

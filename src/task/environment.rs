@@ -168,6 +168,11 @@ impl Preparation {
 }
 
 impl Wanted {
+    /// Nobody knows before what the site's script will make.
+    pub(super) fn is_by_the_sites_script(&self) -> bool {
+        self.custom_build.is_some()
+    }
+
     async fn fetch_code(
         &self,
         environment: &Environment,

@@ -538,6 +538,7 @@ mod tests {
             runs: folder.join("runs"),
             workers: folder.join("workers"),
             control: folder.join("control"),
+            prefetch: folder.join("prefetch"),
             slots: SlotFolder::own(folder.to_owned()),
             system: folder.to_owned(),
             temporary: folder.to_owned(),

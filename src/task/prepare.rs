@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::{PrepareError, failure};
+use super::prefetch_folder::others_are_done;
 use super::program::Prepared;
 use super::server::TaskServer;
 use super::timeline::Timeline;
@@ -13,6 +14,9 @@ use crate::process::Output;
 use crate::python::{Optimization, PythonOptions};
 use crate::settings;
 use crate::source::SourceOptions;
+
+/// Said where somebody fetches for this very task already.
+const PREFETCHED: &str = "The environment of this task is being made already, waiting for it";
 
 /// How code and environment of a task are made.
 #[derive(Clone, Debug)]
@@ -45,6 +49,8 @@ pub struct Preparation {
     pub custom_build_script: Option<String>,
     /// `--timings`: how long each step took is said in a table.
     pub says_timings: bool,
+    /// Where workers say for which tasks something is being fetched in advance; none where that is not looked at.
+    pub prefetch: Option<PathBuf>,
     /// The task, where the caller has fetched it and taken it from its queue already.
     pub task: Option<Box<Task>>,
 }
@@ -99,6 +105,14 @@ impl Preparation {
         server.started_because("worker started execution").await?;
         begun();
         timeline.passed("task");
+        if let Some(prefetch) = &self.prefetch {
+            let waits = || output.line(PREFETCHED);
+            tokio::select! {
+                () = others_are_done(prefetch, server.task(), waits) => {}
+                () = cancel.cancelled() => return Err(PrepareError::Cancelled),
+            }
+            timeline.passed("prefetch");
+        }
         let wanted = self.wanted(server, task, output)?;
         let made = self.make(&wanted, &mut timeline, output, cancel).await?;
         if let Some(frozen) = &made.frozen {

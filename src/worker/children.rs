@@ -1,5 +1,6 @@
 //! Hands a task over to a supervisor of its own, and sees to it that there is one until the run is settled.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -276,14 +277,7 @@ impl Nursery {
             .arg(run.journal())
             .args(logs_as_json().then_some("--log-format=json"))
             .stdin(Stdio::from(File::open("/dev/null")?));
-        // What the command line has overruled must not come back through the supervisor's environment (E-027).
-        let variables = self.settings.environment();
-        for (name, _) in std::env::vars_os() {
-            if variables.get(&name.to_string_lossy()).is_none() {
-                command.env_remove(name);
-            }
-        }
-        for name in service::VARIABLES {
+        for name in self.overruled() {
             command.env_remove(name);
         }
         if let Some(token) = token {
@@ -296,6 +290,19 @@ impl Nursery {
         }
         start_session(&mut command);
         tokio::process::Command::from(command).spawn()
+    }
+}
+
+impl Nursery {
+    /// Variables that programs of the worker do not get: what the command line has overruled must not come back through
+    /// their environment (E-027), and they do not speak to the service manager.
+    pub(super) fn overruled(&self) -> Vec<OsString> {
+        let variables = self.settings.environment();
+        std::env::vars_os()
+            .map(|(name, _)| name)
+            .filter(|name| variables.get(&name.to_string_lossy()).is_none())
+            .chain(service::VARIABLES.into_iter().map(OsString::from))
+            .collect()
     }
 }
 

@@ -16,6 +16,7 @@ use super::crew::{Crew, Ended, Order};
 use super::engine::EngineLook;
 use super::options::{DaemonEnd, DaemonOptions};
 use super::poller::{Poller, Pulled};
+use super::prefetch::Prefetch;
 use super::presence::Presence;
 use super::requests::{Request, Requests, listen};
 use super::service;
@@ -50,6 +51,8 @@ pub struct Daemon {
     search: Option<Search>,
     /// Once it works.
     presence: Option<Presence>,
+    /// Where things are fetched in advance.
+    prefetch: Option<Prefetch>,
     /// How often it has rested since it has tidied up.
     rests: u32,
     /// What the server is being told of tasks that could not be run.
@@ -99,6 +102,7 @@ impl Daemon {
         Self {
             search: Some(search),
             presence: None,
+            prefetch: None,
             rests: 0,
             marks: Vec::new(),
             poller,
@@ -151,6 +155,8 @@ impl Daemon {
         self.presence = Some(presence);
         self.poller.suspect(&left.queues);
         self.poller.engine_is_there().await;
+        let prefetch = self.options.prefetch.clone();
+        self.prefetch = Some(Prefetch::begin(prefetch, self.nursery.clone()));
         self.adopt();
         let end = self.work_on(&mut requests).await;
         if self.may_miss_a_task() {
@@ -158,6 +164,9 @@ impl Daemon {
             self.presence.iter_mut().for_each(Presence::leave_mark);
         }
         service::is_stopping();
+        if let Some(prefetch) = self.prefetch.take() {
+            prefetch.finish().await;
+        }
         if matches!(end, DaemonEnd::Drained | DaemonEnd::Terminated) {
             self.current = watch::Sender::new(None);
             tokio::select! {
@@ -193,6 +202,9 @@ impl Daemon {
             .iter()
             .find_map(|one| one.current.clone());
         (self.options.task_runs)(!self.crew.members().is_empty());
+        if let Some(prefetch) = &self.prefetch {
+            prefetch.task_runs(self.crew.members().first().map(|member| member.run.clone()));
+        }
         self.current.send_if_modified(|reported| {
             let is_news = *reported != current;
             *reported = current;

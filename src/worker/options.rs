@@ -8,6 +8,7 @@ use super::children::Nursery;
 use super::gpus::GpuQueues;
 use super::log_file::LogFile;
 use super::poller::PollOptions;
+use super::prefetch::PrefetchOptions;
 use crate::api::{QueueId, Session};
 use crate::container::engine::EndpointSource;
 use crate::settings::{Settings, SettingsError};
@@ -49,6 +50,8 @@ pub struct DaemonOptions {
     pub queue_names: Vec<(QueueId, Option<String>)>,
     /// Where tasks run in containers, what says where their engine is.
     pub engine: Option<EndpointSource>,
+    /// What is fetched for waiting tasks while one runs.
+    pub prefetch: PrefetchOptions,
     /// Where a monitoring system asks.
     pub metrics: Option<TcpListener>,
     /// Used after each look at the queues where `agent.reload_config` says so.

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::json;
 
-use super::support::containers::{containers, daemon};
-use super::support::{Registry, Script, TestContext, registry::LOGIN, wait_until};
+use super::support::containers::{containers, daemon, docker};
+use super::support::{Registry, Script, TestContext, images, registry::LOGIN, wait_until};
 
 fn enqueue(context: &TestContext, image: &str, arguments: &str) -> String {
     let task = context.create(Script::shell("echo never"));
@@ -74,7 +74,7 @@ fn an_image_comes_with_the_login_of_its_registry() {
     assert_eq!(agent.terminate(), 254);
     let everything = format!("{console}{}", agent.output());
     assert!(!everything.contains(LOGIN.1), "{everything}");
-    super::support::containers::docker(&["rmi", "--force", &image]);
+    docker(&["rmi", "--force", &image]);
 }
 
 /// C-086: an abort ends the pull, and nothing is started.
@@ -91,4 +91,29 @@ fn an_abort_ends_a_pull() {
     context.wait_for_status(&task, "stopped");
     context.wait_for_no_runs();
     assert_eq!(containers(&task), Vec::<String>::new());
+}
+
+/// The image of a waiting task is brought while another one runs.
+#[test]
+fn the_image_of_a_waiting_task_is_pulled_in_advance() {
+    let context = TestContext::new();
+    let registry = Registry::start();
+    let image = registry.image();
+    log_in(&context, &registry);
+    let gate = context.gate("first");
+    let first = context.enqueue(Script::shell(&format!("echo begun\n{}", gate.wait())));
+    let second = enqueue(&context, &image, "");
+    let mut agent = daemon(&context, &images::python(), &[]);
+    context.wait_for_console(&first, "begun");
+    // A name that is not there is no error here.
+    let is_here = || !docker(&["images", "--quiet", &image]).is_empty();
+    assert!(wait_until(is_here));
+    assert_eq!(context.status(&second), "queued");
+    gate.open();
+    let line = error(&context, &second);
+    assert!(line.contains("has neither bash nor sh"), "{line}");
+    let console = context.console(&second);
+    assert!(!console.contains("Unable to find image"), "{console}");
+    assert_eq!(agent.terminate(), 254);
+    docker(&["rmi", "--force", &image]);
 }

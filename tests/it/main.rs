@@ -77,6 +77,7 @@ mod owner;
 mod plan;
 mod podman;
 mod poetry;
+mod prefetch;
 mod private_git;
 mod recovery;
 mod replaced_program;

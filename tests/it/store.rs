@@ -17,7 +17,7 @@ const LATEST_KILL: usize = 420;
 const PROGRAM: &str = "import load_one, sys\nprint('answer', load_one.VALUE)\n";
 
 /// Wheels `load_one`, `load_two`, `load_three` with the hashes that make their files shared.
-const WHEELS: &str = r#"
+pub(super) const WHEELS: &str = r#"
 import base64, hashlib, sys, zipfile
 for name in ("load_one", "load_two", "load_three"):
     info = name + "-1.0.dist-info/"

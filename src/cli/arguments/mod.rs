@@ -11,6 +11,7 @@ mod generate;
 mod init;
 mod install_bootstrap;
 mod list;
+mod prefetch;
 mod service;
 mod shared;
 mod supervise;
@@ -26,6 +27,7 @@ pub use generate::{Generate, Kind as GenerateKind};
 pub use init::Init;
 pub use install_bootstrap::InstallBootstrap;
 pub use list::List;
+pub use prefetch::Prefetch;
 pub use service::{Service, ServiceCommand, ServiceInstall, ServicePlace};
 pub use shared::{Devices, GitCredentials, LogFormat, TaskOptions};
 pub use supervise::Supervise;
@@ -89,6 +91,9 @@ pub enum Command {
     /// Prepare a container for its task
     #[command(hide = true)]
     Boot(Boot),
+    /// Fetch what a waiting task will need, for a daemon
+    #[command(hide = true)]
+    Prefetch(Prefetch),
     /// Supervise one task for a daemon
     #[command(hide = true)]
     Supervise(Supervise),

@@ -40,7 +40,7 @@ pub(super) use identity::{file_identity, file_in_image, packages_in_image};
 pub use index_settings::index_settings;
 pub(super) use key::platform;
 pub use key::{Input, StoreInputs, StoreKey};
-pub use prune::{PruneLimits, Pruned};
+pub use prune::{PruneLimits, Pruned, has_room_to_spare};
 pub(super) use sys_path::{keep_sys_path, known_sys_path};
 
 pub use folders::{Listed, list};

@@ -187,6 +187,14 @@ fn oldest_first(store: &Path) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// True where the settings leave room for an environment that nobody is waiting for yet.
+pub fn has_room_to_spare(options: &StoreOptions) -> bool {
+    let threshold = options.free_space_threshold_gb;
+    // A store that is not there yet has the room that its first user finds.
+    let free = free_space_gb(&options.path);
+    threshold <= 0.0 || free.map_or(true, |free| free > threshold)
+}
+
 pub(in crate::python) fn free_space_gb(path: &Path) -> io::Result<f64> {
     let figures = nix::sys::statvfs::statvfs(path)?;
     #[expect(clippy::cast_precision_loss, reason = "a figure in gigabytes")]

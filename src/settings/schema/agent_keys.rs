@@ -34,6 +34,11 @@ pub(super) const GENERAL: Group = group! { "The worker":
     /// Puts a task back into its queue that was lost with its agent: the process that supervised it was killed, or the machine was
     /// restarted. It runs again from its beginning, so this is for tasks that may run twice. Otherwise it is marked as failed.
     "agent.requeue_on_agent_loss": Boolean = "false";
+    /// While a task runs, fetches what those that wait in the worker's queues will need: code, packages into the store. It does
+    /// not take them from their queues, and tells the server nothing.
+    "agent.prefetch.enabled": Boolean = "true";
+    /// How many waiting tasks are looked at, those first that come next.
+    "agent.prefetch.tasks": Integer = "3";
     /// Most seconds that the program which is called when a task is aborted may take, whatever the task allows it.
     "agent.abort_callback_max_timeout": Seconds;
     /// Gives a task the variables of its own `Environment` parameters.

@@ -15,6 +15,7 @@ mod gateway;
 mod host_mount;
 mod image;
 mod log;
+mod prefetch;
 mod shell;
 mod start;
 mod store;

@@ -6,6 +6,7 @@ mod idle;
 mod life;
 mod lines;
 mod outage;
+mod prefetch;
 mod start_up;
 
 use crate::world::World;
@@ -46,6 +47,7 @@ pub(crate) fn all() -> Vec<Measurement> {
         abort::MEASUREMENTS,
         container::MEASUREMENTS,
         outage::MEASUREMENTS,
+        prefetch::MEASUREMENTS,
     ]
     .concat()
 }
