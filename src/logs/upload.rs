@@ -215,6 +215,7 @@ impl<S: EventSink, J: FnMut(&Progress) -> bool> Upload<S, J> {
             return Ok(());
         };
         let text = self.text(&segment);
+        self.is_open = !text.ends_with('\n');
         self.deliver(
             Batch::split(&text, Level::Debug, doubt.timestamp),
             segment.end,

@@ -62,10 +62,14 @@ pub fn register_assignments(line: &str) {
     if words.is_some() && !line.contains('#') {
         return;
     }
-    for (place, _) in line.match_indices('=') {
+    let pairs = line.match_indices('=').map(|(place, _)| {
         let (before, value) = (&line[..place], &line[place + 1..]);
         let start = before.rfind(|letter: char| letter.is_whitespace() || letter == '=');
         let word = &before[start.map_or(0, |start| start + 1)..];
+        (word, &value[..value.floor_char_boundary(LONGEST)])
+    });
+    let named = pairs.filter(|(word, _)| holds_a_secret(&word.replace(QUOTES, ""), LIKELY));
+    for (word, value) in named.take(MOST) {
         let name = word.replace(QUOTES, "");
         let is_quoted = word.contains(QUOTES) || value.starts_with(QUOTES);
         let content = value.strip_prefix(QUOTES).unwrap_or(value);
@@ -82,6 +86,11 @@ pub fn register_assignments(line: &str) {
     }
 }
 
+/// A value that its name alone makes a secret.
+const LIKELY: &str = "abc123";
+/// Bytes of a value, and pairs of a line, that are looked at where nobody knows where a value ends.
+const LONGEST: usize = 16 * 1024;
+const MOST: usize = 256;
 const QUOTES: [char; 2] = ['\'', '"'];
 
 /// The head of `text` to the first such letter that has no backslash in front of it.

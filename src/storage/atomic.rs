@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
+use rustix::io::Errno;
 
 use super::temporary_name;
 
@@ -17,15 +18,39 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, PRIVATE)
 }
 
+/// The same for a file that is to be the spare one after an [`exchange`]: it has room for as much.
+pub fn write_roomy(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_by(path, |fresh| {
+        let file = create_new(fresh)?;
+        // The room behind the bytes is not part of the file. Some file systems keep none.
+        if let Err(error @ (Errno::NOSPC | Errno::DQUOT)) =
+            fallocate(&file, FallocateFlags::KEEP_SIZE, 0, SPARE as u64)
+        {
+            return Err(error.into());
+        }
+        fill(file, bytes)
+    })
+}
+
 /// The same for a file that others may use: `mode` is what it has in the end, and at no time does it allow more.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_by(path, |fresh| {
+        let file = create_new(fresh)?;
+        if mode != PRIVATE {
+            file.set_permissions(Permissions::from_mode(mode))?;
+        }
+        fill(file, bytes)
+    })
+}
+
+fn replace_by(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path
         .file_name()
         .ok_or(io::ErrorKind::InvalidInput)?
         .to_string_lossy();
     let fresh = folder.join(temporary_name(&format!(".{name}."), ".new"));
-    let written = write_new(&fresh, bytes, mode).and_then(|()| fs::rename(&fresh, path));
+    let written = write(&fresh).and_then(|()| fs::rename(&fresh, path));
     if written.is_err() {
         // A half-written file is of no use; the error that led here is the one to report.
         let _ = fs::remove_file(&fresh);
@@ -58,7 +83,8 @@ pub fn refill_spare(spare: &Path) {
 
 /// As [`write_private`] where the disk is full: the bytes get the place of `spare`, and that of the old ones is spare.
 ///
-/// The file stays as long as the spare one was: blanks are behind the bytes.
+/// The file stays as long as the spare one was: blanks are behind the bytes. Who has opened the file before may read both
+/// texts mixed after the next exchange, and reads it again.
 pub fn exchange(spare: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::options().write(true).open(spare)?;
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(SPARE);
@@ -120,21 +146,23 @@ pub fn read_private(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file: File = OpenOptions::new()
+fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(PRIVATE)
-        .open(path)?;
+        .open(path)
+}
+
+fn fill(mut file: File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
-    if mode != PRIVATE {
-        file.set_permissions(Permissions::from_mode(mode))?;
-    }
     file.sync_data()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
@@ -179,7 +207,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let [spare, path] = ["spare", "journal.json"].map(|name| folder.path().join(name));
         make_spare(&spare).expect("made");
-        write_private(&path, b"{\"a\": 1}").expect("written");
+        write_roomy(&path, b"{\"a\": 1}").expect("written");
+        let room = path.metadata().expect("there").blocks() * 512;
+        assert!(room >= SPARE as u64, "{room}");
         for number in 2..5 {
             let text = format!("{{\"a\": {number}}}");
             exchange(&spare, &path, text.as_bytes()).expect("exchanged");

@@ -11,6 +11,7 @@ mod temporary;
 
 pub use atomic::{
     create_private, exchange, make_spare, read_private, refill_spare, replace, write_private,
+    write_roomy,
 };
 pub use held_folder::HeldFolder;
 pub use lock::{FileLock, LockKind};

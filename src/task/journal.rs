@@ -25,7 +25,7 @@ use crate::logs::Progress;
 use crate::process::ProcessIdentity;
 use crate::storage::{
     FileLock, LockKind, Places, age, exchange, make_spare, read_private, refill_spare,
-    temporary_name, write_private,
+    temporary_name, write_private, write_roomy,
 };
 
 const JOURNAL: &str = "journal.json";
@@ -289,6 +289,14 @@ impl RunFolder {
 
     /// What the journal says now.
     pub fn read(&self) -> Result<Entry, JournalError> {
+        match self.read_once() {
+            // On a full disk it may have been written meanwhile.
+            Err(JournalError::Unreadable { .. }) => self.read_once(),
+            read => read,
+        }
+    }
+
+    fn read_once(&self) -> Result<Entry, JournalError> {
         let journal = self.journal();
         let bytes = read_private(&journal).map_err(|source| self.storage(source))?;
         let bytes = bytes.ok_or_else(|| self.storage(io::ErrorKind::NotFound.into()))?;
@@ -398,7 +406,7 @@ impl RunFolder {
     fn write(&self, entry: &Entry) -> io::Result<()> {
         let bytes = serde_json::to_vec(entry)?;
         let spare = self.0.join(SPARE);
-        match write_private(&self.journal(), &bytes) {
+        match write_roomy(&self.journal(), &bytes) {
             Ok(()) => {
                 refill_spare(&spare);
                 Ok(())

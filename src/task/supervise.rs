@@ -3,6 +3,7 @@
 //! The supervisor owns the task's output, status, abort and clean-up. Every step is in the journal before
 //! it is taken, so that a supervisor that comes after a crash knows what is left to do.
 
+mod lost_output;
 mod on_machine;
 mod settling;
 
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::container::{ContainedRun, Containment};
 use super::definition::register_secrets;
-use super::journal::{Entry, Journal, Phase};
+use super::journal::{Journal, Phase};
 use super::outcome::{Outcome, StopReason};
 use super::prepare::Preparation;
 use super::server::TaskServer;
@@ -258,7 +259,7 @@ impl Supervision {
             Places::create(folder)?;
         }
         let output = Output::append(&entry.output)?;
-        let entry = self.in_place(entry)?;
+        let entry = lost_output::in_place(&self.journal)?;
         let acknowledged = Arc::new(AtomicU64::new(entry.progress.acknowledged));
         // What several tasks print at once is of no use to anybody.
         let echoed = (self.shape != Shape::Service).then_some(entry.output.as_path());
@@ -293,30 +294,6 @@ impl Supervision {
             log,
             upload: spawn_local(upload.run()),
         })
-    }
-
-    /// An output file may have lost its end: the bytes that are left are sent, those that the server has are no hole that is
-    /// sent, and what the engine still has of a container's output follows what is there.
-    fn in_place(&self, entry: Entry) -> std::io::Result<Entry> {
-        let file = std::fs::File::options().append(true).open(&entry.output)?;
-        let length = file.metadata()?.len();
-        let base = entry.container.as_ref().map_or(0, |one| one.base);
-        let acknowledged = entry.progress.acknowledged;
-        if length >= acknowledged.max(base) {
-            return Ok(entry);
-        }
-        if acknowledged > base {
-            // The server has bytes of the container: its output goes on behind them.
-            file.set_len(acknowledged)?;
-            return Ok(entry);
-        }
-        self.journal.update(|entry| {
-            entry.progress.acknowledged = acknowledged.min(length);
-            if let Some(contained) = &mut entry.container {
-                contained.base = length;
-            }
-        });
-        Ok(self.journal.entry())
     }
 
     fn stand_in(self: Rc<Self>, hold: Hold, finished: CancellationToken) -> JoinHandle<()> {

@@ -1,5 +1,8 @@
 //! An engine that is wrong or ailing: away, restarted, full, not for this user. It is one of the test's own.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::support::containers::daemon;
 use super::support::{Agent, Counter, OwnEngine, Script, TestContext, static_runner, wait_until};
 
@@ -123,6 +126,36 @@ fn a_container_that_outlives_its_engine_goes_on() {
     world.context.wait_for_status(&task, "completed");
     let console = world.context.console(&task);
     counter.assert_complete(&console, "Process completed successfully");
+    assert_eq!(daemon.terminate(), 254);
+    world.assert_nothing_left();
+}
+
+/// C-314: what is said meanwhile has no place in the file that holds the container's output.
+#[test]
+fn a_supervisor_that_finds_the_engine_away_loses_no_line() {
+    const TRYING: &str = "trying for 30 seconds";
+    let mut world = World::new(OwnEngine::start(&["--live-restore"]));
+    world.engine.bring_image();
+    let (counter, script) = Counter::new(&world.context, "");
+    let task = world.enqueue(script);
+    let mut daemon = world.daemon();
+    world.context.wait_for_console(&task, "line 5\n");
+    world.engine.kill();
+    let supervisor = world.context.journal()["supervisor"]["pid"].as_i64();
+    let supervisor = supervisor.and_then(|pid| i32::try_from(pid).ok());
+    let supervisor = Pid::from_raw(supervisor.expect("a supervisor"));
+    kill(supervisor, Signal::SIGKILL).unwrap();
+    world.context.wait_for_console(&task, TRYING);
+    world.engine.begin();
+    counter.wait_for(20);
+    counter.stop();
+    world.context.wait_for_status(&task, "completed");
+    let console = world.context.console(&task);
+    let (said, printed): (Vec<&str>, Vec<&str>) = console
+        .split_inclusive('\n')
+        .partition(|line| line.contains(TRYING));
+    assert_eq!(said.len(), 1, "{console}");
+    counter.assert_complete(&printed.concat(), "Process completed successfully");
     assert_eq!(daemon.terminate(), 254);
     world.assert_nothing_left();
 }

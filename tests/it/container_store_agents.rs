@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::container_inside::Inside;
 use super::container_store::{ADDED, HIT, Machine, PROGRAM};
-use super::support::{Podman, TestContext, images};
+use super::support::{Podman, TestContext, copy_program, images};
 use super::{owner, podman};
 
 /// The second container finds what the first has made, and calls no pip.
@@ -42,7 +42,7 @@ fn containers_of_an_agent_that_is_not_root_find_the_environment() {
     let machine = Machine::new();
     let context = &machine.context;
     let program = context.folder().join("clearml-agent");
-    fs::copy(env!("CARGO_BIN_EXE_clearml-agent"), &program).unwrap();
+    copy_program(&program);
     fs::set_permissions(context.folder(), fs::Permissions::from_mode(0o755)).unwrap();
     for path in [
         context.home(),

@@ -1,12 +1,14 @@
 //! Another binary takes the name of the running one, as an upgrade does it: tasks, workers and containers go on.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use super::code::{NO_ENVIRONMENT, Repository};
 use super::support::containers::{containers, docker, image_line};
-use super::support::{Agent, Counter, GitServer, Script, TestContext, images, wait_until};
+use super::support::{
+    Agent, Counter, GitServer, Script, TestContext, copy_program, images, wait_until,
+};
 
 const PASSWORD: &str = "password-of-git";
 
@@ -22,7 +24,7 @@ impl Installed {
         let bin = context.folder().join("bin");
         fs::create_dir(&bin).unwrap();
         let program = bin.join("clearml-agent");
-        fs::copy(env!("CARGO_BIN_EXE_clearml-agent"), &program).unwrap();
+        copy_program(&program);
         Self { context, program }
     }
 
@@ -39,10 +41,13 @@ impl Installed {
     /// Puts another build in its place: the file that runs has no name any more.
     fn upgrade(&self) {
         let fresh = self.program.with_extension("new");
-        let mut bytes = fs::read(&self.program).unwrap();
-        bytes.push(0);
-        fs::write(&fresh, bytes).unwrap();
-        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).unwrap();
+        copy_program(&fresh);
+        // Behind the program's own bytes nothing is read.
+        let append = Command::new("truncate")
+            .arg("--size=+1")
+            .arg(&fresh)
+            .status();
+        assert!(append.unwrap().success());
         fs::rename(&fresh, &self.program).unwrap();
     }
 

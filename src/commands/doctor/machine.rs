@@ -120,16 +120,27 @@ fn unusable(wanted: &Wanted) -> Option<Finding> {
 
 /// One line for each disk that the folders are on.
 fn disks(folders: &[Wanted]) -> Vec<Finding> {
+    let device = |place: &Path| place.metadata().map(|it| it.dev()).ok();
     let mut seen = HashSet::new();
     let mut findings = Vec::new();
     for wanted in folders {
         let place = existing(&wanted.folder);
         let Ok(disk) = statvfs(place) else { continue };
-        let is_new = place.metadata().is_ok_and(|it| seen.insert(it.dev()));
-        if is_new {
-            let free = disk.blocks_available() * disk.fragment_size();
-            findings.push(room(place, free, disk.files_available(), wanted.least));
-        }
+        let Some(number) = device(place).filter(|number| seen.insert(*number)) else {
+            continue;
+        };
+        // The folder that needs most says how much is enough.
+        let beside = folders
+            .iter()
+            .filter(|other| device(existing(&other.folder)) == Some(number));
+        let least = beside.map(|other| other.least).max();
+        let free = disk.blocks_available() * disk.fragment_size();
+        findings.push(room(
+            place,
+            free,
+            disk.files_available(),
+            least.unwrap_or(wanted.least),
+        ));
     }
     findings
 }

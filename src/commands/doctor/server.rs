@@ -165,7 +165,7 @@ async fn way(server: &Url) -> Result<Finding, Finding> {
                     "no server says in {} seconds what address {host} has",
                     PATIENCE.as_secs()
                 ),
-                "check the name servers in /etc/resolv.conf",
+                "check `api.api_server`, and the name servers in /etc/resolv.conf",
             ));
         }
     };

@@ -355,6 +355,11 @@ impl Containment {
 
     /// The engine; one that is being restarted is waited for.
     pub(super) async fn engine(&self, output: &Output) -> Result<Engine, NotContained> {
+        self.engine_for(|line| output.line(line)).await
+    }
+
+    /// The same; what is to be said goes to `say`. Behind the first byte of a container's output its file is not ours to write.
+    pub(super) async fn engine_for(&self, say: impl Fn(String)) -> Result<Engine, NotContained> {
         let endpoint = self.source.endpoint();
         let endpoint = endpoint.map_err(|error| NotContained::by_engine(&error))?;
         let begin = Instant::now();
@@ -364,7 +369,7 @@ impl Containment {
                 Ok(engine) => return Ok(engine),
                 Err(error) if error.is_passing() && begin.elapsed() < PATIENCE => {
                     if !std::mem::replace(&mut is_said, true) {
-                        output.line(format!(
+                        say(format!(
                             "{error}, trying for {} seconds",
                             PATIENCE.as_secs()
                         ));

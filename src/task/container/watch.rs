@@ -1,5 +1,6 @@
 //! A container from its start to its end, also one that an earlier supervisor has started.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::start::{DRAIN, END, NotContained, remove_labelled};
 use super::{Contained, ContainedRun, Containment, RUN_LABEL, end};
 use crate::api::TaskStatus;
 use crate::container::engine::{End, Engine, EngineError, State};
+use crate::logs::Level;
 use crate::process::{Step, reached};
 use crate::task::diagnosis::{Death, Diagnosis};
 use crate::task::journal::{Journal, Phase};
@@ -85,11 +87,18 @@ impl Containment {
             // Whether it was made or not, nothing of the task has run.
             return Outcome::Lost;
         };
+        let is_said = Cell::new(false);
+        let say = |line: String| {
+            if !is_said.replace(true) {
+                run.streams.echo.say(line.as_str());
+                run.streams.log.notice(Level::Warning, format!("{line}\n"));
+            }
+        };
         let engine = loop {
             let found = tokio::select! {
                 // Who comes later clears up.
                 () = run.stop.token().cancelled() => return Outcome::Aborted,
-                found = self.engine(&run.streams.output) => found,
+                found = self.engine_for(say) => found,
             };
             match found {
                 Ok(engine) => break engine,

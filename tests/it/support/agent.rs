@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::PipeReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -144,4 +144,12 @@ pub(crate) fn processes_with_home(home: &std::path::Path) -> Vec<i32> {
             .any(|variable| variable == wanted.as_bytes())
     })
     .collect()
+}
+
+/// Puts the agent's program at `place`; by a process of its own, since a file that this one writes may be open in a
+/// process that another test starts meanwhile, and is not run then.
+pub(crate) fn copy_program(place: &Path) {
+    let program = env!("CARGO_BIN_EXE_clearml-agent");
+    let copied = Command::new("cp").arg(program).arg(place).status();
+    assert!(copied.unwrap().success(), "{}", place.display());
 }

@@ -30,7 +30,7 @@ mod terminal;
 mod tls;
 mod wait;
 
-pub(crate) use agent::Agent;
+pub(crate) use agent::{Agent, copy_program};
 pub(crate) use call::Finished;
 pub(crate) use clock::ClockStandIn;
 pub(crate) use conda::CondaStandIn;
