@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::task::{
     BuildWishes, Devices, EntryPoint, ImageBuild, PrepareError, RunOptions, TaskServer,
 };
-use crate::ui::Printer;
+use crate::ui::{Printer, is_quiet};
 
 /// What stands in an environment that `venv`, `virtualenv` or conda made, with the task's code in it.
 const OWN: [&str; 20] = [
@@ -77,7 +77,7 @@ pub(super) async fn build(
     let agent = settings.agent()?;
     let task = resolve(&session, &arguments.id).await?;
     let server = TaskServer::new(session, task, own_worker(&agent, &devices)?);
-    let output = Output::stdout()?;
+    let output = Output::console(is_quiet())?;
     let cancel = cancelled_by_signals()?;
     if arguments.docker.is_some() {
         let build = Image {

@@ -24,7 +24,7 @@ use crate::task::{
     RunFolder, RunOptions, Shape, StatusReporter, Supervised, Supervision, TaskServer, fetch_task,
     run_beside, take_task,
 };
-use crate::ui::Printer;
+use crate::ui::{Printer, is_quiet};
 use crate::visible;
 use crate::worker::{WorkerName, placed};
 
@@ -114,7 +114,7 @@ impl Assignment {
         let task = self.take(arguments, &worker, printer).await?;
         let preparation = options::preparation(&self.settings, self.wishes(task, None))?;
         let server = self.server(&worker);
-        let output = Output::stdout()?;
+        let output = Output::console(is_quiet())?;
         let interrupted = cancelled_by_interrupt()?;
         match preparation.run(&server, &output, &interrupted, || {}).await {
             Ok(prepared) if prepared.is_child => {

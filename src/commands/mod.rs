@@ -191,6 +191,16 @@ fn dispatch(
     if log_format == LogFormat::Json {
         ui::log_as_json();
     }
+    let is_quiet = match &command {
+        Command::Build(options) => options.tasks.quiet,
+        Command::Daemon(options) => options.tasks.quiet,
+        Command::Execute(options) => options.tasks.quiet,
+        Command::Supervise(options) => options.quiet,
+        _ => false,
+    };
+    if is_quiet {
+        ui::be_quiet();
+    }
     match &command {
         Command::Supervise(options) => {
             return block_on(supervise::supervise(&options.journal, environment));

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::{LineRules, Spool};
 use crate::secrets::{self, Registry};
-use crate::ui::{self, LogLevel};
+use crate::ui::{self, Activity, LogLevel, status_line};
 use crate::visible;
 
 /// A line that has more bytes becomes several objects.
@@ -46,6 +46,8 @@ struct Copier {
     acknowledged: Arc<AtomicU64>,
     done: mpsc::Sender<()>,
     lines: TaskLines,
+    /// What is done meanwhile; none where nobody looks.
+    activity: Option<Activity>,
 }
 
 /// The beginning of a line, where the task's lines become objects.
@@ -64,6 +66,7 @@ impl Echo {
         offset: u64,
         rules: LineRules,
         acknowledged: Arc<AtomicU64>,
+        activity: Activity,
     ) -> io::Result<Self> {
         let spool = path.map(|path| Spool::open(path, offset)).transpose()?;
         let output = path.map(File::open).transpose()?.map(Arc::new);
@@ -75,6 +78,7 @@ impl Echo {
             acknowledged,
             done,
             lines: TaskLines::default(),
+            activity: status_line::is_watched().then_some(activity),
         };
         std::thread::Builder::new()
             .name("echo".to_owned())
@@ -118,8 +122,12 @@ impl Speaker {
 impl Copier {
     fn run(mut self, inbox: &mpsc::Receiver<Request>) {
         loop {
+            if let Some(activity) = &self.activity {
+                status_line::show(activity.line().as_deref());
+            }
             let request = inbox.recv_timeout(Echo::TICK);
             match request {
+                Ok(Request::Say(line, _)) if ui::is_quiet() && !ui::is_of_trouble(&line) => {}
                 Ok(Request::Say(line, written)) => {
                     self.copy(true, written);
                     if ui::logs_as_json() {
@@ -131,6 +139,7 @@ impl Copier {
                 }
                 Ok(Request::Drain) => {
                     self.copy(true, u64::MAX);
+                    drop(status_line::cleared());
                     self.lines.end_line();
                     // Who asked may have stopped waiting.
                     let _ = self.done.send(());
@@ -138,6 +147,7 @@ impl Copier {
                 Err(RecvTimeoutError::Timeout) => self.copy(false, u64::MAX),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.copy(true, u64::MAX);
+                    drop(status_line::cleared());
                     self.lines.end_line();
                     return;
                 }
@@ -197,6 +207,7 @@ impl TaskLines {
 
 /// A stdout that is closed is no reason to stop: the server has the console as well.
 fn print(bytes: &[u8]) {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = status_line::cleared();
     let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    status_line::printed(bytes);
 }

@@ -171,8 +171,9 @@ impl<'a> Fetcher<'a> {
             depth: self.options.depth().filter(|_| commit.is_none()),
         };
         let cancel = self.cancel.clone();
+        let activity = self.output.activity().clone();
         let work = blocking(move || {
-            let carry_out = || fetch.carry_out(&cancel);
+            let carry_out = || fetch.carry_out(&activity, &cancel);
             Ok(match road {
                 Some(road) => along(road, carry_out),
                 None => carry_out(),

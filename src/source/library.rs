@@ -1,6 +1,7 @@
 //! Fetching by libgit2, from a path of this machine or along a road to a server.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use git2::{
     AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks,
@@ -11,6 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::error::FetchFailure;
 use super::fetch::commit_refspec;
 use super::transport::pave;
+use crate::ui::Activity;
+
+/// Between two words about how far it has come.
+const TELLING: Duration = Duration::from_millis(100);
 
 /// What to bring into a mirror.
 #[derive(Debug)]
@@ -26,7 +31,11 @@ pub(super) struct Fetch {
 
 impl Fetch {
     /// Fetches; blocks.
-    pub(super) fn carry_out(&self, cancel: &CancellationToken) -> Result<(), git2::Error> {
+    pub(super) fn carry_out(
+        &self,
+        activity: &Activity,
+        cancel: &CancellationToken,
+    ) -> Result<(), git2::Error> {
         pave();
         let repository = Repository::open_bare(&self.mirror)?;
         let mut remote = repository.find_remote("origin")?;
@@ -41,7 +50,20 @@ impl Fetch {
             ));
         }
         let mut callbacks = RemoteCallbacks::new();
-        callbacks.transfer_progress(|_| !cancel.is_cancelled());
+        let mut told = Instant::now();
+        callbacks.transfer_progress(|progress| {
+            // It is called for each object.
+            if told.elapsed() > TELLING {
+                told = Instant::now();
+                activity.progress(format!(
+                    "{} of {} objects, {} MB",
+                    progress.received_objects(),
+                    progress.total_objects(),
+                    progress.received_bytes() / 1_000_000
+                ));
+            }
+            !cancel.is_cancelled()
+        });
         let mut options = FetchOptions::new();
         options.remote_callbacks(callbacks);
         if let Some(depth) = self.depth {

@@ -85,26 +85,36 @@ impl Preparation {
         output: &Output,
         cancel: &CancellationToken,
     ) -> Result<Made, PrepareError> {
+        let doing = output.program_doing("running the site's script");
         // Rarely needed, and as large as all the rest.
         if let Some(made) = Box::pin(wanted.by_custom_build(output, cancel)).await? {
             timeline.passed("the site's script");
             return Ok(made);
         }
+        drop(doing);
         let (python, options) = (&wanted.python, &wanted.options);
+        let doing = output.program_doing("making the environment");
         let mut environment = python::create_environment(python, options, output, cancel).await?;
         timeline.passed("environment");
+        drop(doing);
+        let doing = output.doing("fetching code");
         let code = wanted.fetch_code(&environment, output, cancel).await?;
         timeline.passed("code");
+        drop(doing);
         let location = location(&code);
         wanted.check_project(location)?;
         let links = links::links(&wanted.source);
+        let doing = output.program_doing("installing packages");
         let installed = environment.install(python, location, options, &links, output, cancel);
         let installed = Box::pin(installed).await?;
         timeline.passed("packages");
+        drop(doing);
+        let doing = output.program_doing("listing packages");
         let frozen = environment
             .freeze(&installed, options, output, cancel)
             .await?;
         timeline.passed("list of packages");
+        drop(doing);
         Ok(Made {
             environment,
             code,

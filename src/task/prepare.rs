@@ -107,6 +107,7 @@ impl Preparation {
         timeline.passed("task");
         if let Some(prefetch) = &self.prefetch {
             let waits = || output.line(PREFETCHED);
+            let _doing = output.doing("waiting for what is being fetched");
             tokio::select! {
                 () = others_are_done(prefetch, server.task(), waits) => {}
                 () = cancel.cancelled() => return Err(PrepareError::Cancelled),
@@ -126,7 +127,9 @@ impl Preparation {
                 ));
             }
             timeline.passed("report of packages");
+            let doing = output.doing("keeping the environment");
             made.environment.keep(frozen, output, cancel).await?;
+            drop(doing);
             timeline.passed("store");
         }
         let prepared = self.program(server, &wanted, &made, output, cancel).await?;

@@ -34,6 +34,7 @@ use crate::process::{
     Output, ProcessIdentity, Step, become_subreaper, kill_followers, kill_inheritors, reached,
 };
 use crate::storage::Places;
+use crate::ui::is_quiet;
 
 /// Who runs the task, and so what is said and where the preparation prints (E 1.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -262,12 +263,14 @@ impl Supervision {
         let entry = lost_output::in_place(&self.journal)?;
         let acknowledged = Arc::new(AtomicU64::new(entry.progress.acknowledged));
         // What several tasks print at once is of no use to anybody.
-        let echoed = (self.shape != Shape::Service).then_some(entry.output.as_path());
+        let is_echoed = self.shape != Shape::Service && !is_quiet();
+        let echoed = is_echoed.then_some(entry.output.as_path());
         let echo = Echo::start(
             echoed,
             entry.progress.acknowledged,
             self.rules,
             acknowledged.clone(),
+            output.activity().clone(),
         )?;
         let spool = Spool::open(&entry.output, entry.progress.acknowledged)?;
         let journal = self.journal.clone();

@@ -90,6 +90,11 @@ pub fn records(text: &str) -> String {
         .collect()
 }
 
+/// True where it says by itself that something is wrong.
+pub fn is_of_trouble(text: &str) -> bool {
+    matches!(weighed(text).0, LogLevel::Error | LogLevel::Warning)
+}
+
 /// One message as an object with a line feed; secrets are masked.
 pub fn message(level: LogLevel, text: &str, hint: Option<&str>, target: Option<&str>) -> String {
     let text = secrets::mask(text);

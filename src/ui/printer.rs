@@ -2,11 +2,26 @@
 //! nothing in them that acts on a terminal.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
 use super::json_lines::{self, LogLevel};
+use super::status_line;
 use crate::{secrets, visible};
+
+/// Set once, before anything is printed.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From here on this process prints warnings, errors and what was asked for, and nothing else.
+pub fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+/// True from [`be_quiet`] on.
+pub fn is_quiet() -> bool {
+    IS_QUIET.load(Ordering::Relaxed)
+}
 
 /// Writes to stdout, but for notes; a reader that has gone away is not an error.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,8 +38,14 @@ impl Printer {
         }
     }
 
-    /// One line, or several.
+    /// One line, or several; none where the user wants to hear of trouble only.
     pub fn line(self, text: impl AsRef<str>) {
+        if !is_quiet() {
+            self.message(text);
+        }
+    }
+
+    fn message(self, text: impl AsRef<str>) {
         if json_lines::logs_as_json() {
             self.objects(&json_lines::records(text.as_ref()));
         } else if self.stdout_is_for_data {
@@ -36,7 +57,7 @@ impl Printer {
 
     /// What was asked for, always on stdout.
     pub fn data(self, text: impl AsRef<str>) {
-        let mut stdout = io::stdout().lock();
+        let mut stdout = status_line::cleared();
         // The agent goes on where nobody listens: a closed terminal must not end a task.
         let _ = writeln!(stdout, "{}", harmless(text.as_ref())).and_then(|()| stdout.flush());
     }
@@ -59,7 +80,7 @@ impl Printer {
 
     /// A question, behind which the answer is typed.
     pub fn prompt(self, text: &str) {
-        let mut stdout = io::stdout().lock();
+        let mut stdout = status_line::cleared();
         // As above.
         let _ = write!(stdout, "{}", harmless(text)).and_then(|()| stdout.flush());
     }
@@ -70,16 +91,16 @@ impl Printer {
             self.objects(&json_lines::message(LogLevel::Error, message, hint, None));
             return;
         }
-        self.line(format!("\nclearml_agent: ERROR: {message}"));
+        self.message(format!("\nclearml_agent: ERROR: {message}"));
         if let Some(hint) = hint {
-            self.line(format!("hint: {hint}"));
+            self.message(format!("hint: {hint}"));
         }
-        self.line("");
+        self.message("");
     }
 
     /// Something that a person should know (D-065).
     pub fn warning(self, message: &str) {
-        self.line(format!("clearml_agent: Warning: {message}"));
+        self.message(format!("clearml_agent: Warning: {message}"));
     }
 
     fn objects(self, lines: &str) {

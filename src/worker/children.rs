@@ -20,7 +20,7 @@ use crate::secrets::{Registry, SecretString};
 use crate::settings::{Settings, env_vars};
 use crate::storage::{Places, Slot, temporary_name};
 use crate::task::{Ending, Entry, Owner, RunFolder, RunOptions};
-use crate::ui::logs_as_json;
+use crate::ui::{is_quiet, logs_as_json};
 
 /// The first pause before a supervisor that died is replaced.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -276,6 +276,7 @@ impl Nursery {
             .arg("--journal")
             .arg(run.journal())
             .args(logs_as_json().then_some("--log-format=json"))
+            .args(is_quiet().then_some("--quiet"))
             .stdin(Stdio::from(File::open("/dev/null")?));
         for name in self.overruled() {
             command.env_remove(name);

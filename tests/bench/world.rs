@@ -40,10 +40,23 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(contender: Contender) -> anyhow::Result<Self> {
+        Self::start(contender, Options::default())
+    }
+
+    /// Another machine of the contender, whose server keeps no record of the requests.
+    pub(crate) fn unrecorded(&self) -> anyhow::Result<Self> {
+        let options = Options {
+            record: false,
+            ..Options::default()
+        };
+        Self::start(self.contender.clone(), options)
+    }
+
+    fn start(contender: Contender, options: Options) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("clearml-bench-")
             .tempdir()?;
-        let server = LocalServer::start_blocking(Options::default())?;
+        let server = LocalServer::start_blocking(options)?;
         fs::create_dir(folder.path().join("home"))?;
         fs::create_dir(folder.path().join("tmp"))?;
         fs::write(
@@ -92,7 +105,12 @@ impl World {
         self.daemon_with(&[], &[])
     }
 
-    /// The same with more words and variables.
+    /// The same where there is no record of what it asks.
+    pub(crate) fn daemon_unseen(&self) -> anyhow::Result<Daemon> {
+        Daemon::start(self, &[], &[])
+    }
+
+    /// Starts it with more words and variables, and waits until it polls.
     pub(crate) fn daemon_with(
         &self,
         words: &[&str],

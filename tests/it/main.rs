@@ -79,6 +79,7 @@ mod podman;
 mod poetry;
 mod prefetch;
 mod private_git;
+mod progress;
 mod recovery;
 mod replaced_program;
 mod sdk;

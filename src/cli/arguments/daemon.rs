@@ -18,7 +18,8 @@ pub struct Daemon {
     #[arg(long)]
     pub foreground: bool,
     /// Queues by name or id, most important first [default: the server's default queue]
-    #[arg(long, action = ArgAction::Set, num_args = 1.., value_name = "QUEUE", value_parser = values::text)]
+    // The beginnings are those that meant it before there was `--quiet` (D-004).
+    #[arg(long, action = ArgAction::Set, num_args = 1.., value_name = "QUEUE", aliases = ["q", "qu"], value_parser = values::text)]
     pub queue: Option<Vec<String>>,
     /// Take from all queues in turn instead of by importance
     #[arg(long)]

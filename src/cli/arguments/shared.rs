@@ -21,6 +21,9 @@ pub struct TaskOptions {
     /// Say in the task's console how long each step before its program took
     #[arg(long)]
     pub timings: bool,
+    /// Print warnings and errors only; the console of a task is at the server
+    #[arg(long)]
+    pub quiet: bool,
     #[command(flatten)]
     pub devices: Devices,
 }

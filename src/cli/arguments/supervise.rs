@@ -15,4 +15,7 @@ pub struct Supervise {
     /// The shape of what is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+    /// Print warnings and errors only
+    #[arg(long)]
+    pub quiet: bool,
 }

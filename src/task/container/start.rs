@@ -411,6 +411,7 @@ impl Containment {
             search_path: &self.search_path,
         };
         let say = |line: String| output.line(line);
+        let _doing = output.doing(format!("pulling {image}"));
         let pulled = engine.pull(image, request.platform.as_deref(), logins, say);
         match pulled.await {
             // The one that is here is good enough, as before the pull.

@@ -14,6 +14,7 @@ use crate::task::outcome::{FinalStatus, Outcome};
 use crate::task::program::Prepared;
 use crate::task::stop::Stop;
 use crate::task::streams::Streams;
+use crate::ui::is_quiet;
 
 impl Supervision {
     /// Makes everything ready, and runs the program to its end.
@@ -83,9 +84,13 @@ impl Supervision {
     /// Only the program's own output is uploaded in the plain shape (E-002).
     fn preparation_output(&self, streams: &Streams) -> Output {
         let stdout = (self.shape == Shape::Plain)
-            .then(|| Output::stdout().ok())
+            .then(|| Output::console(is_quiet()).ok())
             .flatten();
-        stdout.unwrap_or_else(|| streams.output.clone())
+        let activity = streams.output.activity();
+        stdout.map_or_else(
+            || streams.output.clone(),
+            |stdout| stdout.with_activity(activity.clone()),
+        )
     }
 
     async fn launch(&self, prepared: &Prepared, stop: &Stop, streams: &Streams) -> Outcome {

@@ -1,7 +1,7 @@
 //! A task that is stopped on the server while it runs.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use serde_json::json;
@@ -13,13 +13,13 @@ use crate::world::{PATIENCE, World};
 
 /// Prints its time and its process id, and lives on in that process.
 const SCRIPT: &str = r#"echo "bench-first $EPOCHREALTIME $$"; exec sleep 600"#;
-/// When the task comes behind a look at the queue, and the abort behind its first line: in different parts of the
-/// agents' intervals.
+/// When the task comes behind a look at the queue, and the abort behind its first line: spread evenly over the five seconds of
+/// both agents' intervals, as they are in life.
 const DELAYS: [Duration; 4] = [
-    Duration::from_millis(300),
-    Duration::from_millis(1400),
-    Duration::from_millis(2500),
-    Duration::from_millis(3600),
+    Duration::from_millis(625),
+    Duration::from_millis(1875),
+    Duration::from_millis(3125),
+    Duration::from_millis(4375),
 ];
 
 pub(super) const MEASUREMENTS: &[Measurement] = &[Measurement {
@@ -63,7 +63,13 @@ fn abort(world: &World, delay: Duration) -> anyhow::Result<Vec<f64>> {
         .split_once(FIRST)
         .and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok())
         .context("no process id in the console")?;
-    thread::sleep(delay);
+    // Behind the first line itself, however long it was on its way.
+    let abort_at = UNIX_EPOCH + Duration::from_secs_f64(printed) + delay;
+    thread::sleep(
+        abort_at
+            .duration_since(SystemTime::now())
+            .unwrap_or_default(),
+    );
     let begin = Instant::now();
     world.server.call("tasks.stop", json!({ "task": task }))?;
     while processes::is_alive(pid) {

@@ -1,5 +1,6 @@
 //! A task from its queue to its final status, by the server's record and the program's own clock.
 
+use std::ffi::OsStr;
 use std::time::SystemTime;
 
 use anyhow::Context;
@@ -23,6 +24,7 @@ print('bench-first', time.time())
 print('bench-last', time.time())
 ";
 
+/// The rows of [`lives`].
 macro_rules! rows {
     ($task:literal) => {
         &[
@@ -42,6 +44,8 @@ macro_rules! rows {
     };
 }
 
+pub(super) use rows;
+
 const SHELL_ROWS: &[Row] = rows!("shell script");
 const PYTHON_ROWS: &[Row] = rows!("Python without packages");
 const CACHED_ROWS: &[Row] = rows!("Python with a cached environment");
@@ -51,19 +55,19 @@ pub(super) const MEASUREMENTS: &[Measurement] = &[
         name: "shell",
         rows: SHELL_ROWS,
         rounds: 2,
-        round: |world| lives(world, &shell(SHELL)),
+        round: |world| lives(world, &shell(SHELL), &[]),
     },
     Measurement {
         name: "python",
         rows: PYTHON_ROWS,
         rounds: 2,
-        round: |world| lives(world, &python(PYTHON, "")),
+        round: |world| lives(world, &python(PYTHON, ""), &[]),
     },
     Measurement {
         name: "cached",
         rows: CACHED_ROWS,
         rounds: 2,
-        round: |world| lives(world, &python(PYTHON, "six==1.17.0\n")),
+        round: |world| lives(world, &python(PYTHON, "six==1.17.0\n"), &[]),
     },
 ];
 
@@ -94,11 +98,15 @@ pub(super) struct Life {
 }
 
 /// All tasks wait in the queue when the daemon starts, so that no run waits for the next look at it.
-fn lives(world: &World, script: &Value) -> anyhow::Result<Vec<Vec<f64>>> {
+pub(super) fn lives(
+    world: &World,
+    script: &Value,
+    variables: &[(&str, &OsStr)],
+) -> anyhow::Result<Vec<Vec<f64>>> {
     let tasks: Vec<String> = (0..RUNS + 2)
         .map(|_| world.enqueue(script).map(|(task, _)| task))
         .collect::<anyhow::Result<_>>()?;
-    let _daemon = world.daemon()?;
+    let _daemon = world.daemon_with(&[], variables)?;
     let lives: Vec<Life> = tasks
         .iter()
         .map(|task| life(world, task))

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 
 use super::life::{FIRST, LAST, arrival, console, is_about, printed_at, seconds, shell};
 use super::{Measurement, row};
+use crate::daemon::Daemon;
 use crate::processes;
 use crate::world::{PATIENCE, World};
 
@@ -16,7 +17,7 @@ const LINES: u64 = 200_000;
 const SCRIPT: &str = r#"echo "bench-first $EPOCHREALTIME"; seq -f "bench line %.0f" 200000; echo "bench-last $EPOCHREALTIME""#;
 const LINE: &str = "bench line ";
 /// Programs of the task, which are not the agent's.
-const PROGRAMS: [&str; 2] = ["bash", "seq"];
+const PROGRAMS: [&str; 5] = ["bash", "seq", "head", "tr", "fold"];
 /// Between two looks at the memory.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -45,12 +46,7 @@ fn lines(world: &World) -> anyhow::Result<Vec<f64>> {
     let deadline = SystemTime::now() + PATIENCE;
     let mut most = 0.0_f64;
     let settled = loop {
-        let agents: Vec<i32> = daemon
-            .processes()
-            .into_iter()
-            .filter(|pid| is_of_agent(*pid))
-            .collect();
-        most = most.max(processes::usage(&agents).resident);
+        most = most.max(memory(&daemon));
         let requests = world.server.requests();
         let is_end = |request: &_| is_about(request, &task, "tasks.completed");
         if let Some(settled) = arrival(&requests[before..], is_end) {
@@ -95,6 +91,16 @@ fn misplaced(numbers: impl Iterator<Item = u64>) -> f64 {
     }
     let missing = u32::try_from(LINES + 1 - next).unwrap_or(u32::MAX);
     f64::from(wrong) + f64::from(missing)
+}
+
+/// What the agent's processes have now, MiB.
+pub(super) fn memory(daemon: &Daemon) -> f64 {
+    let agents: Vec<i32> = daemon
+        .processes()
+        .into_iter()
+        .filter(|pid| is_of_agent(*pid))
+        .collect();
+    processes::usage(&agents).resident
 }
 
 fn is_of_agent(pid: i32) -> bool {

@@ -2,12 +2,16 @@
 
 mod abort;
 mod container;
+mod environments;
 mod idle;
 mod life;
 mod lines;
+mod memory;
 mod outage;
 mod prefetch;
+mod queue;
 mod start_up;
+mod stream;
 
 use crate::world::World;
 
@@ -41,9 +45,13 @@ const fn row(title: &'static str, unit: &'static str) -> Row {
 pub(crate) fn all() -> Vec<Measurement> {
     [
         start_up::MEASUREMENTS,
+        memory::MEASUREMENTS,
         idle::MEASUREMENTS,
         life::MEASUREMENTS,
+        environments::MEASUREMENTS,
+        queue::MEASUREMENTS,
         lines::MEASUREMENTS,
+        stream::MEASUREMENTS,
         abort::MEASUREMENTS,
         container::MEASUREMENTS,
         outage::MEASUREMENTS,
