@@ -14,6 +14,8 @@ use serde_json::Value;
 /// What belongs together in one order.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Stream {
+    /// Looks at what waits while a task runs, which the official agent does not take: how many depends on the clock.
+    Ahead,
     /// What the agent prints.
     Console,
     /// The machine's figures: the first report.
@@ -130,7 +132,7 @@ impl Recording {
                     request.path, request.body
                 );
             };
-            if stream != Stream::Log {
+            if ![Stream::Ahead, Stream::Log].contains(&stream) {
                 let line = self.named(&request.line());
                 streams.entry(stream).or_default().push(line);
             }
@@ -347,6 +349,7 @@ impl Request {
         Some(match self.endpoint.as_str() {
             "auth.login" => Stream::Login,
             "events.add_batch" => Stream::Log,
+            "queues.get_by_id" => Stream::Ahead,
             "queues.get_all"
             | "queues.get_next_task"
             | "workers.get_runtime_properties"
