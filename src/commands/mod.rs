@@ -193,8 +193,8 @@ fn dispatch(
     }
     let is_quiet = match &command {
         Command::Build(options) => options.tasks.quiet,
-        Command::Daemon(options) => options.tasks.quiet,
-        Command::Execute(options) => options.tasks.quiet,
+        Command::Daemon(options) => options.tasks.quiet && !options.status,
+        Command::Execute(options) => options.tasks.quiet && !options.plan,
         Command::Supervise(options) => options.quiet,
         _ => false,
     };

@@ -124,7 +124,20 @@ pub(super) async fn seed(
         let finished = command.run(pip.output, pip.cancel).await?;
         if !finished.is_success() {
             let failed = FailedCommand::new(&command.words(), &finished);
-            return Err(PythonError::PipVersion(failed));
+            // A pip that is good enough needs no index, as one that is installed already needs none.
+            let alone = pip
+                .command(&["install"])
+                .args(packages)
+                .args(["--upgrade", "--no-index", "--find-links"])
+                .args(&bundled)
+                .env("PYTHONPATH", bundled.join(":"));
+            if !alone.capture(pip.cancel).await?.is_success() {
+                return Err(PythonError::PipVersion(failed));
+            }
+            pip.output.line(format!(
+                "WARNING: no package index has a pip; that of the interpreter satisfies `{}`, and is taken",
+                specifications.join(" ")
+            ));
         }
         // Where the markers of all specifications exclude this interpreter, the pip that it carries is taken.
         let packages = installed::packages(folder);

@@ -21,6 +21,7 @@ mod cache;
 mod checkpoints;
 mod cli;
 mod code;
+mod colab;
 mod cold_start;
 mod conda;
 mod configuration;

@@ -123,6 +123,25 @@ async fn a_pip_that_is_not_to_be_had_ends_the_run() {
     assert!(error.to_string().contains("pip==999"), "{error}");
 }
 
+/// E-134: the pip of the interpreter is enough where it is as it was asked for, whatever an index has.
+#[tokio::test]
+async fn a_pip_that_the_interpreter_brings_needs_no_index() {
+    let mut task = Task::new(&json!({"pip": "tinypackage"}));
+    task.add_wheel("tinypackage", "1.0");
+    // Nobody else's wheels: the folder has that package alone.
+    let wheels = fs::read_dir(task.folder.path().join("wheels")).expect("listed");
+    for wheel in wheels.flatten().map(|wheel| wheel.path()) {
+        if !wheel.to_string_lossy().contains("tinypackage") {
+            fs::remove_file(wheel).expect("removed");
+        }
+    }
+    task.options.pip_version = vec![">=9".into()];
+    let (_, frozen) = task.run().await;
+    assert_eq!(frozen.expect("frozen").packages(), ["tinypackage==1.0"]);
+    let warning = "no package index has a pip; that of the interpreter satisfies `pip>=9`";
+    assert!(task.printed().contains(warning), "{}", task.printed());
+}
+
 /// E-154, E-192, E-193: what the agent adds, once each, also where the task names it.
 #[tokio::test]
 async fn packages_that_the_agent_needs_are_added() {
