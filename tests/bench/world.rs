@@ -43,7 +43,12 @@ impl World {
         Self::start(contender, Options::default())
     }
 
-    /// Another machine of the contender, whose server keeps no record of the requests.
+    /// Another machine of the contender: what is made there is no other measurement's.
+    pub(crate) fn another(&self) -> anyhow::Result<Self> {
+        Self::new(self.contender.clone())
+    }
+
+    /// The same, with a server that keeps no record of the requests.
     pub(crate) fn unrecorded(&self) -> anyhow::Result<Self> {
         let options = Options {
             record: false,

@@ -8,11 +8,9 @@ use std::hint::black_box;
 
 use clearml_agent::container::args::{self, ApiVersion, HostContext};
 use clearml_agent::logs::{Batch, Level, LineRules};
-use clearml_agent::python::TaskRequirements;
 use clearml_agent::secrets::Masker;
 use clearml_agent::settings::hocon::{self, Source, World};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use serde_json::json;
 
 /// As much as the agent reads of a console at once.
 const CHUNK: usize = 64 * 1024;
@@ -76,11 +74,6 @@ fn plan(criterion: &mut Criterion) {
             let command = args::parse(black_box(&words)).unwrap();
             command.create_request(ApiVersion::new(1, 50), &HostContext::default())
         });
-    });
-    let packages = (0..200).map(|number| format!("package-{number}==1.{number}.0\n"));
-    let value = json!({ "pip": packages.collect::<Vec<_>>().concat() });
-    group.bench_function("200 requirements", |bencher| {
-        bencher.iter(|| TaskRequirements::from_value(black_box(&value)));
     });
     group.finish();
 }

@@ -32,7 +32,11 @@ pub(super) const MEASUREMENTS: &[Measurement] = &[
         rounds: 2,
         round: |world| {
             let path = path_with_uv()?;
-            lives(world, &python(PYTHON, "six==1.17.0\n"), &by_uv(&path))
+            lives(
+                &world.another()?,
+                &python(PYTHON, "six==1.17.0\n"),
+                &by_uv(&path),
+            )
         },
     },
     Measurement {
@@ -53,7 +57,7 @@ pub(super) const MEASUREMENTS: &[Measurement] = &[
         rounds: 1,
         round: |world| {
             let path = path_with_uv()?;
-            first_lines(world, &UV, &by_uv(&path))
+            first_lines(&world.another()?, &UV, &by_uv(&path))
         },
     },
 ];
