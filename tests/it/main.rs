@@ -23,6 +23,7 @@ mod cli;
 mod code;
 mod colab;
 mod cold_start;
+mod compose;
 mod conda;
 mod configuration;
 mod container;

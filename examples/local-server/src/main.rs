@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use local_server::{Database, Edition, LocalServer, Options};
+use local_server::{Credentials, Database, Edition, LocalServer, Options};
 use tracing_subscriber::EnvFilter;
 
 /// A small ClearML API server for tests and trials.
@@ -57,6 +57,7 @@ async fn main() -> anyhow::Result<()> {
             EditionName::OpenSource => Edition::OpenSource,
             EditionName::Enterprise => Edition::Enterprise,
         },
+        credentials: own_keys(),
         record: false,
         verbose: arguments.verbose,
         ..Options::default()
@@ -65,6 +66,15 @@ async fn main() -> anyhow::Result<()> {
     .context("the server did not start")?;
     announce(&server).context("cannot write to standard output")?;
     wait_for_end().await.context("cannot wait for signals")
+}
+
+/// The first user's keys where the environment names them, as it does for clients.
+fn own_keys() -> Option<Credentials> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Some(Credentials {
+        access_key: variable("CLEARML_API_ACCESS_KEY")?,
+        secret_key: variable("CLEARML_API_SECRET_KEY")?,
+    })
 }
 
 fn announce(server: &LocalServer) -> io::Result<()> {
