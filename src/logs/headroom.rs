@@ -38,6 +38,15 @@ impl Headroom {
         })
     }
 
+    /// The same where the program has ended, which has no use for room: only what was found earlier is said.
+    #[must_use]
+    pub fn after(mut self, has_ended: bool) -> Self {
+        if has_ended {
+            self.kept = u64::MAX;
+        }
+        self
+    }
+
     /// Where the file lies.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
@@ -47,7 +56,7 @@ impl Headroom {
     pub(super) fn look(&mut self) -> Option<u64> {
         let end = self.file.metadata().ok()?.len();
         let stands = std::mem::replace(&mut self.end, end) == end;
-        if self.kept >= end + Self::KEPT / 2 {
+        if self.kept >= end.saturating_add(Self::KEPT / 2) {
             return None;
         }
         match self.keep(end, Self::KEPT) {
@@ -92,5 +101,15 @@ mod tests {
         let taken = file.as_file().metadata().expect("there");
         assert_eq!(taken.len(), 5000);
         assert!(taken.blocks() * 512 >= Headroom::KEPT, "{taken:?}");
+    }
+
+    #[test]
+    fn nothing_is_kept_for_a_program_that_has_ended() {
+        let mut file = tempfile::NamedTempFile::new().expect("file");
+        file.write_all(&[b'x'; 5000]).expect("written");
+        let headroom = Headroom::open(file.path()).expect("opened");
+        assert_eq!(headroom.after(true).look(), None);
+        let taken = file.as_file().metadata().expect("there");
+        assert!(taken.blocks() * 512 < Headroom::KEPT, "{taken:?}");
     }
 }

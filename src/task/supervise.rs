@@ -274,9 +274,10 @@ impl Supervision {
         )?;
         let spool = Spool::open(&entry.output, entry.progress.acknowledged)?;
         let journal = self.journal.clone();
+        let has_ended = matches!(entry.phase, Phase::Ended { .. } | Phase::Announced { .. });
         // The output of a container waits in the engine's log for room.
         let headroom = match self.containment {
-            None => Some(Headroom::open(&entry.output)?),
+            None => Some(Headroom::open(&entry.output)?.after(has_ended)),
             Some(_) => None,
         };
         let options = UploadOptions {
