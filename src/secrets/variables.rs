@@ -111,6 +111,7 @@ fn holds_a_secret(name: &str, value: &str) -> bool {
         .collect();
     let is_named = WITHIN.iter().any(|part| name.contains(part))
         || words.iter().any(|word| ALONE.contains(word))
+        || words.last().is_some_and(|word| word.ends_with("token"))
         || words.len() > 1 && words.iter().any(|word| WORDS.contains(word));
     // The first half of a pair is printed in messages, so that one sees which pair is meant.
     let is_public = name.ends_with("api_access_key") || words.contains(&"public");
@@ -137,6 +138,7 @@ mod tests {
             "db.pwd",
             "GITHUB_PAT",
             "TOKEN",
+            "AUTHTOKEN",
             "AZURE_STORAGE_ACCESS_KEY",
         ] {
             assert!(holds_a_secret(name, "abc123"), "{name}");

@@ -44,6 +44,11 @@ pub(super) fn register_secrets(task: &api::Task) {
         register_url_passwords(text);
         register_assignments(text);
     }
+    let setup = task.container.setup_shell_script.as_deref();
+    for line in setup.unwrap_or_default().lines() {
+        register_url_passwords(line);
+        register_assignments(line);
+    }
     for (name, parameter) in task.hyperparams.get("Environment").into_iter().flatten() {
         register_variable(name, parameter.value.as_deref().unwrap_or_default());
     }
@@ -124,6 +129,19 @@ mod tests {
             Some(DefinitionError::NoScript)
         );
         assert!(parse(json!({"id": "a", "script": {}})).is_ok());
+    }
+
+    #[test]
+    fn what_a_setup_script_sets_is_known_as_secret() {
+        let script = "set -e\nexport HF_TOKEN=hf_of-a-setup-script\nexport DB_PASSWORD=\"a pass of setup\"\nA=plain-of-setup\n";
+        let task = json!({"id": "a", "script": {}, "container": {"setup_shell_script": script}});
+        register_secrets(&serde_json::from_value(task).expect("a task"));
+        let shown = crate::secrets::mask(script);
+        assert!(
+            !shown.contains("hf_of") && !shown.contains("a pass of"),
+            "{shown}"
+        );
+        assert!(shown.contains("plain-of-setup"), "{shown}");
     }
 
     /// E-021

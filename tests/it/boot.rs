@@ -82,6 +82,26 @@ fn a_python_task_gets_its_environment() {
     );
 }
 
+/// C-231, C-238: Debian's Python without pip is good enough, since environments get theirs from `ensurepip`.
+#[test]
+fn a_python_without_pip_is_taken() {
+    let context = TestContext::new();
+    let boot = Boot::new(&context);
+    let text = "import six, sys\nprint('six', six.__version__, sys.prefix)\nsys.exit(5)\n";
+    let id = context.create(Script::python(text, "six==1.16.0\n"));
+    let (code, console) = boot.run(&images::without_pip(), "bash", &script(&id).text("bash"));
+    assert_eq!(code, Some(5), "{console}");
+    assert!(console.contains(", from the image\n"), "{console}");
+    assert!(
+        console.contains("\nsix 1.16.0 /root/.clearml/venvs-builds/"),
+        "{console}"
+    );
+    assert!(
+        !console.contains("with uv") && !console.contains("apt-get"),
+        "{console}"
+    );
+}
+
 /// C-231, C-238: an image without Python gets one from uv, which takes it where `UV_PYTHON_INSTALL_MIRROR` says.
 #[test]
 fn uv_brings_a_python_to_an_image_without_one() {

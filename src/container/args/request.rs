@@ -10,6 +10,7 @@ use super::{
     ApiVersion, ArgsError, HostContext, RunCommand, devices, limits, network, security, table,
     volumes,
 };
+use crate::secrets;
 
 /// When an image is pulled.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -141,6 +142,10 @@ impl RunCommand {
         let mut all = Vec::new();
         for path in self.values("env-file") {
             all.extend(host.pairs("env-file", path, lookup)?);
+        }
+        // Those of flags are known from the words themselves.
+        for pair in &all {
+            secrets::register_assignment(pair);
         }
         let mut own: Vec<(&str, String)> = Vec::new();
         for value in self.values("env") {

@@ -249,7 +249,7 @@ impl Assembly<'_> {
     }
 
     /// C-060 to C-064
-    fn published(&self, words: Vec<String>, lines: Vec<String>) -> Arguments {
+    fn published(&self, words: Vec<String>, mut lines: Vec<String>) -> Arguments {
         let settings = &self.options.settings;
         let Some(published) = ports::publish(&words, settings.port_range, self.host.taken_ports)
         else {
@@ -259,6 +259,7 @@ impl Assembly<'_> {
                 runtime: Vec::new(),
             };
         };
+        lines.extend(published.moved);
         let mut words = published.words;
         let address = settings
             .host_address

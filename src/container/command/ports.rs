@@ -14,6 +14,8 @@ pub(super) struct Published {
     pub(super) words: Vec<String>,
     /// The pairs of ports for tcp, host and container, as `_external_host_tcp_port_mapping` has them (C-063).
     pub(super) mapping: Vec<String>,
+    /// What is to be said of ports that were taken, or are not allowed.
+    pub(super) moved: Vec<String>,
 }
 
 /// Looks for free ports; none where nothing is published or the container has the host's network (C-060).
@@ -42,12 +44,20 @@ pub(super) fn publish(
     };
     let mut words = words.to_vec();
     let mut mapping = Vec::new();
+    let mut moved = Vec::new();
     for ((word, byte), value) in published {
         let Some(port) = Mapping::read(&value).filter(Mapping::is_tcp) else {
             continue;
         };
         let host = free.claim(port.host.clone()).unwrap_or(port.host.clone());
         let shown = range_text(&host);
+        if host != port.host {
+            moved.push(format!(
+                "NOTICE: port {} of this machine is taken or not allowed: the container's {} is published at {shown}",
+                range_text(&port.host),
+                port.container
+            ));
+        }
         let Mapping {
             address,
             container,
@@ -57,7 +67,11 @@ pub(super) fn publish(
         mapping.push(format!("{shown}:{container}"));
         words[word].replace_range(byte.., &format!("{address}{shown}:{container}{protocol}"));
     }
-    Some(Published { words, mapping })
+    Some(Published {
+        words,
+        mapping,
+        moved,
+    })
 }
 
 /// A value of `--publish` that names a port of the host.

@@ -51,6 +51,21 @@ pub(crate) fn non_root() -> String {
     name
 }
 
+/// The image with Python and venv, and no pip of its own.
+pub(crate) fn without_pip() -> String {
+    let python = python();
+    let name = format!("{python}-without-pip");
+    once(&name, || {
+        let remove = "rm -rf /usr/lib/python3/dist-packages/pip /usr/lib/python3/dist-packages/pip-* /usr/bin/pip*";
+        let container = format!("clearml-agent-test-without-pip-{}", std::process::id());
+        let run = ["run", "--name", &container, &python, "sh", "-c", remove];
+        must(&mut docker(&run), DOCKER);
+        must(&mut docker(&["commit", &container, &name]), DOCKER);
+        must(&mut docker(&["rm", &container]), DOCKER);
+    });
+    name
+}
+
 /// An image with nothing but a shell that needs no library: no libc, no `env`, no users, no certificates.
 pub(crate) fn empty() -> String {
     let name = "clearml-agent-test-empty:busybox".to_owned();

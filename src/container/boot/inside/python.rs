@@ -17,6 +17,10 @@ const PROBE: &str = "import sys, pip\n\
      from importlib.util import find_spec\n\
      fits = int(pip.__version__.split('.')[0]) >= 23 if sys.version_info >= (3, 12) else find_spec('distutils.cmd')\n\
      print('%d.%d.%d' % tuple(sys.version_info[:3]) if fits else '')";
+/// The answer of one without a pip that environments get one from.
+const SEED_PROBE: &str = "import sys, venv, ensurepip\n\
+     ensurepip.version()\n\
+     print('%d.%d.%d' % tuple(sys.version_info[:3]))";
 /// The answer of any other.
 const PLAIN_PROBE: &str = "import sys\nprint('%d.%d.%d' % tuple(sys.version_info[:3]))";
 
@@ -88,18 +92,23 @@ pub(super) fn find(place: Place<'_>, may_bring: bool) -> Found {
     on_path("python3".into())
 }
 
-/// The newest of the image's interpreters whose pip works (step 9), else the one that is called `python3`.
+/// The newest of the image's interpreters whose pip works (step 9), else the newest that brings one for environments.
 fn of_image(place: Place<'_>) -> Option<(PathBuf, String)> {
     let path = place.environment.get("PATH").unwrap_or_default();
-    (5..=20)
+    let interpreters: Vec<PathBuf> = (5..=20)
         .rev()
         .map(|minor| format!("python3.{minor}"))
         .chain(["python3".to_owned(), "python".to_owned()])
         .filter_map(|name| find_program(&name, path))
-        .find_map(|python| {
-            let version = with_pip(&python)?;
-            Some((python, version))
-        })
+        .collect();
+    let first = |version: fn(&Path) -> Option<String>| {
+        let mut found = interpreters
+            .iter()
+            .filter_map(|python| Some((python.clone(), version(python)?)));
+        found.next()
+    };
+    first(with_pip)
+        .or_else(|| first(|python| answer(Command::new(python).args(["-c", SEED_PROBE]))))
 }
 
 fn with_pip(python: &Path) -> Option<String> {
@@ -161,7 +170,7 @@ fn of_uv(place: Place<'_>) -> Option<(PathBuf, String)> {
         command
     };
     place.printer.line(format!(
-        "The image has no Python with pip: fetching {version} with uv"
+        "The image has no Python with pip or venv: fetching {version} with uv"
     ));
     if !succeeds(place, &mut command(&["install"])) {
         return None;

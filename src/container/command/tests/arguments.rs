@@ -115,6 +115,9 @@ fn a_taken_port_moves_without_a_range_too() {
     world.host.taken_ports = || BTreeSet::from([8081, 10_001]);
     let expected = "-p 0.0.0.0:10002-10003:80-81/tcp -e CLEARML_AGENT_HOST_IP=10.0.0.1";
     assert_eq!(world.given(), expected);
+    let notice = "NOTICE: port 8080-8081 of this machine is taken or not allowed: the container's 80-81 is published at 10002-10003";
+    let console = world.command().console;
+    assert!(console.iter().any(|line| line == notice), "{console:?}");
 }
 
 /// C-061: any state of a socket counts.
