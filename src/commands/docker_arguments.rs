@@ -106,6 +106,14 @@ impl Look {
         let options = &self.options;
         let extra = options.settings.extra_arguments.as_slice();
         let default = options.default.arguments.as_slice();
+        // Words with an open quote are parted at blanks (C-011a); what is in them may be a secret.
+        if default.iter().chain(extra).any(|word| has_open_quote(word)) {
+            warn(
+                printer,
+                "a quote in the agent's container arguments is not closed: they are parted at blanks",
+                "close it, or leave it out",
+            );
+        }
         if self.container(&[], &[]).is_err() {
             // It is not about these words.
             return Ok(());
@@ -248,6 +256,13 @@ impl Look {
 fn warn(printer: Printer, text: &str, hint: &str) {
     printer.warning(text);
     printer.line(format!("hint: {hint}"));
+}
+
+/// Whether a value begins with a quote that does not end in this word.
+fn has_open_quote(word: &str) -> bool {
+    let value = word.split_once('=').map_or(word, |(_, value)| value);
+    let is_quoted = |text: &str| text.starts_with(['"', '\'']);
+    (is_quoted(word) || is_quoted(value)) && shlex::split(word).is_none()
 }
 
 /// Fails where a value is missing at the end, or a word is no flag's: docker would take what comes next for it.

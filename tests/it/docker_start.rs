@@ -86,6 +86,18 @@ fn what_a_task_may_change_is_a_warning() {
     assert_eq!(agent.terminate(), 254);
 }
 
+/// C-011a: the words are parted at blanks all the same.
+#[test]
+fn a_quote_that_is_not_closed_is_a_warning() {
+    let context = TestContext::new();
+    let mut agent = started(&context, &["--cpu-only", "--docker", "image:1 -e 'A=b"]);
+    let warning = format!(
+        "{WARNED}a quote in the agent's container arguments is not closed: they are parted at blanks\nhint: close it, or leave it out\n"
+    );
+    assert!(agent.output().contains(&warning), "{}", agent.output());
+    assert_eq!(agent.terminate(), 254);
+}
+
 /// C-021, C-023, C-025: the rules that a task may meet are read as well; each is named by its place in the list.
 #[test]
 fn mistakes_in_the_arguments_of_match_rules_are_warnings() {

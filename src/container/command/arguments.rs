@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
-use crate::container::args::{GivenFlag, flags, without};
+use crate::container::args::{GivenFlag, Trouble, flags, without};
 use crate::settings::Environment;
 
 /// The flags among words, those behind words that belong to no flag included; their places are those in `words`.
@@ -141,17 +141,37 @@ pub(super) fn removed(
     (kept, found)
 }
 
-/// Both lists in one: the first one wins where both use a protected switch (C-038, C-039).
-pub(super) fn merged(first: Vec<String>, second: &[String], protected: &[String]) -> Vec<String> {
+/// The flag at the end of the words whose value is missing: docker takes what comes next for it.
+pub(super) fn without_value(words: &[String]) -> Option<String> {
+    let last = all_flags(words).pop()?;
+    (last.trouble == Some(Trouble::ValueMissing)).then(|| dashed(&last.written))
+}
+
+fn dashed(written: &str) -> String {
+    let dashes = if written.chars().count() == 1 {
+        "-"
+    } else {
+        "--"
+    };
+    format!("{dashes}{written}")
+}
+
+/// Both lists in one: the first one wins where both use a protected switch (C-038, C-039); which of the second are left out.
+pub(super) fn merged(
+    first: Vec<String>,
+    second: &[String],
+    protected: &[String],
+) -> (Vec<String>, Vec<String>) {
     let used: BTreeSet<String> = all_flags(&first)
         .into_iter()
         .map(|flag| flag.written)
         .filter(|name| protected.contains(name))
         .collect();
-    let (second, _) = removed(second, &|flag| {
+    let (second, dropped) = removed(second, &|flag| {
         used.contains(&flag.written).then(|| flag.written.clone())
     });
-    first.into_iter().chain(second).collect()
+    let dropped = dropped.iter().map(|name| dashed(name)).collect();
+    (first.into_iter().chain(second).collect(), dropped)
 }
 
 /// A word as a shell reads it again: in quotes where it needs them (C-020a).

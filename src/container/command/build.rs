@@ -172,11 +172,27 @@ impl Assembly<'_> {
         self.push_vault_environment(&mut extra, warnings);
         let mut lines = Vec::new();
         let (own, extra) = self.unblocked(&own, &extra, &mut lines);
-        let words = if settings.extra_comes_first {
+        if let Some(flag) = arguments::without_value(&own) {
+            lines.push(format!(
+                "WARNING: the container arguments end with `{flag}`, which needs a value: docker takes the next word for it"
+            ));
+        }
+        let (words, dropped) = if settings.extra_comes_first {
             arguments::merged(extra, &own, &settings.protected)
         } else {
             arguments::merged(own, &extra, &settings.protected)
         };
+        if !dropped.is_empty() {
+            let (kept, left_out) = if settings.extra_comes_first {
+                ("agent", "task")
+            } else {
+                ("task", "agent")
+            };
+            lines.push(format!(
+                "NOTICE: docker argument(s) {} of the {left_out} are left out: those of the {kept} hold (agent.protected_docker_extra_args)",
+                dropped.join(", ")
+            ));
+        }
         self.published(words, lines)
     }
 

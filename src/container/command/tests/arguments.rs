@@ -73,6 +73,22 @@ fn a_double_switch_stays_unless_it_is_protected() {
     let world = world(text, &[]).asks("i", "--network b --net c -e A=2 --shm-size=2g");
     let expected = "--network=a -e A=1 --shm-size 1g --net c -e A=2 --shm-size=2g";
     assert_eq!(world.given(), expected);
+    let notice = "NOTICE: docker argument(s) --network of the task are left out: those of the agent hold (agent.protected_docker_extra_args)";
+    let console = world.command().console;
+    assert!(console.iter().any(|line| line == notice), "{console:?}");
+}
+
+#[test]
+fn a_flag_that_takes_the_next_word_for_its_value_is_said() {
+    for (arguments, flag) in [("-e", "-e"), ("--shm-size 1g --volume", "--volume")] {
+        let console = world("", &[]).asks("i", arguments).command().console;
+        let line = format!(
+            "WARNING: the container arguments end with `{flag}`, which needs a value: docker takes the next word for it"
+        );
+        assert!(console.contains(&line), "{console:?}");
+    }
+    let console = world("", &[]).asks("i", "-e A=1 --rm").command().console;
+    assert!(!console.concat().contains("needs a value"), "{console:?}");
 }
 
 /// C-034: an open quote ends the agent, and a text together with a socket of ssh does not.
