@@ -16,6 +16,40 @@ const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+/// Python's `quote` leaves the slash as well.
+const QUOTED: &AsciiSet = &USER_INFO.remove(b'/');
+/// `encodeURIComponent`
+const COMPONENT: &AsciiSet = &USER_INFO
+    .remove(b'!')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+/// `encodeURI`, which leaves what parts an address.
+const ADDRESS: &AsciiSet = &COMPONENT
+    .remove(b';')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'$')
+    .remove(b'#');
+/// Clients that take an address as it was typed, such as Python's `requests`.
+const TYPED: &AsciiSet = &ADDRESS.remove(b'[').remove(b']');
+const TYPED_WITH_ESCAPES: &AsciiSet = &TYPED.remove(b'%');
+/// Who encodes leaves more or less of a text as it is.
+const ENCODINGS: [&AsciiSet; 6] = [
+    USER_INFO,
+    QUOTED,
+    COMPONENT,
+    ADDRESS,
+    TYPED,
+    TYPED_WITH_ESCAPES,
+];
 /// Of shorter ones too few letters of base64 are sure: they would blank ordinary words.
 const SHORTEST_IN_BASE64: usize = 6;
 /// A line of a secret that has several, such as a private key, is a secret from this length on.
@@ -23,13 +57,15 @@ const SHORTEST_LINE: usize = 16;
 
 /// All forms of `secret`, itself among them.
 pub(super) fn forms(secret: &str) -> BTreeSet<String> {
-    let encoded = utf8_percent_encode(secret, USER_INFO).to_string();
-    let mut forms = BTreeSet::from([
-        secret.to_owned(),
-        lower_escapes(&encoded),
-        encoded.replace("%20", "+"),
-        encoded,
-    ]);
+    let mut forms = BTreeSet::from([secret.to_owned()]);
+    for encoding in ENCODINGS {
+        let encoded = utf8_percent_encode(secret, encoding).to_string();
+        forms.extend([
+            lower_escapes(&encoded),
+            encoded.replace("%20", "+"),
+            encoded,
+        ]);
+    }
     forms.extend(in_json(secret));
     // As a value of others is printed.
     forms.extend([visible::line(secret), visible::lines(secret)].map(Cow::into_owned));
@@ -100,4 +136,25 @@ fn lower_escapes(encoded: &str) -> String {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_to_encode_an_address_is_known() {
+        for (secret, form) in [
+            // `quote`, `quote_plus` and `requests` of Python; `encodeURIComponent` and `encodeURI`.
+            ("Gp4ss/w+rd=9zq", "Gp4ss/w%2Brd%3D9zq"),
+            ("Gp4ss/w+rd=9zq", "Gp4ss%2Fw%2Brd%3D9zq"),
+            ("pw with & \"q\"", "pw%20with%20&%20%22q%22"),
+            ("pw with & \"q\"", "pw+with+%26+%22q%22"),
+            ("it's (one)*/&", "it's%20(one)*%2F%26"),
+            ("it's (one)*/&", "it's%20(one)*/&"),
+            ("a[1]{b}50%", "a[1]%7Bb%7D50%"),
+        ] {
+            assert!(forms(secret).contains(form), "{form}: {:?}", forms(secret));
+        }
+    }
 }
