@@ -1,7 +1,7 @@
 //! `auth.login`, and the one token that all calls of a session share.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::endpoint::Endpoint;
 use super::error::{ApiError, NOT_A_TOKEN};
 use super::http::{Body, Request, login_authorization};
-use super::options::Credentials;
+use super::options::{Credentials, Renewal};
 use super::retry::{Phase, Retry, Tries};
 use super::session::Session;
 use super::token::{Claims, Freshness, Token};
@@ -88,15 +88,51 @@ impl Session {
         Ok(token)
     }
 
+    /// Logs in, with other keys where these are refused and there are others by now.
     async fn log_in(&self, old: Option<&Token>, retry: Retry) -> Result<Token, ApiError> {
+        let mut refused = Vec::new();
+        loop {
+            let credentials = self.credentials().clone();
+            let error = match self.try_to_log_in(&credentials, old, retry).await {
+                Err(error) if error.is_unauthorized() => error,
+                answered => {
+                    if answered.is_ok() {
+                        self.inner.outages.accepted();
+                    }
+                    return answered;
+                }
+            };
+            refused.push(credentials);
+            let renewal = self.inner.options.renewal.as_ref();
+            let others = renewal.map(Renewal::read).unwrap_or_default();
+            let Some(other) = others.into_iter().find(|other| !refused.contains(other)) else {
+                let starting = self.phase() == Phase::Starting;
+                self.inner.outages.refused(&error, starting);
+                return Err(error);
+            };
+            *self.credentials() = other;
+        }
+    }
+
+    fn credentials(&self) -> MutexGuard<'_, Credentials> {
+        let credentials = self.inner.credentials.lock();
+        credentials.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn try_to_log_in(
+        &self,
+        credentials: &Credentials,
+        old: Option<&Token>,
+        retry: Retry,
+    ) -> Result<Token, ApiError> {
         let options = &self.inner.options;
-        let authorization = match (&options.credentials, old) {
+        let authorization = match (credentials, old) {
             (Credentials::Token(token), None) => {
                 Claims::read(token.expose(), None).ok_or_else(|| malformed(NOT_A_TOKEN))?;
-                login_authorization(&options.credentials)
+                login_authorization(credentials)
             }
             (Credentials::Token(_), Some(old)) => super::http::bearer(&old.bearer),
-            (Credentials::Keys { .. }, _) => login_authorization(&options.credentials),
+            (Credentials::Keys { .. }, _) => login_authorization(credentials),
         };
         let path = match options.token_lifetime {
             Some(lifetime) => format!("{}?expiration_sec={}", LOGIN.name, lifetime.as_secs()),

@@ -44,7 +44,7 @@ pub use events::{
 };
 pub use id::{InvalidId, ProjectId, QueueId, TaskId, UserId, WorkerId};
 pub use names::{NameMatch, pattern};
-pub use options::{Credentials, HttpMethod, SessionOptions, Timeouts, UnknownMethod};
+pub use options::{Credentials, HttpMethod, Renewal, SessionOptions, Timeouts, UnknownMethod};
 pub use outage::{Listener, SessionEvent};
 pub use pages::PageClient;
 pub use projects::{Project, Projects};

@@ -1,5 +1,7 @@
 //! Everything a session needs to know, resolved by the caller.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -12,7 +14,7 @@ use super::trust::Trust;
 use crate::secrets::SecretString;
 
 /// With what the session logs in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// Basic authentication.
     Keys {
@@ -23,6 +25,27 @@ pub enum Credentials {
     },
     /// `CLEARML_AUTH_TOKEN`: a token that is exchanged for a fresh one.
     Token(SecretString),
+}
+
+/// Where keys may be found that have replaced those which the server refuses; asked each time, the best first.
+#[derive(Clone)]
+pub struct Renewal(Arc<dyn Fn() -> Vec<Credentials> + Send + Sync>);
+
+impl Renewal {
+    /// Asks `read`.
+    pub fn new(read: impl Fn() -> Vec<Credentials> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    pub(super) fn read(&self) -> Vec<Credentials> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renewal")
+    }
 }
 
 /// The method of ordinary calls.
@@ -86,6 +109,8 @@ pub struct SessionOptions {
     pub api_server: Url,
     /// With what to log in.
     pub credentials: Credentials,
+    /// Others to try where these are refused; none: these are all.
+    pub renewal: Option<Renewal>,
     /// Which certificates to trust.
     pub trust: Trust,
     /// Through which proxies to go.
@@ -125,6 +150,7 @@ impl SessionOptions {
         Self {
             api_server,
             credentials,
+            renewal: None,
             trust: Trust::default(),
             proxies: ProxySettings::default(),
             agent_version: agent_version.into(),

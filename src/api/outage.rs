@@ -1,7 +1,7 @@
 //! Notices when the server goes away and comes back: one word each, however many calls try meanwhile (D-167).
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -26,6 +26,18 @@ pub enum SessionEvent<'a> {
         error: &'a ApiError,
         /// True until the first login succeeded; each of these tries deserves a line.
         starting: bool,
+    },
+    /// The server refuses the credentials; said once until [`SessionEvent::Accepted`].
+    Refused {
+        /// What it said.
+        error: &'a ApiError,
+        /// True until the first login succeeded.
+        starting: bool,
+    },
+    /// The server takes the credentials again.
+    Accepted {
+        /// How long it did not.
+        refused: Duration,
     },
     /// The server does not answer; said once until [`SessionEvent::Up`].
     Down {
@@ -69,6 +81,7 @@ enum Reachability {
 pub(super) struct Outages {
     listener: Option<Listener>,
     state: Mutex<Reachability>,
+    refused: Mutex<Option<Instant>>,
 }
 
 impl Outages {
@@ -76,6 +89,7 @@ impl Outages {
         Self {
             listener,
             state: Mutex::new(Reachability::Up),
+            refused: Mutex::default(),
         }
     }
 
@@ -104,6 +118,30 @@ impl Outages {
         if matches!(before, Reachability::Wavering(since) if decided(since)) {
             self.tell(&SessionEvent::Down { error });
         }
+    }
+
+    /// A login was refused.
+    pub(super) fn refused(&self, error: &ApiError, starting: bool) {
+        let before = self.refusal().replace(Instant::now());
+        match before {
+            // It counts from the first.
+            Some(before) => *self.refusal() = Some(before),
+            None => self.tell(&SessionEvent::Refused { error, starting }),
+        }
+    }
+
+    /// A login went well.
+    pub(super) fn accepted(&self) {
+        let before = self.refusal().take();
+        if let Some(since) = before {
+            self.tell(&SessionEvent::Accepted {
+                refused: since.elapsed(),
+            });
+        }
+    }
+
+    fn refusal(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn tell(&self, event: &SessionEvent<'_>) {

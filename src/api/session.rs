@@ -16,7 +16,7 @@ use super::endpoint::Endpoint;
 use super::error::{ApiError, ConfigurationError, Delivery, Interruption};
 use super::http::{Body, Http, Request, bearer, server_of};
 use super::login::Kept;
-use super::options::{HttpMethod, SessionOptions};
+use super::options::{Credentials, HttpMethod, SessionOptions};
 use super::outage::{Outages, SessionEvent};
 use super::retry::{Phase, Retry, Tries};
 use super::token::{ApiVersion, Claims, Token};
@@ -33,11 +33,13 @@ pub struct Session {
 
 pub(super) struct Inner {
     pub(super) options: SessionOptions,
+    /// Those that were last accepted, or are tried.
+    pub(super) credentials: Mutex<Credentials>,
     server: Arc<str>,
     http: OnceLock<Result<Http, ConfigurationError>>,
     pub(super) token: tokio::sync::Mutex<Kept>,
     pub(super) established: AtomicBool,
-    outages: Outages,
+    pub(super) outages: Outages,
     random: Mutex<fastrand::Rng>,
 }
 
@@ -66,6 +68,7 @@ impl Session {
                 established: AtomicBool::new(false),
                 outages: Outages::new(options.listener.clone()),
                 random: Mutex::new(random),
+                credentials: Mutex::new(options.credentials.clone()),
                 options,
             }),
             scope: Scope {

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Failed, sections, vaults};
+use super::{Failed, renewal, sections, vaults};
 use crate::REFERENCE_VERSION;
 use crate::api::{
-    ApiError, CertificateCheck, Credentials, HttpMethod, Listener, ProxySettings, RetryPolicy,
-    Session, SessionEvent, SessionOptions, Trust,
+    ApiError, CertificateCheck, Credentials, HttpMethod, Listener, ProxySettings, Renewal,
+    RetryPolicy, Session, SessionEvent, SessionOptions, Trust,
 };
 use crate::settings::{self, ApiSettings, Environment, InitialConnect, Settings, env_vars};
 use crate::ui::Printer;
@@ -28,18 +28,36 @@ pub(super) fn session(
     patience: Patience,
     printer: Printer,
 ) -> Result<Session, Failed> {
+    renewed_session(settings, renewal::of(settings), patience, printer)
+}
+
+/// The same with keys that are looked for elsewhere when those of `settings` are refused.
+pub(super) fn renewed_session(
+    settings: &Settings,
+    renewal: Renewal,
+    patience: Patience,
+    printer: Printer,
+) -> Result<Session, Failed> {
     let api = settings.api()?;
     for notice in &api.notices {
         printer.line(notice);
     }
     let mut options = session_options(&api, settings.environment(), patience)?;
-    options.listener = Some(Listener::new(move |event| announce(event, printer)));
+    options.renewal = Some(renewal);
+    options.listener = Some(Listener::new(move |event| {
+        announce(event, patience, printer);
+    }));
     Ok(Session::new(options)?)
 }
 
 /// The same for a command whose output is for programs: what there is to say goes to the log.
-pub(super) fn silent_session(settings: &Settings, patience: Patience) -> Result<Session, Failed> {
+pub(super) fn silent_session(
+    settings: &Settings,
+    renewal: Option<Renewal>,
+    patience: Patience,
+) -> Result<Session, Failed> {
     let mut options = session_options(&settings.api()?, settings.environment(), patience)?;
+    options.renewal = renewal;
     options.listener = Some(Listener::new(|event| {
         if let SessionEvent::Retrying { retry, error, .. } = event {
             tracing::warn!("Retrying ({retry}): {error}");
@@ -140,7 +158,7 @@ pub(super) fn host_name() -> String {
 
 const ADDRESS_HINT: &str = "the address looks like https://api.clear.ml or http://localhost:8008";
 
-fn credentials(api: &ApiSettings) -> Credentials {
+pub(super) fn credentials(api: &ApiSettings) -> Credentials {
     match &api.credentials {
         settings::Credentials::Token(token) => Credentials::Token(token.clone()),
         settings::Credentials::Keys {
@@ -202,7 +220,7 @@ pub(super) fn leave_outages_to_supervisor(runs: bool) {
 }
 
 /// One line when the server goes and one when it comes back; each try while a person waits (D-167, A-023).
-fn announce(event: &SessionEvent<'_>, printer: Printer) {
+fn announce(event: &SessionEvent<'_>, patience: Patience, printer: Printer) {
     match event {
         SessionEvent::Retrying {
             retry,
@@ -224,6 +242,19 @@ fn announce(event: &SessionEvent<'_>, printer: Printer) {
             OUTAGE_SAID.store(true, Ordering::Relaxed);
             printer.warning(&format!("the server does not answer: {error}"));
         }
+        // Whoever waits for a first login gets the refusal as its error.
+        SessionEvent::Refused { starting, .. } if *starting && patience != Patience::Endless => {}
+        SessionEvent::Refused { error, .. } => {
+            printer.warning(&format!(
+                "the server refuses the agent's keys: {}; they are tried again (hint: put valid keys into the agent's \
+                 configuration, which is read again; keys in variables count after a restart)",
+                error.reference_text()
+            ));
+        }
+        SessionEvent::Accepted { refused } => printer.line(format!(
+            "The server accepts the agent's keys again after {:.0} seconds",
+            refused.as_secs_f64()
+        )),
         SessionEvent::Up { away } => {
             // The end of what nobody has spoken of is no news.
             if !OUTAGE_SAID.swap(false, Ordering::Relaxed) {

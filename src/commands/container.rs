@@ -166,6 +166,7 @@ pub(super) fn containment(
         parent: parent.worker.to_owned(),
         is_own_worker: parent.is_own_worker,
         is_service: parent.is_service,
+        says_timings: run.timings,
         runner: Some(runner.path),
         store: store::of_containers(&settings.agent()?),
         context: HostContext {

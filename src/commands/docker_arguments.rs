@@ -68,30 +68,29 @@ pub(super) async fn check(
     if run.docker.is_none() {
         return Ok(());
     }
-    let options = container::container_options(settings, run, uses_owner_token)?;
-    let look = Look {
-        host: HostFacts::gather(settings.home()),
-        context: HostContext {
-            is_podman: run.podman,
-            ..HostContext::here()
-        },
-        options,
-    };
+    let look = Look::new(settings, run, uses_owner_token)?;
     look.words(printer)?;
     look.rules(printer);
-    let is_here = container::engine_source(settings, run)
-        .and_then(|source| source.endpoint().ok())
-        .is_some_and(|endpoint| !endpoint.is_remote());
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let is_outside =
-        own_container(read, None).is_empty() && look.options.settings.host_mount.is_none();
-    if is_here && is_outside && look.wants_gpus() && !has_gpus().await {
+    if look.lacks_gpus(settings, run).await {
         look.without_gpus(run.gpus.is_some(), printer)?;
     }
     if podman_has_none(&look.options, &look.host) {
         printer.line("NOTICE: no GPU is seen on this machine: podman is asked for none (`--gpus all` asks for them all the same)");
     }
     Ok(())
+}
+
+/// What is wrong where the containers of tasks are to get GPUs that this machine does not have, and what can be done.
+pub(super) const NO_GPUS: (&str, &str) = (
+    "the containers of tasks are to get GPUs (`--gpus`), and this machine has none: the engine will refuse them",
+    "start with `--cpu-only`; where the engine has GPUs that are not seen from here, `CLEARML_DOCKER_SKIP_GPUS_FLAG=1` leaves `--gpus` out",
+);
+
+/// True where that is so for a daemon with these options, as far as can be told from here.
+pub(super) async fn lacks_gpus(settings: &Settings, run: &RunOptions) -> Result<bool, Failed> {
+    Ok(Look::new(settings, run, false)?
+        .lacks_gpus(settings, run)
+        .await)
 }
 
 /// What a container of a task that asks for nothing would be.
@@ -102,6 +101,28 @@ struct Look {
 }
 
 impl Look {
+    fn new(settings: &Settings, run: &RunOptions, uses_owner_token: bool) -> Result<Self, Failed> {
+        Ok(Self {
+            host: HostFacts::gather(settings.home()),
+            context: HostContext {
+                is_podman: run.podman,
+                ..HostContext::here()
+            },
+            options: container::container_options(settings, run, uses_owner_token)?,
+        })
+    }
+
+    /// An engine that is elsewhere, or has started this agent itself, may have others than are seen here.
+    async fn lacks_gpus(&self, settings: &Settings, run: &RunOptions) -> bool {
+        let is_here = container::engine_source(settings, run)
+            .and_then(|source| source.endpoint().ok())
+            .is_some_and(|endpoint| !endpoint.is_remote());
+        let read = |path: &str| std::fs::read_to_string(path).ok();
+        let is_outside =
+            own_container(read, None).is_empty() && self.options.settings.host_mount.is_none();
+        is_here && is_outside && self.wants_gpus() && !has_gpus().await
+    }
+
     fn words(&self, printer: Printer) -> Result<(), Failed> {
         let options = &self.options;
         let extra = options.settings.extra_arguments.as_slice();
@@ -243,8 +264,7 @@ impl Look {
             .iter()
             .chain(&options.settings.extra_arguments);
         let is_written = words.any(|word| word.starts_with("--gpus"));
-        let text = "the containers of tasks are to get GPUs (`--gpus`), and this machine has none: the engine will refuse them";
-        let hint = "start with `--cpu-only`; where the engine has GPUs that are not seen from here, `CLEARML_DOCKER_SKIP_GPUS_FLAG=1` leaves `--gpus` out";
+        let (text, hint) = NO_GPUS;
         if is_said || is_written {
             return Err(Failed::message(text, hint));
         }

@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, Patience};
 use super::daemon::worker_name;
+use super::left_runs::settle_left_runs;
 use super::options::{self, PreparationWishes};
 use super::{ExitStatus, Failed, container, plan, slot, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
 use crate::monitor::VisibleGpus;
-use crate::process::{Output, replace_self};
+use crate::process::{Output, replace_self, run_below_first_process};
 use crate::settings::{AgentSettings, Settings};
 use crate::storage::{Places, create_temporary};
 use crate::task::{
@@ -40,6 +41,21 @@ struct Assignment {
     places: Places,
     run: RunOptions,
     devices: Devices,
+}
+
+/// The first process of a container waits here for the one that does the work, and then is the program (E-001); how that
+/// ended. None in all others.
+pub(super) fn attended(arguments: &Arguments) -> Option<ExitStatus> {
+    if !arguments.disable_monitoring || arguments.plan {
+        return None;
+    }
+    match run_below_first_process() {
+        Ok(ended) => ended.map(ExitStatus),
+        Err(error) => {
+            tracing::warn!(%error, "the program will be the container's first process, which signals do not end");
+            None
+        }
+    }
 }
 
 /// Runs one task.
@@ -222,6 +238,7 @@ impl Assignment {
         printer: Printer,
     ) -> Result<Outcome, Failed> {
         check_log_file(arguments)?;
+        settle_left_runs(&self.places, &self.task, printer).await;
         let task = tokio::select! {
             taken = self.take(arguments, &worker, printer) => Some(taken?),
             () = signals.any() => None,

@@ -14,7 +14,7 @@ pub(super) async fn list(
 ) -> Result<ExitStatus, Failed> {
     // Whoever reads JSON wants nothing else on stdout.
     let session = if arguments.json {
-        connect::silent_session(settings, Patience::Short)?
+        connect::silent_session(settings, None, Patience::Short)?
     } else {
         for notice in settings.notices() {
             printer.line(notice);

@@ -19,6 +19,7 @@ mod generate;
 mod git_options;
 mod hours;
 mod init;
+mod left_runs;
 mod list;
 mod metrics;
 mod options;
@@ -26,6 +27,7 @@ mod plan;
 mod prefetch;
 mod queues;
 mod records;
+mod renewal;
 mod running;
 mod sections;
 mod service;
@@ -216,7 +218,12 @@ fn dispatch(
         }
         Command::Build(options) => overrides = with_credentials(overrides, &options.tasks.git),
         Command::Daemon(options) => overrides = with_credentials(overrides, &options.tasks.git),
-        Command::Execute(options) => overrides = with_credentials(overrides, &options.tasks.git),
+        Command::Execute(options) => {
+            if let Some(ended) = execute::attended(options) {
+                return Ok(ended);
+            }
+            overrides = with_credentials(overrides, &options.tasks.git);
+        }
         Command::Cache(_)
         | Command::Config(_)
         | Command::Doctor(_)

@@ -26,7 +26,8 @@ use crate::settings::{
 use crate::source::SourceOptions;
 use crate::storage::{Places, create_temporary};
 use crate::task::{
-    DeviceSelection, Devices, Preparation, ReportOptions, RunOptions, Taken, WatchOptions,
+    DeviceSelection, Devices, EARLIER, Earlier, Preparation, ReportOptions, RunOptions, Taken,
+    WatchOptions,
 };
 use crate::worker;
 
@@ -79,6 +80,7 @@ pub(super) fn preparation(
         format!("Using custom configuration file from env var: {file}")
     });
     let introduction = introduction.into_iter().collect();
+    let earlier = environment.get(EARLIER).and_then(Earlier::read);
     Ok(Preparation {
         introduction,
         source: SourceOptions {
@@ -98,7 +100,11 @@ pub(super) fn preparation(
         configuration: wishes.configuration,
         printout: settings.printout(),
         exported,
-        hidden: devices.removed().map(str::to_owned).collect(),
+        hidden: devices
+            .removed()
+            .chain([EARLIER])
+            .map(str::to_owned)
+            .collect(),
         optimization: match wishes.options.optimize {
             0 => Optimization::None,
             1 => Optimization::Assertions,
@@ -113,7 +119,9 @@ pub(super) fn preparation(
             .custom_build_script
             .as_deref()
             .map(|script| settings.expand(script).display().to_string()),
-        says_timings: wishes.options.timings,
+        says_timings: wishes.options.timings
+            || earlier.as_ref().is_some_and(|earlier| earlier.says_timings),
+        earlier,
         prefetch: None,
         task: wishes.task,
     })

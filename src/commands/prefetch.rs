@@ -34,7 +34,7 @@ pub(super) async fn prefetch(
     let home = environment.get("HOME").unwrap_or("/");
     let settings = Settings::load(environment, Path::new(home), &overrides)?;
     let settings = options::for_devices(settings, &order.options);
-    let session = connect::silent_session(&settings, Patience::Short)?;
+    let session = connect::silent_session(&settings, None, Patience::Short)?;
     let (task, worker): (TaskId, WorkerId) = (order.task.parse()?, order.worker.parse()?);
     let server = TaskServer::new(session, task, worker.clone());
     let output = Output::stdout()?;

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, Patience};
 use super::options::{self, PreparationWishes};
-use super::{ExitStatus, Failed, container, sections};
+use super::{ExitStatus, Failed, container, renewal, sections};
 use crate::api::{QueueId, TaskId, WorkerId};
 use crate::monitor::VisibleGpus;
 use crate::settings::{Environment, Overrides, Settings};
@@ -45,11 +45,12 @@ pub(super) async fn supervise(
     let agent = settings.agent()?;
     let give_up = CancellationToken::new();
     let is_own_worker = entry.parent.is_some();
+    let renewal = renewal::of_run(&settings, &entry.configuration, entry.origin.as_deref());
     let session = if is_own_worker {
         // Its worker runs several tasks, and speaks of an outage once for all of them.
-        connect::silent_session(&settings, Patience::Endless)?
+        connect::silent_session(&settings, Some(renewal), Patience::Endless)?
     } else {
-        connect::session(&settings, Patience::Endless, Printer::default())?
+        connect::renewed_session(&settings, renewal, Patience::Endless, Printer::default())?
     };
     let session = session.with_cancellation(give_up.clone());
     let (task, worker): (TaskId, WorkerId) = (entry.task.parse()?, entry.worker.parse()?);
@@ -113,12 +114,24 @@ pub(super) async fn supervise(
         stand_in: Some(stand_in),
         give_up,
     };
-    match Box::pin(supervision.run()).await? {
+    Ok(exit_status(
+        &Box::pin(supervision.run()).await?,
+        &entry.task,
+    ))
+}
+
+fn exit_status(supervised: &Supervised, task: &str) -> ExitStatus {
+    match supervised {
         // Its worker counts.
-        Supervised::Settled(outcome) => Ok(ExitStatus(Ending::of(&outcome).code())),
+        Supervised::Settled(outcome) => ExitStatus(Ending::of(outcome).code()),
         // It has not failed at its start; the engine is asked again later.
-        Supervised::Uncleared(_) => Ok(ExitStatus::SUCCESS),
-        Supervised::Unsettled(_) => Ok(ExitStatus::FAILURE),
+        Supervised::Uncleared(_) => ExitStatus::SUCCESS,
+        Supervised::Unsettled(_) => {
+            Printer::default().warning(&format!(
+                "the server could not be told how task '{task}' ended; the next agent on this machine will"
+            ));
+            ExitStatus::FAILURE
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Spool {
     file: File,
     offset: u64,
     limit: u64,
+    /// Something is missing there.
+    is_gap: bool,
     freed: u64,
     partial_since: Option<(u64, Instant)>,
 }
@@ -52,6 +54,7 @@ impl Spool {
             file,
             offset,
             limit: u64::MAX,
+            is_gap: false,
             freed: 0,
             partial_since: None,
         })
@@ -71,6 +74,13 @@ impl Spool {
     /// Treats the file as if it ended at `end`, whatever is written behind it.
     pub fn limit_to(&mut self, end: u64) {
         self.limit = end;
+        self.is_gap = false;
+    }
+
+    /// The same where something is missing at `gap`; without one the file ends where it does.
+    pub fn limit_to_gap(&mut self, gap: Option<u64>) {
+        self.limit = gap.unwrap_or(u64::MAX);
+        self.is_gap = gap.is_some();
     }
 
     /// The next segment: whole lines, or what there is when `ended` or when a line stays open for long (D-224).
@@ -101,9 +111,18 @@ impl Spool {
         self.offset += cut as u64;
         self.partial_since = None;
         Ok(Some(Segment {
-            bytes: masker.mask_bytes(&bytes),
+            bytes: self.masked(masker, &bytes),
             end: self.offset,
         }))
+    }
+
+    /// What stood at a gap was lost.
+    fn masked(&self, masker: &Masker, bytes: &[u8]) -> Vec<u8> {
+        if self.is_gap && self.offset == self.limit {
+            masker.mask_cut(bytes)
+        } else {
+            masker.mask_bytes(bytes)
+        }
     }
 
     /// The bytes up to `end`, whatever they are: a segment that an earlier process has cut.
@@ -119,7 +138,7 @@ impl Spool {
         }
         self.offset += read as u64;
         Ok(Some(Segment {
-            bytes: masker.mask_bytes(&bytes),
+            bytes: self.masked(masker, &bytes),
             end: self.offset,
         }))
     }
@@ -304,6 +323,23 @@ mod tests {
         assert_eq!(fixture.next(false).as_deref(), Some("a "));
         fixture.print(b"secret b\n");
         assert_eq!(fixture.next(false).as_deref(), Some("**** b\n"));
+    }
+
+    /// A full disk has cut the line; the same bytes give the same text when they are sent again.
+    #[test]
+    fn a_secret_that_a_gap_has_cut_is_not_shown() {
+        let mut fixture = Fixture::new();
+        fixture.registry.register("correct-horse-battery");
+        let cut = b"key: correct-horse-bat";
+        fixture.print(cut);
+        fixture.print(b"behind the gap");
+        fixture.spool.limit_to_gap(Some(cut.len() as u64));
+        assert_eq!(fixture.next(true).as_deref(), Some("key: ****"));
+        let mut spool = Spool::open(fixture.file.path(), 0).expect("opened");
+        spool.limit_to_gap(Some(cut.len() as u64));
+        let masker = fixture.registry.masker();
+        let again = spool.take(cut.len() as u64, &masker).expect("read");
+        assert_eq!(again.expect("there").bytes, b"key: ****");
     }
 
     #[test]

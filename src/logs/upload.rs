@@ -180,8 +180,7 @@ impl<S: EventSink, J: FnMut(&Progress) -> bool> Upload<S, J> {
         let mut sent = false;
         while !self.options.give_up.is_cancelled() {
             self.look_at_room();
-            let gap = self.options.progress.gaps.first().copied();
-            self.spool.limit_to(gap.unwrap_or(u64::MAX));
+            let gap = self.limit_to_gap();
             let masker = Registry::global().masker();
             // What stands before a gap does not go on.
             let ended = ended || gap.is_some();
@@ -209,6 +208,7 @@ impl<S: EventSink, J: FnMut(&Progress) -> bool> Upload<S, J> {
         if !(is_there || ended) || self.options.give_up.is_cancelled() {
             return Ok(());
         }
+        self.limit_to_gap();
         let Some(segment) = self.spool.take(doubt.end, &Registry::global().masker())? else {
             // A notice, which is in no file, or bytes that nobody has any more.
             self.record(|progress| progress.in_doubt = None);
@@ -223,6 +223,12 @@ impl<S: EventSink, J: FnMut(&Progress) -> bool> Upload<S, J> {
         )
         .await;
         Ok(())
+    }
+
+    fn limit_to_gap(&mut self) -> Option<u64> {
+        let gap = self.options.progress.gaps.first().copied();
+        self.spool.limit_to_gap(gap);
+        gap
     }
 
     fn text(&self, segment: &Segment) -> String {

@@ -2,6 +2,7 @@
 
 mod command;
 mod identity;
+mod init;
 mod output;
 mod piped;
 mod search;
@@ -12,9 +13,10 @@ mod variables;
 
 pub use command::{Command, Finished, ProcessError};
 pub use identity::ProcessIdentity;
+pub use init::run_below_first_process;
 pub use output::Output;
 pub use piped::{PipedProgram, Pipes};
-pub use search::find_program;
+pub use search::{find_program, has_loader};
 pub use step::{Step, reached};
 pub use tree::{
     has_descendants, kill_descendants, kill_followers, kill_inheritors, kill_tree, terminate_tree,

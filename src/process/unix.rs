@@ -8,8 +8,10 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc;
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::unistd::{ForkResult, Pid};
 use rustix::mm::Advice;
 use tokio::io::unix::AsyncFd;
 
@@ -115,6 +117,42 @@ pub fn yield_to_others() {
 pub(super) fn watch_handle(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is owned by the result and is not changed while it is registered.
     unsafe { AsyncFd::register(handle) }.map_err(io::Error::from)
+}
+
+/// Makes a copy of this process, which must have one thread: what another one holds would stay held in the copy for ever.
+#[expect(unsafe_code, reason = "fork")]
+pub(super) fn fork() -> nix::Result<ForkResult> {
+    // SAFETY: the caller promises that there is one thread.
+    unsafe { nix::unistd::fork() }
+}
+
+/// Lets this process learn how its children end, also where who has started it does not care for its own.
+#[expect(unsafe_code, reason = "the action of a signal changes")]
+pub(super) fn notice_children() -> nix::Result<()> {
+    // SAFETY: no function of this program becomes a handler, and none of its handlers is lost: it has none yet.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop)
+}
+
+/// Waits for one of these signals, which are blocked; also for those that have a number and no name.
+#[expect(unsafe_code, reason = "nix panics at the numbers of real-time signals")]
+pub(super) fn next_signal(signals: &SigSet) -> i32 {
+    loop {
+        // SAFETY: the set lives, and nothing is to be written.
+        let signal = unsafe { libc::sigwaitinfo(signals.as_ref(), std::ptr::null_mut()) };
+        // Broken off where this process was stopped and goes on.
+        if signal > 0 {
+            return signal;
+        }
+    }
+}
+
+/// Sends a signal by its number to a process that may have ended.
+#[expect(unsafe_code, reason = "nix has no real-time signals")]
+pub(super) fn send_signal(process: Pid, signal: i32) {
+    // SAFETY: the arguments are numbers.
+    unsafe {
+        libc::kill(process.as_raw(), signal);
+    }
 }
 
 /// Replaces this process by `command`; returns only where that fails (E-001).

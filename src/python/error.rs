@@ -55,6 +55,12 @@ pub enum PythonError {
         /// What was tried, in order.
         tried: Vec<String>,
     },
+    /// There is none, and what could be brought would not run.
+    #[error(
+        "there is no Python, and none can be brought: without a C library (a static image, such as one of busybox) only static \
+         programs run"
+    )]
+    NoLoader,
     /// The interpreter of an environment that is to be used as it is does not run.
     #[error("`{path}`, named by {named_by}, is no Python that runs")]
     NoExistingInterpreter {
@@ -143,6 +149,9 @@ impl PythonError {
         let hint = match self {
             Self::NoInterpreter { .. } => {
                 "install Python 3, or name an interpreter in `agent.python_binary`".to_owned()
+            }
+            Self::NoLoader => {
+                "choose an image with a Python, or at least one of a distribution with a C library, such as Debian or Alpine".to_owned()
             }
             Self::NoExistingInterpreter { named_by, .. } => {
                 format!("name the interpreter itself in `{named_by}`, such as /opt/venv/bin/python")

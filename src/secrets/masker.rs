@@ -4,6 +4,9 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::registry::MASK;
 
+/// So many characters of a secret are worth hiding; fewer are at the end of any text.
+const TELLING: usize = 4;
+
 /// Finds all known secrets in one pass.
 #[derive(Debug)]
 pub struct Masker {
@@ -46,6 +49,18 @@ impl Masker {
             None => bytes.to_vec(),
             Some(automaton) => automaton.replace_all_bytes(bytes, &vec![MASK; self.patterns.len()]),
         }
+    }
+
+    /// The same for bytes whose end was cut off and will never come: what may be most of a secret is not shown.
+    pub fn mask_cut(&self, bytes: &[u8]) -> Vec<u8> {
+        let (whole, open) = bytes.split_at(self.decided(bytes));
+        let mut masked = self.mask_bytes(whole);
+        masked.extend_from_slice(if open.len() < TELLING {
+            open
+        } else {
+            MASK.as_bytes()
+        });
+        masked
     }
 
     /// How many bytes from the start may be masked now; the rest may hold the beginning of a secret and waits for more.

@@ -3,6 +3,7 @@
 mod atomic;
 mod held_folder;
 mod lock;
+mod machine;
 mod places;
 mod room;
 mod shared;

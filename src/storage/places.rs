@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use directories::ProjectDirs;
 
 use super::SlotFolder;
+use super::machine::own_part;
 
 /// Where this agent keeps its state and its temporary files.
 #[derive(Clone, Debug)]
@@ -37,6 +38,7 @@ impl Places {
         let state = directories
             .state_dir()
             .unwrap_or_else(|| directories.data_local_dir());
+        let state = own_part(state.to_owned());
         let system = std::env::temp_dir();
         Ok(Self {
             runs: state.join("runs"),

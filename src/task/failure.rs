@@ -1,5 +1,7 @@
 //! Why there is no program to start, in words for the user.
 
+use std::path::Path;
+
 use super::DefinitionError;
 use crate::api::ApiError;
 use crate::python::PythonError;
@@ -27,17 +29,34 @@ pub struct Failure {
     pub code: Option<i32>,
     /// It is the environment that could not be made.
     pub is_of_environment: bool,
+    /// Which disk is full, where that is why.
+    pub room: Option<String>,
 }
 
 impl Failure {
+    /// The same where the disk of `folder` is full, which explains whatever else was said.
+    pub(super) fn for_want_of_room(self, folder: &Path) -> Self {
+        let room = format!("disk full: no room in `{}`", folder.display());
+        Self {
+            message: format!("{}\n{room}", self.message),
+            hint: Some("free space there".to_owned()),
+            status_reason: self.status_reason.map(|reason| format!("{reason}, {room}")),
+            room: Some(room),
+            ..self
+        }
+    }
+
     /// In a few words, with what to do; for a status that says no more than an exit code otherwise.
     pub(super) fn of_environment(&self) -> Option<String> {
         self.is_of_environment.then(|| {
             let first = |text: &str| text.lines().next().unwrap_or_default().trim().to_owned();
             let hint = self.hint.as_deref().map(first);
             let hint = hint.map(|hint| format!(" (hint: {hint})"));
-            let message = first(&self.message);
-            format!("environment: {message}{}", hint.unwrap_or_default())
+            let hint = hint.unwrap_or_default();
+            match &self.room {
+                Some(room) => format!("{room}{hint}"),
+                None => format!("environment: {}{hint}", first(&self.message)),
+            }
         })
     }
 }
@@ -66,6 +85,7 @@ pub(super) fn failure(message: impl Into<String>, hint: Option<impl Into<String>
         status_reason: None,
         code: None,
         is_of_environment: false,
+        room: None,
     })
 }
 
@@ -80,6 +100,7 @@ pub(super) fn failure_with_status(
         status_reason: Some(reason),
         code: None,
         is_of_environment: false,
+        room: None,
     })
 }
 
@@ -103,6 +124,7 @@ impl From<PythonError> for PrepareError {
                 hint: error.hint(),
                 status_reason: None,
                 is_of_environment: true,
+                room: None,
             })
         }
     }

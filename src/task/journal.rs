@@ -104,6 +104,9 @@ pub struct Entry {
     pub slot: u32,
     /// The resolved configuration (0600); removed with the run (D-150).
     pub configuration: PathBuf,
+    /// The user's file behind it, where the keys are looked for that have replaced those of the run.
+    #[serde(default)]
+    pub origin: Option<PathBuf>,
     /// The task's output (0600); removed with the run (D-208).
     pub output: PathBuf,
     /// The user has named the output file and keeps it (E-028).
@@ -118,6 +121,10 @@ pub struct Entry {
     /// The task goes back into its queue, and is so far on its way.
     #[serde(default)]
     pub way_back: Option<WayBack>,
+    /// When the server had the task come into progress with this run, in milliseconds since the epoch; none before, and where
+    /// the answer was lost.
+    #[serde(default)]
+    pub started: Option<i64>,
     /// The server knows everything about the run; only its container is left.
     #[serde(default)]
     pub is_told: bool,
@@ -221,6 +228,8 @@ impl JournalError {
     }
 }
 
+/// A supervisor that a living worker starts has its first look well before that, in milliseconds.
+const AGE: u64 = 5_000;
 /// A run without a journal is nobody's after that.
 const TIME_TO_WRITE: Duration = Duration::from_mins(1);
 
@@ -245,7 +254,11 @@ impl RunFolder {
 
     /// All runs of this machine's user.
     pub fn all(places: &Places) -> Vec<Self> {
-        let entries = fs::read_dir(&places.runs).into_iter().flatten().flatten();
+        Self::of_folder(&places.runs)
+    }
+
+    fn of_folder(folder: &Path) -> Vec<Self> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let mut runs: Vec<Self> = entries
             .map(|entry| Self(entry.path()))
             .filter(|run| run.journal().exists())
@@ -311,6 +324,16 @@ impl RunFolder {
     /// What the journal says, while a supervisor lives that has this run.
     pub fn supervised(&self) -> Option<Entry> {
         self.is_supervised().then(|| self.read().ok())?
+    }
+
+    /// True while another run of the same task has a supervisor on this machine.
+    pub(super) fn has_living_sibling(&self, task: &str) -> bool {
+        let folder = self.0.parent().unwrap_or(&self.0);
+        let siblings = Self::of_folder(folder).into_iter();
+        siblings
+            .filter(|run| run != self)
+            .filter_map(|run| run.supervised())
+            .any(|entry| entry.task == task)
     }
 
     /// Takes the run for this process.
@@ -448,11 +471,13 @@ impl Entry {
             queues: Vec::new(),
             slot: 0,
             configuration,
+            origin: None,
             output,
             keeps_output: false,
             options: RunOptions::default(),
             container: None,
             way_back: None,
+            started: None,
             is_told: false,
             supervisor: None,
             phase: Phase::Pulled,
@@ -465,6 +490,11 @@ impl Entry {
     /// True where nobody has begun the task, and nothing of it was said to the server.
     pub fn is_untouched(&self) -> bool {
         self.phase == Phase::Pulled && self.supervisor.is_none()
+    }
+
+    /// True where it is so long since the phase began that the task may have been given to somebody else meanwhile.
+    pub fn is_old(&self) -> bool {
+        now().saturating_sub(self.since) > AGE
     }
 
     /// False after a reboot: no process of the run can be alive.

@@ -8,7 +8,7 @@ use super::failure::{PrepareError, failure};
 use super::prefetch_folder::others_are_done;
 use super::program::Prepared;
 use super::server::TaskServer;
-use super::timeline::Timeline;
+use super::timeline::{Earlier, Timeline};
 use crate::api::Task;
 use crate::process::Output;
 use crate::python::{Optimization, PythonOptions};
@@ -49,6 +49,8 @@ pub struct Preparation {
     pub custom_build_script: Option<String>,
     /// `--timings`: how long each step took is said in a table.
     pub says_timings: bool,
+    /// In a container: what has taken its time before.
+    pub earlier: Option<Earlier>,
     /// Where workers say for which tasks something is being fetched in advance; none where that is not looked at.
     pub prefetch: Option<PathBuf>,
     /// The task, where the caller has fetched it and taken it from its queue already.
@@ -93,7 +95,7 @@ impl Preparation {
         cancel: &CancellationToken,
         begun: impl FnOnce(),
     ) -> Result<Prepared, PrepareError> {
-        let mut timeline = Timeline::begin();
+        let mut timeline = Timeline::begin_behind(self.earlier.as_ref());
         for line in &self.introduction {
             output.line(line);
         }

@@ -5,8 +5,11 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::fence::{Fence, RUN_FIELDS, SIGNATURE};
+use super::journal::Journal;
 use super::node::Node;
 use super::outcome::FinalStatus;
+use super::watch::is_stopped;
 use crate::api::{
     ApiError, Dequeue, LogEvent as WireEvent, LogLevel, QueueId, Requirements, Retry, ScriptEdit,
     Session, StatusChange, Task, TaskFilter, TaskId, TaskLogQuery, TaskStatus, WorkerId,
@@ -25,6 +28,7 @@ pub struct TaskServer {
     task: TaskId,
     worker: WorkerId,
     node: Node,
+    fence: Option<Fence>,
     insists: bool,
 }
 
@@ -44,6 +48,7 @@ impl TaskServer {
             task,
             worker,
             node: Node::default(),
+            fence: None,
             insists: false,
         }
     }
@@ -77,6 +82,47 @@ impl TaskServer {
     #[must_use]
     pub fn on(self, node: Node) -> Self {
         Self { node, ..self }
+    }
+
+    /// The same for the run of `journal`, which says nothing of its task once another run has begun. Nodes behind the first
+    /// say little of it.
+    #[must_use]
+    pub(super) fn fenced(self, journal: &Journal, interval: Duration) -> Self {
+        let fence = || Fence::new(journal.clone(), self.worker.clone(), interval);
+        let fence = self.node.is_first().then(fence);
+        Self { fence, ..self }
+    }
+
+    pub(super) fn fence(&self) -> Option<&Fence> {
+        self.fence.as_ref()
+    }
+
+    /// True once it is known that the task is another run's.
+    pub(super) fn is_taken(&self) -> bool {
+        self.fence.as_ref().is_some_and(Fence::is_closed)
+    }
+
+    /// The same, and the server is asked where it has said nothing for long.
+    pub(super) async fn is_found_taken(&self) -> Result<bool, ApiError> {
+        if self.fence.as_ref().is_some_and(Fence::is_in_doubt) {
+            self.look_for_others().await?;
+        }
+        Ok(self.is_taken())
+    }
+
+    /// The same as it is now, for a final status.
+    pub(super) async fn is_taken_now(&self) -> Result<bool, ApiError> {
+        if self.fence.as_ref().is_some_and(Fence::is_stale) {
+            self.look_for_others().await?;
+        }
+        Ok(self.is_taken())
+    }
+
+    async fn look_for_others(&self) -> Result<(), ApiError> {
+        if let (Some(fence), Some(task)) = (&self.fence, self.standing(&RUN_FIELDS).await?) {
+            fence.look(&task);
+        }
+        Ok(())
     }
 
     pub(super) fn node(&self) -> Node {
@@ -138,8 +184,12 @@ impl TaskServer {
 
     async fn start(&self, change: &StatusChange) -> Result<(), ApiError> {
         let tasks = self.session.tasks();
-        self.insist(async || tasks.started(change).await.map(drop))
-            .await
+        let started = self.insist(async || tasks.started(change).await).await?;
+        if let Some(fence) = &self.fence {
+            let started = started.fields.get("started").and_then(Value::as_str);
+            fence.begun(started, change.status_message.as_deref());
+        }
+        Ok(())
     }
 
     /// Records on which host the task runs (D-206).
@@ -188,7 +238,14 @@ impl TaskServer {
 
     /// State and message alone; none where the task does not exist (D 5.4).
     pub async fn status(&self) -> Result<Option<Task>, ApiError> {
-        self.session.tasks().status(&self.task).await
+        let task = self.session.tasks().status(&self.task).await?;
+        if let (Some(fence), Some(task)) = (&self.fence, &task)
+            && !is_stopped(Some(task))
+            && fence.is_in_doubt_with(task.status_message.as_deref())
+        {
+            self.look_for_others().await?;
+        }
+        Ok(task)
     }
 
     /// The state alone, before an abort is reported (D-243).
@@ -249,7 +306,7 @@ impl TaskServer {
 
     /// Sets a final status. A refusal is not an error: somebody else has set one (D-247).
     pub async fn settle(&self, status: &FinalStatus) -> Result<(), ApiError> {
-        if !self.node.is_first() {
+        if !self.node.is_first() || self.is_taken_now().await? {
             return Ok(());
         }
         match self.set(status).await {
@@ -306,6 +363,11 @@ impl TaskServer {
         Ok(found.into_iter().next())
     }
 
+    /// True where the task waits in the queue that it names.
+    pub(super) async fn is_waiting(&self, task: &Task) -> Result<bool, ApiError> {
+        self.is_waiting_in(task.execution.queue.as_ref()).await
+    }
+
     /// A task that somebody has put into a queue again is that queue's.
     async fn is_waiting_in(&self, queue: Option<&QueueId>) -> Result<bool, ApiError> {
         let Some(queue) = queue else {
@@ -337,7 +399,7 @@ impl TaskServer {
     }
 
     fn signature(&self) -> String {
-        format!("Changed by clearml-agent {}", self.worker)
+        format!("{SIGNATURE}{}", self.worker)
     }
 }
 
@@ -348,6 +410,16 @@ const LARGEST_READ_BACK: u32 = 8000;
 
 impl EventSink for TaskServer {
     async fn add(&self, events: &[LogEvent]) -> Result<(), SinkError> {
+        let unasked = Self {
+            session: self.session.clone().with_retry(Retry::Never),
+            ..self.clone()
+        };
+        match unasked.is_found_taken().await {
+            Ok(false) => {}
+            Ok(true) => return Err(SinkError::Gone),
+            Err(error) if error.is_unknown_task() => return Err(SinkError::Gone),
+            Err(error) => return Err(SinkError::NotTaken(error.to_string())),
+        }
         let wire: Vec<WireEvent<'_>> = events
             .iter()
             .map(|event| {
@@ -360,12 +432,20 @@ impl EventSink for TaskServer {
                 )
             })
             .collect();
-        let session = self.session.clone().with_retry(Retry::Never);
-        let added = session
+        let added = unasked
+            .session
             .events()
             .add_batch(json_lines(&wire))
             .await
-            .map_err(|error| sink_error(&error))?;
+            .map_err(|error| {
+                let error = sink_error(&error);
+                if let (Some(fence), SinkError::NotTaken(_) | SinkError::Ambiguous(_)) =
+                    (&self.fence, &error)
+                {
+                    fence.doubt();
+                }
+                error
+            })?;
         if added.added < events.len() as u64 {
             return Err(SinkError::Ambiguous(format!(
                 "Error ({}) sending events only {} of {} registered",

@@ -6,6 +6,7 @@
 mod lost_output;
 mod on_machine;
 mod settling;
+mod standing;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio_util::sync::CancellationToken;
 
 use super::container::{ContainedRun, Containment};
-use super::definition::register_secrets;
 use super::journal::{Journal, Phase};
 use super::outcome::{Outcome, StopReason};
 use super::prepare::Preparation;
@@ -35,6 +35,7 @@ use crate::process::{
 };
 use crate::storage::Places;
 use crate::ui::is_quiet;
+use standing::{ANNOUNCEMENTS, Standing};
 
 /// Who runs the task, and so what is said and where the preparation prints (E 1.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -124,7 +125,9 @@ type Hold = tokio::sync::watch::Sender<Option<HeldPlace>>;
 
 impl Supervision {
     /// Runs the task, or finishes what an earlier supervisor has left. Must run on a `LocalSet` of the main thread.
-    pub async fn run(self) -> Result<Supervised, SuperviseError> {
+    pub async fn run(mut self) -> Result<Supervised, SuperviseError> {
+        self.server = self.server.fenced(&self.journal, self.watch.interval);
+        let is_old = self.journal.entry().is_old();
         let signals = Signals::listen();
         // Who signs the journal must hold the slot: the worker lets go of it then.
         let own = self.stand_in.as_ref().filter(|one| one.is_own_worker);
@@ -139,9 +142,11 @@ impl Supervision {
         let this = Rc::new(self);
         let finished = CancellationToken::new();
         let stand_in = this.clone().stand_in(hold.clone(), finished.clone());
-        if !matches!(inherited, Inherited::Nothing) {
-            this.learn_secrets().await;
-        }
+        let (inherited, standing) = if is_old || !matches!(inherited, Inherited::Nothing) {
+            this.caught_up(inherited).await
+        } else {
+            (inherited, Standing::Ours)
+        };
         let streams = this.streams()?;
         let outcome = match inherited {
             Inherited::Outcome(outcome) => outcome,
@@ -164,7 +169,7 @@ impl Supervision {
                 None => true,
             }
         };
-        let settle = this.settle(&outcome, &streams);
+        let settle = this.settle(&outcome, standing, &streams);
         let (is_clear, told) = if stop.is_leaving() {
             // The engine may take the time that there is for the server.
             tokio::join!(clear, settle)
@@ -239,14 +244,6 @@ impl Supervision {
             }
         });
         inherited
-    }
-
-    /// What the task's own URLs hold was known to the process that died, and must not be in what is left to be sent.
-    async fn learn_secrets(&self) {
-        match self.server.fetch().await {
-            Ok(task) => register_secrets(&task),
-            Err(error) => tracing::debug!(%error, "the task's URLs are not known"),
-        }
     }
 
     fn enter(&self, phase: Phase) {
@@ -398,7 +395,7 @@ impl Supervision {
         let entry = self.journal.entry();
         let task = self.server.task();
         if matches!(self.shape, Shape::Daemon | Shape::Service) {
-            self.server.started("pulled by agent").await?;
+            self.server.started(ANNOUNCEMENTS[0]).await?;
             let worker = entry.parent.as_ref().unwrap_or(&entry.worker);
             let pulled = format!("task {task} pulled from {} by worker {worker}", entry.queue);
             streams.echo.say(pulled.as_str());
@@ -410,7 +407,7 @@ impl Supervision {
                 "Warning: failed obtaining/setting hostname for task '{task}': {error}"
             ));
         }
-        self.server.started("launch by agent").await?;
+        self.server.started(ANNOUNCEMENTS[1]).await?;
         let output = entry.output.display();
         streams.echo.say(format!(
             "Storing stdout and stderr log to '{output}', '{output}'"

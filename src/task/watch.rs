@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::outcome::{Outcome, StopReason};
 use super::server::TaskServer;
 use super::stop::Stop;
-use crate::api::{ApiError, Task, TaskStatus};
+use crate::api::{ApiError, Task, TaskId, TaskStatus};
 use crate::logs::{Level, Speaker, UploadHandle};
 
 /// Observations of a reset task that are tolerated, since the server may be in the middle of a change (D-231).
@@ -71,6 +71,12 @@ impl Watch {
                 .status()
                 .await
                 .map_or(Verdict::Continue, |task| judge(task.as_ref()));
+            if self.server.is_taken() {
+                self.console.say(taken(self.server.task()));
+                self.stop
+                    .because(Outcome::Stopped(StopReason::StatusChanged));
+                return;
+            }
             let reason = match verdict {
                 Verdict::Continue => {
                     resets = 0;
@@ -170,6 +176,13 @@ impl Watch {
         let task = self.server.abort_callback().await?;
         Ok(task.as_ref().map(Callback::of).unwrap_or_default())
     }
+}
+
+/// Said on the agent's console alone: the task's own is another run's.
+pub(super) fn taken(task: &TaskId) -> String {
+    format!(
+        "Task '{task}' was begun again by another run; this one ends, and leaves the task to it"
+    )
 }
 
 /// What a program has registered for the case of an abort (D-250).

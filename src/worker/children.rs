@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use super::gpus::Lease;
 use super::poller::Pulled;
-use super::service;
+use super::{keys, service};
 use crate::api::{QueueId, Session, TaskOwner, UserId, WorkerId};
 use crate::process::{Output, ProcessIdentity, Step, reached, start_session};
 use crate::secrets::{Registry, SecretString};
@@ -145,6 +145,7 @@ impl Nursery {
             name(&self.places.temporary, ".clearml_agent_out.", ".txt"),
         );
         entry.slot = slot;
+        entry.origin = self.settings.location().map(PathBuf::from);
         entry.keeps_output = self.options.debug;
         entry.owner = self.as_owner.then(|| owner(pulled));
         if let Some(place) = &place {
@@ -217,6 +218,8 @@ impl Nursery {
         let entry = run.read().ok();
         if let Some(entry) = entry.as_ref().filter(|entry| entry.is_untouched()) {
             self.make_files(&run, entry)?;
+        } else if let Some(entry) = &entry {
+            keys::hand_on(&self.settings, entry);
         }
         let has_owner = entry.as_ref().is_some_and(|entry| entry.owner.is_some());
         let supervisor = match run.supervised().and_then(|entry| entry.supervisor) {

@@ -19,6 +19,7 @@ use super::poller::{Poller, Pulled};
 use super::prefetch::Prefetch;
 use super::presence::Presence;
 use super::requests::{Request, Requests, listen};
+use super::room::RoomLook;
 use super::service;
 use super::state::{About, KnownRun, State};
 use super::strays::{Search, Suspects, return_to_queue};
@@ -98,6 +99,7 @@ impl Daemon {
             options.is_talkative,
         );
         poller.suspects = Some(suspects);
+        poller.room = Some(RoomLook::new(nursery));
         poller.engine = options.engine.take().map(EngineLook::new);
         Self {
             search: Some(search),
@@ -436,7 +438,10 @@ impl Daemon {
     async fn rest(&mut self, requests: &mut Requests) -> Next {
         let interval = self.options.polling_interval;
         let engine = self.poller.engine.as_ref();
-        if self.poller.is_talkative && !engine.is_some_and(EngineLook::was_away) {
+        let room = self.poller.room.as_ref();
+        let is_held_up =
+            engine.is_some_and(EngineLook::was_away) || room.is_some_and(RoomLook::was_full);
+        if self.poller.is_talkative && !is_held_up {
             let why = match self.poller.shortage {
                 None => "No tasks in Queues".to_owned(),
                 Some(shortage) => shortage.to_string(),

@@ -8,6 +8,7 @@ mod with_gpus;
 
 use super::engine::EngineLook;
 use super::gpus::{GpuQueues, Lease, Shortage};
+use super::room::RoomLook;
 use super::schedule::{Clock, Force, Schedule};
 use super::state::State;
 use super::strays::Suspects;
@@ -27,6 +28,8 @@ pub(super) struct Poller {
     pub(super) suspects: Option<Suspects>,
     /// Where tasks run in containers.
     pub(super) engine: Option<EngineLook>,
+    /// Where tasks begin on this machine's disks.
+    pub(super) room: Option<RoomLook>,
     runtime_properties: RuntimeProperties,
     options: PollOptions,
     /// As they were when the server last told.
@@ -103,6 +106,7 @@ impl Poller {
         Self {
             suspects: None,
             engine: None,
+            room: None,
             session,
             worker,
             queues,
@@ -132,7 +136,8 @@ impl Poller {
         self.ask_for_tags().await;
         self.ask_for_properties().await;
         self.say_whether_it_rests();
-        if !self.engine_is_there().await {
+        if self.room.as_mut().is_some_and(|room| !room.is_there()) || !self.engine_is_there().await
+        {
             return None;
         }
         if self.gpus.is_some() {

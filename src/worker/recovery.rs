@@ -2,7 +2,7 @@
 
 use super::WorkerName;
 use crate::storage::Places;
-use crate::task::{Entry, JournalError, RunFolder};
+use crate::task::{Entry, JournalError, Phase, RunFolder};
 
 /// What is to be done about the runs on this machine.
 #[derive(Debug, Default)]
@@ -33,6 +33,19 @@ impl Inheritance {
         }
         inheritance
     }
+}
+
+/// Runs of `execute` that nobody supervises or watches, and that had begun: each with what its journal says.
+pub fn left_by_execute(places: &Places) -> Vec<(RunFolder, Entry)> {
+    let runs = RunFolder::all(places).into_iter();
+    let left = runs.filter(|run| !has_worker(run) && !run.is_supervised());
+    left.filter_map(|run| {
+        let entry = run.read().ok()?;
+        // A worker's runs wait for a worker, which has their place.
+        (entry.queue.is_empty() && entry.owner.is_none() && entry.phase != Phase::Pulled)
+            .then_some((run, entry))
+    })
+    .collect()
 }
 
 /// The processes that supervise runs, each with the worker that has started it.

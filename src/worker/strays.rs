@@ -172,6 +172,38 @@ impl Search {
     }
 }
 
+/// Puts a task back that an earlier worker has pulled, and nobody has begun, unless somebody else has it by now. False, and
+/// said, where it may not be in its queue.
+pub(super) async fn return_left(session: &Session, pulled: &Pulled) -> bool {
+    match is_nobodys(session, pulled).await {
+        Ok(true) => return_to_queue(session, pulled).await,
+        Ok(false) => true,
+        Err(error) => {
+            tracing::info!(%error, task = %pulled.task, "where the task is, is not known");
+            false
+        }
+    }
+}
+
+/// True where the server takes the task for queued, and it is in no queue.
+async fn is_nobodys(session: &Session, pulled: &Pulled) -> Result<bool, ApiError> {
+    let filter = TaskFilter {
+        id: vec![pulled.task.clone()],
+        status: vec![TaskStatus::Queued],
+        search_hidden: true,
+        only_fields: vec!["id".to_owned(), "execution.queue".to_owned()],
+    };
+    let found = session.tasks().all(&filter).await?;
+    let Some(task) = found.into_iter().next() else {
+        return Ok(false);
+    };
+    let Some(queue) = task.execution.queue else {
+        return Ok(true);
+    };
+    let entries = session.queues().by_id(&queue).await?.entries;
+    Ok(entries.iter().all(|entry| entry.task != pulled.task))
+}
+
 /// Puts a task that nobody has begun back to the front of its queue; false, and said, where it may not be there.
 pub(super) async fn return_to_queue(session: &Session, pulled: &Pulled) -> bool {
     let Err(error) = give_back(session, pulled).await else {

@@ -333,3 +333,19 @@ fn the_runner_needs_no_library() {
     let text = String::from_utf8_lossy(&[listed.stdout, listed.stderr].concat()).into_owned();
     assert!(text.contains("statically linked"), "{text}");
 }
+
+/// C-238: to an image without a C library no interpreter can be brought, and one line says so.
+#[test]
+fn an_image_without_a_c_library_gets_no_python() {
+    let context = TestContext::new();
+    let boot = Boot::new(&context).with_uv();
+    let id = context.create(Script::python("print('never')", "six"));
+    let (code, console) = boot.run(&images::empty(), "sh", &script(&id).text("sh"));
+    assert_eq!(code, Some(1), "{console}");
+    let error = "\nclearml_agent: ERROR: there is no Python, and none can be brought: without a C library (a static image, such as \
+                 one of busybox) only static programs run\nhint: choose an image with a Python, ";
+    assert!(console.contains(error), "{console}");
+    for misleading in ["uv ", "Warning", "requested by the Task"] {
+        assert!(!console.contains(misleading), "{misleading}: {console}");
+    }
+}

@@ -193,8 +193,10 @@ impl Parked {
             End::Lost => ("failed", "the agent process was lost", LOST),
             End::Killed if self.place == Place::Container => (
                 "failed",
-                "worker execution exit code 137",
-                "Process failed, exit code 137",
+                "worker execution exit code 137: somebody has ended the container by its engine, with SIGKILL",
+                "\nclearml_agent: ERROR: somebody has ended the container by its engine, with SIGKILL\n\
+                 hint: an abort of the task on the server ends its container as well, and the status says that it was aborted\n\
+                 Process failed, exit code 137: somebody has ended the container by its engine, with SIGKILL",
             ),
             End::Killed => (
                 "failed",

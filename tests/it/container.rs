@@ -67,6 +67,31 @@ fn execute_runs_a_task_in_a_container() {
     assert_nothing_left(&context, &task);
 }
 
+/// What is done before the agent inside begins has its time as well, and the program knows nothing of that.
+#[test]
+fn the_time_before_the_agent_inside_counts() {
+    let context = TestContext::new();
+    let task = context.create(Script::shell("env | grep EARLIER; echo over"));
+    let line = image_line(&context, &images::python());
+    let words = ["execute", "--cpu-only", "--timings", "--id", &task];
+    let mut command = context.command(&words);
+    command.args(["--docker", &line]);
+    assert_eq!(context.start_command(command).wait(), 0);
+    let console = context.console(&task);
+    assert!(console.contains("\nover\n"), "{console}");
+    assert!(!console.contains("EARLIER"), "{console}");
+    let (_, line) = console.split_once("\nPrepared in ").unwrap_or_default();
+    let line = line.lines().next().unwrap_or_default();
+    assert!(line.contains("container "), "{console}");
+    let (_, table) = console.split_once("\nTimings (").unwrap_or_default();
+    let steps: Vec<&str> = table.lines().skip(1).take(3).collect();
+    let names = steps
+        .iter()
+        .filter_map(|step| step.split_whitespace().nth(2));
+    let names: Vec<&str> = names.collect();
+    assert_eq!(names, ["image", "container", "task"], "{console}");
+}
+
 /// C-088, C-310, C-311, C-312: the container gets the time that the official agent gives it, and is gone before the status is set.
 #[test]
 fn an_abort_stops_exactly_this_container() {

@@ -167,11 +167,11 @@ fn a_container_that_ends_with_its_engine_has_failed() {
     world.context.wait_for_status(&task, "failed");
     let why = "the container engine was restarted, and the container ended with it";
     let reason = world.context.reason(&task);
-    assert_eq!(reason, format!("worker execution exit code 137: {why}"));
+    assert_eq!(reason, format!("worker execution exit code 143: {why}"));
     let console = world.context.console(&task);
     let end = format!(
         "\nclearml_agent: ERROR: {why}\nhint: with `\"live-restore\": true` in the engine's `daemon.json` containers outlive \
-         their engine\nProcess failed, exit code 137: {why}"
+         their engine\nProcess failed, exit code 143: {why}"
     );
     counter.assert_complete(&console, &end);
     let next = world.enqueue(Script::shell("echo next"));

@@ -201,6 +201,33 @@ fn an_engine_that_is_away_fails_where_it_is_wanted() {
     assert_says(of(&checks, "containers"), "ok", "API 1.", "");
 }
 
+/// C-050: what a daemon says when it starts.
+#[test]
+fn gpus_that_containers_ask_for_and_the_machine_lacks_are_said() {
+    if Path::new("/proc/driver/nvidia").exists() {
+        return;
+    }
+    let context = TestContext::new();
+    let (code, checks) = findings(&context, &["--docker"], &[]);
+    assert_eq!(code, 0, "{checks}");
+    let gpus = of(&checks, "GPUs in containers");
+    assert_says(gpus, "warn", "this machine has none", "`--cpu-only`");
+    let subjects = |words: &[&str], variables: &[(&str, &str)]| {
+        findings(&context, words, variables).1.to_string()
+    };
+    for (words, variables) in [
+        (
+            &["--docker"][..],
+            &[("CLEARML_DOCKER_SKIP_GPUS_FLAG", "1")][..],
+        ),
+        (&["--docker"], &[("NVIDIA_VISIBLE_DEVICES", "none")]),
+        (&[], &[]),
+    ] {
+        let said = subjects(words, variables);
+        assert!(!said.contains("GPUs in containers"), "{said}");
+    }
+}
+
 #[test]
 fn keys_that_others_can_read_and_keys_that_mean_nothing_are_said() {
     let context = TestContext::new();

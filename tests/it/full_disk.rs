@@ -226,27 +226,89 @@ fn a_journal_is_written_on_a_full_disk() {
     );
 }
 
-/// A task that cannot even be written down is failed with the reason, in one line.
+/// D-172: a task that cannot even be written down is failed with the reason, in one line.
 #[test]
 fn a_task_that_cannot_be_written_down_has_failed() {
     let context = TestContext::new();
-    let disk = Disk::new(context.folder().join("disk"), "2m");
-    let mut daemon = context.daemon_with(&[("XDG_STATE_HOME", disk.folder().to_str().unwrap())]);
+    let mut daemon = context.daemon();
     daemon.wait_for_output("No tasks in Queues");
-    disk.fill();
+    let runs = context.home().join(".local/state/clearml-agent/runs");
+    // Nobody makes a folder in a file.
+    if runs.exists() {
+        fs::remove_dir(&runs).unwrap();
+    }
+    fs::write(&runs, "").unwrap();
     let task = context.enqueue(Script::shell("echo never"));
     context.wait_for_status(&task, "failed");
     let reason = context.reason(&task);
-    let expected = "the agent could not start the task's supervisor: No space left on device";
+    let expected = "the agent could not start the task's supervisor: ";
     assert!(reason.starts_with(expected), "{reason}");
-    fs::remove_file(disk.folder().join("filler")).unwrap();
+    fs::remove_file(&runs).unwrap();
     let next = context.enqueue(Script::shell("echo next"));
     context.wait_for_status(&next, "completed");
     assert_eq!(daemon.terminate(), 254);
     let lines = daemon.output();
-    assert_eq!(
-        lines.matches("No space left on device").count(),
-        1,
-        "{lines}"
-    );
+    assert_eq!(lines.matches(expected).count(), 1, "{lines}");
+}
+
+/// Others can have the task meanwhile.
+#[test]
+fn a_worker_whose_disk_is_full_takes_no_task() {
+    let context = TestContext::new();
+    let disk = Disk::new(context.folder().join("disk"), "4m");
+    let folder = disk.folder().to_str().unwrap().to_owned();
+    let environments = format!("agent.venvs_dir: \"{folder}/not/made/yet\"");
+    let places: [(&str, &str); 3] = [
+        ("XDG_STATE_HOME", ""),
+        ("TMPDIR", ""),
+        ("", environments.as_str()),
+    ];
+    for (variable, setting) in places {
+        context.configure(setting);
+        let variables = [(variable, folder.as_str())];
+        let variables = if variable.is_empty() {
+            &[][..]
+        } else {
+            &variables
+        };
+        let mut daemon = context.daemon_with(variables);
+        daemon.wait_for_output("No tasks in Queues");
+        disk.fill();
+        let said = "; no task is taken until there is (hint: free space there)";
+        daemon.wait_for_output(said);
+        let looks = || context.requests("queues.get_all").len();
+        let task = context.enqueue(Script::shell("echo done"));
+        let before = looks();
+        assert!(wait_until(|| looks() > before + 3));
+        assert_eq!(context.status(&task), "queued");
+        fs::remove_file(disk.folder().join("filler")).unwrap();
+        context.wait_for_status(&task, "completed");
+        assert_eq!(daemon.terminate(), 254);
+        let output = daemon.output();
+        assert_eq!(output.matches(said).count(), 1, "{output}");
+        assert!(
+            output.contains(&format!("no room in `{folder}")),
+            "{output}"
+        );
+        let back = "There is room again: tasks are taken";
+        assert_eq!(output.matches(back).count(), 1, "{output}");
+    }
+}
+
+/// It has less room than an environment needs.
+#[test]
+fn an_environment_without_room_has_failed_for_the_disk() {
+    let context = TestContext::new();
+    let disk = Disk::new(context.folder().join("disk"), "4m");
+    let folder = disk.folder().display();
+    context.configure(&format!("agent.venvs_dir: \"{folder}/venvs\""));
+    let task = context.enqueue(Script::python("print('never')", ""));
+    let mut daemon = context.daemon();
+    context.wait_for_status(&task, "failed");
+    let reason = context.reason(&task);
+    let expected = format!("disk full: no room in `{folder}");
+    assert!(reason.contains(&expected), "{reason}");
+    let console = context.console(&task);
+    assert!(console.contains(&expected), "{console}");
+    assert_eq!(daemon.terminate(), 254);
 }

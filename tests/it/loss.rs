@@ -14,14 +14,14 @@ const RESTARTED: &str = "agent host restarted";
 const REQUEUES: &str = "agent.requeue_on_agent_loss: true";
 
 /// A counting task whose daemon, supervisor and program were killed.
-struct Lost {
-    context: TestContext,
-    counter: Counter,
-    task: String,
+pub(crate) struct Lost {
+    pub(crate) context: TestContext,
+    pub(crate) counter: Counter,
+    pub(crate) task: String,
 }
 
 impl Lost {
-    fn in_context(context: TestContext) -> Self {
+    pub(crate) fn in_context(context: TestContext) -> Self {
         let (mut daemon, lost) = Self::running(context);
         daemon.kill();
         lost.kill_supervisor();
@@ -29,7 +29,7 @@ impl Lost {
     }
 
     /// It runs still.
-    fn running(context: TestContext) -> (Agent, Self) {
+    pub(crate) fn running(context: TestContext) -> (Agent, Self) {
         let (counter, script) = Counter::new(&context, "");
         let task = context.enqueue(script);
         let daemon = context.daemon();
@@ -99,7 +99,7 @@ impl Lost {
     }
 }
 
-fn requeuing() -> TestContext {
+pub(crate) fn requeuing() -> TestContext {
     let context = TestContext::new();
     context.configure(REQUEUES);
     context
@@ -113,7 +113,7 @@ fn behind_proxy() -> (TestContext, FaultProxy) {
     (context, proxy)
 }
 
-fn pid(process: &Value) -> Pid {
+pub(crate) fn pid(process: &Value) -> Pid {
     let pid = process["pid"].as_i64().expect("a process");
     Pid::from_raw(pid.try_into().unwrap())
 }

@@ -511,6 +511,7 @@ fn leave_pulled(context: &TestContext, task: &str, change: impl FnOnce(&mut Valu
     assert_eq!(pulled["entry"]["task"], task);
     journal["task"] = task.into();
     journal["phase"] = "Pulled".into();
+    journal["started"] = Value::Null;
     journal["progress"]["acknowledged"] = 0.into();
     journal["progress"]["in_doubt"] = Value::Null;
     change(&mut journal);

@@ -426,6 +426,10 @@ fn the_next_daemon_settles_what_sigterm_had_to_leave() {
     running.daemon.signal(Signal::SIGTERM);
     assert_eq!(running.daemon.wait_at_most(SECONDS), 254);
     running.context.wait_for_no_processes();
+    running.daemon.wait_for_output(&format!(
+        "Warning: the server could not be told how task '{}' ended; the next agent on this machine will",
+        running.task
+    ));
     assert_eq!(running.context.runs().len(), 1);
     let slots = running.context.leftovers();
     assert!(

@@ -44,6 +44,8 @@ fn listening() -> (Session, Arc<Mutex<Vec<&'static str>>>) {
         log.lock().unwrap().push(match event {
             SessionEvent::Down { .. } => "down",
             SessionEvent::Up { .. } => "up",
+            SessionEvent::Refused { .. } => "refused",
+            SessionEvent::Accepted { .. } => "accepted",
             SessionEvent::Retrying { .. } => return,
         });
     }));
@@ -151,6 +153,8 @@ async fn calls_survive_a_server_that_goes_and_comes_back() {
         }
         SessionEvent::Up { .. } => log.lock().unwrap().push("up"),
         SessionEvent::Retrying { starting, .. } => assert!(!starting),
+        SessionEvent::Refused { error, .. } => panic!("{error}"),
+        SessionEvent::Accepted { .. } => {}
     }));
     let session = Session::new(options).unwrap();
     session.tasks().ping(&task()).await.unwrap();

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::super::docker_arguments;
 use super::report::Finding;
 use crate::container::engine::{About, EndpointSource, Engine, EngineError, podman_gives_devices};
 use crate::monitor::{GpuList, GpuReading, gpu_list};
 use crate::settings::Settings;
+use crate::task::RunOptions;
 
 /// How long an engine may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+const IN_CONTAINERS: &str = "GPUs in containers";
 /// There where the driver's kernel module is loaded.
 const DRIVER: &str = "/proc/driver/nvidia/version";
 
@@ -28,6 +31,8 @@ pub(super) async fn look(settings: &Settings, docker: bool, podman: bool) -> Vec
                     std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some())
                 };
                 findings.push(of_containers(&about, CDI_FOLDERS.into_iter().any(is_there)));
+            } else if docker || podman {
+                findings.extend(without_gpus(settings, podman).await);
             }
         }
         Ok(Err(error)) => findings.push(away(
@@ -44,6 +49,26 @@ pub(super) async fn look(settings: &Settings, docker: bool, podman: bool) -> Vec
         }
     }
     findings
+}
+
+/// What a daemon in containers says of GPUs when it starts.
+async fn without_gpus(settings: &Settings, podman: bool) -> Option<Finding> {
+    let run = RunOptions {
+        docker: Some(Vec::new()),
+        podman,
+        ..RunOptions::default()
+    };
+    match docker_arguments::lacks_gpus(settings, &run).await {
+        Ok(lacks) => {
+            let (text, hint) = docker_arguments::NO_GPUS;
+            lacks.then(|| Finding::warn(IN_CONTAINERS, text, hint))
+        }
+        Err(failed) => Some(Finding::fail(
+            "containers",
+            failed.text(),
+            "`clearml-agent config` shows the configuration as the agent reads it",
+        )),
+    }
 }
 
 async fn about(source: &EndpointSource) -> Result<About, EngineError> {
@@ -110,7 +135,7 @@ fn of_driver(gpus: &GpuList<GpuReading>, has_driver: bool) -> Finding {
 const CDI_FOLDERS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
 
 fn of_containers(about: &About, has_specification: bool) -> Finding {
-    const SUBJECT: &str = "GPUs in containers";
+    const SUBJECT: &str = IN_CONTAINERS;
     match &about.podman {
         Some(version) if !podman_gives_devices(version) => Finding::warn(
             SUBJECT,

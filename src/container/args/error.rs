@@ -123,6 +123,13 @@ impl ArgsError {
                  `--network` out of one of them"
                     .to_owned(),
             ),
+            Self::NotCarriedOut {
+                flag: "restart", ..
+            } => Some(
+                "leave it out, and enqueue again what is to run again; services that the engine is to start again have \
+                 `CLEARML_AGENT_SERVICES_DOCKER_RESTART`"
+                    .to_owned(),
+            ),
             Self::ImageMissing => Some("the image is the first word after the flags".to_owned()),
             _ => None,
         }

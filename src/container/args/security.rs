@@ -206,9 +206,10 @@ fn restart(command: &RunCommand, into: &mut HostConfig) -> Result<(), ArgsError>
         ),
     };
     if command.is_on("rm") && name != Restart::NO {
-        return Err(ArgsError::conflict(
-            "`--restart` and `--rm` exclude each other",
-        ));
+        return Err(ArgsError::NotCarriedOut {
+            flag: "restart",
+            reason: "the agent removes the container when its task has ended",
+        });
     }
     into.restart_policy = Some(RestartPolicy {
         name: Some(name),

@@ -9,6 +9,7 @@ mod error;
 mod images;
 mod reference;
 mod room;
+mod signals;
 #[cfg(test)]
 mod tests;
 

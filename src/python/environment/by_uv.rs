@@ -1,7 +1,7 @@
 //! Environments that uv makes, with an interpreter of the machine or one of its own (E-220, E-221, E-289).
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::error::PythonError;
 use super::super::interpreter::{self, Choice};
@@ -11,6 +11,7 @@ use super::super::tool::ToolContext;
 use super::super::uv::Uv;
 use super::super::venv::{self, Seed};
 use super::{Environment, Origin, remove};
+use crate::process::has_loader;
 
 /// An environment made by uv, without pip in it until that is needed (E-220, E-221, E-225).
 pub(super) async fn by_uv(
@@ -78,6 +79,9 @@ pub(super) async fn served_by_uv(
     context: ToolContext<'_>,
     error: PythonError,
 ) -> Result<Environment, PythonError> {
+    if !has_loader(Path::new("/")) {
+        return Err(PythonError::NoLoader);
+    }
     let Some(uv) = Uv::present(context).await? else {
         return Err(error);
     };

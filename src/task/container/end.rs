@@ -1,5 +1,7 @@
 //! From the end of a container to the outcome of its task (C 3.2).
 
+use nix::sys::signal::Signal;
+
 use crate::container::engine::{End, EngineError};
 use crate::task::outcome::Outcome;
 
@@ -13,6 +15,9 @@ const NOT_EXECUTABLE: i32 = 126;
 const NO_COMMAND: i32 = 127;
 const KILLED: i64 = 137;
 const TERMINATED: i64 = 143;
+/// What shells and engines add to the number of a signal that has ended a program.
+const BY_SIGNAL: i32 = 128;
+const LAST_SIGNAL: i32 = 64;
 /// What an engine says of a container that it finds dead when it comes back.
 const FOUND_DEAD: i64 = 255;
 
@@ -46,6 +51,23 @@ pub(super) fn hint(end: &End) -> Option<&'static str> {
     ended_with_engine(end).then_some(
         "with `\"live-restore\": true` in the engine's `daemon.json` containers outlive their engine",
     )
+}
+
+/// What can be done where somebody has ended it.
+pub(super) const OUTSIDE: &str = "an abort of the task on the server ends its container as well, and the status says that it was aborted";
+
+/// By which signal a container has ended with this code to which the engine was asked to send these.
+pub(super) fn killer(code: i32, sent: &[i32]) -> Option<String> {
+    let signal = sent.iter().find(|signal| code == BY_SIGNAL + **signal)?;
+    Some(match Signal::try_from(*signal) {
+        Ok(signal) => signal.to_string(),
+        Err(_) => format!("signal {signal}"),
+    })
+}
+
+/// True where a container that has ended with this code may have been ended by a signal.
+pub(super) fn is_by_signal(code: i32) -> bool {
+    (BY_SIGNAL + 1..=BY_SIGNAL + LAST_SIGNAL).contains(&code)
 }
 
 /// True where the container may have ended so because its machine was restarted since: by its loss of power, or by the engine
@@ -116,6 +138,22 @@ mod tests {
             ..end(137)
         };
         assert!(!super::is_by_restart(&end));
+    }
+
+    #[test]
+    fn who_was_sent_another_signal_was_not_ended_by_it() {
+        let cases = [
+            (137, &[15, 9][..], Some("SIGKILL")),
+            (143, &[15], Some("SIGTERM")),
+            (165, &[37], Some("signal 37")),
+            (137, &[10], None),
+            (1, &[15], None),
+            (137, &[], None),
+        ];
+        for (code, sent, expected) in cases {
+            assert_eq!(killer(code, sent).as_deref(), expected, "{code} {sent:?}");
+        }
+        assert!(is_by_signal(137) && !is_by_signal(128) && !is_by_signal(254));
     }
 
     /// C-205

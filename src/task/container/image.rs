@@ -342,6 +342,7 @@ fn failed(failure: NotContained) -> PrepareError {
         status_reason: None,
         code: None,
         is_of_environment: false,
+        room: None,
     })
 }
 

@@ -64,6 +64,8 @@ pub struct Containment {
     pub is_own_worker: bool,
     /// Services mode.
     pub is_service: bool,
+    /// `--timings`
+    pub says_timings: bool,
     /// The folder with the program that runs the task inside; none where it gets there by another way.
     pub runner: Option<PathBuf>,
     /// Where its containers find the environments of those before them; none where they do not.

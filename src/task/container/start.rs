@@ -27,6 +27,7 @@ use crate::task::journal::{Journal, Phase};
 use crate::task::outcome::Outcome;
 use crate::task::server::TaskServer;
 use crate::task::streams::Streams;
+use crate::task::timeline::{EARLIER, Earlier};
 
 /// How long a task waits for an engine that is being restarted.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,8 +108,10 @@ impl Containment {
         self.announce(&command, server, streams).await;
         let (mut request, configuration) = self.request(&engine, &command, output)?;
         self.check_devices(&engine, &request).await?;
+        let begun = Instant::now();
         self.bring_image(&engine, &command, &request, output)
             .await?;
+        let image = begun.elapsed();
         let labels = request.body.labels.get_or_insert_default();
         labels.insert(RUN_LABEL.to_owned(), journal.folder().name());
         labels.insert(TASK_LABEL.to_owned(), journal.entry().task);
@@ -137,6 +140,7 @@ impl Containment {
         let store = self
             .store_for(&engine, &command, owner.as_ref(), &request)
             .await;
+        self.tell_time(&engine, &command, image, &mut request);
         let mut order = Order {
             store,
             engine,
@@ -149,6 +153,24 @@ impl Containment {
         reached(Step::Created);
         written(&note(made, &mut contained, run));
         Ok((order, contained))
+    }
+
+    /// Lets the agent inside say what the agent outside has spent time on; by another machine's clock it could not be told.
+    fn tell_time(
+        &self,
+        engine: &Engine,
+        command: &ContainerCommand,
+        image: Duration,
+        request: &mut CreateRequest,
+    ) {
+        let is_told = matches!(command.boot.agent, InnerAgent::Runner(_))
+            && !self.is_own_worker
+            && !engine.endpoint().is_remote();
+        if is_told {
+            let text = Earlier::text(image, self.says_timings);
+            let variables = request.body.env.get_or_insert_default();
+            variables.push(format!("{EARLIER}={text}"));
+        }
     }
 
     /// Starts what was ordered; another one without the store where the engine finds out only now that it cannot mount it.

@@ -195,11 +195,12 @@ impl Containment {
         } else {
             timeout(END, engine.full_disk()).await.ok().flatten()
         };
-        let outcome = match outcome {
-            Outcome::Exited(code) if run.stop.cause().is_none() => {
-                diagnosed(&diagnosis, code, full_disk.as_deref())
-            }
-            outcome => outcome,
+        let (outcome, hint) = if run.stop.cause().is_none() {
+            let (outcome, more) =
+                explained(outcome, &diagnosis, full_disk.as_deref(), engine, id).await;
+            (outcome, hint.or(more))
+        } else {
+            (outcome, hint)
         };
         if let (Outcome::Failed { why, .. }, None, false) = (&outcome, run.stop.cause(), is_said) {
             output.line(format!("\nclearml_agent: ERROR: {why}"));
@@ -257,6 +258,39 @@ fn diagnosed(diagnosis: &Diagnosis, code: i32, full_disk: Option<&Path>) -> Outc
         },
         None => Outcome::Exited(code),
     }
+}
+
+/// How the task ended, with what machine and engine know of the reason, and what can be done about it.
+async fn explained(
+    outcome: Outcome,
+    diagnosis: &Diagnosis,
+    full_disk: Option<&Path>,
+    engine: &Engine,
+    id: &str,
+) -> (Outcome, Option<&'static str>) {
+    let Outcome::Exited(code) = outcome else {
+        return (outcome, None);
+    };
+    let outcome = diagnosed(diagnosis, code, full_disk);
+    if outcome != Outcome::Exited(code) {
+        return (outcome, None);
+    }
+    let Some(signal) = killer(engine, id, code).await else {
+        return (outcome, None);
+    };
+    let why = format!("somebody has ended the container by its engine, with {signal}");
+    (Outcome::Failed { code, why }, Some(end::OUTSIDE))
+}
+
+/// The signal by which somebody has ended the container with this code, where the engine was asked to send it.
+async fn killer(engine: &Engine, id: &str, code: i32) -> Option<String> {
+    if !end::is_by_signal(code) {
+        return None;
+    }
+    let sent = timeout(END, engine.signals(id)).await.ok()?;
+    let sent = sent
+        .inspect_err(|error| tracing::info!(%error, "the engine does not say what it has sent"));
+    end::killer(code, &sent.ok()?)
 }
 
 /// Starts a container that was only made; an earlier supervisor may have done it. False where it has ended already, or is gone:

@@ -6,11 +6,13 @@ use tokio::sync::Notify;
 
 use super::{Shape, Supervision};
 use crate::process::{Command, Output, Step, reached};
+use crate::storage::is_full;
 use crate::task::diagnosis::{Death, Diagnosis};
 use crate::task::failure::PrepareError;
 use crate::task::journal::Phase;
 use crate::task::launch::Program;
 use crate::task::outcome::{FinalStatus, Outcome};
+use crate::task::prepare::Preparation;
 use crate::task::program::Prepared;
 use crate::task::stop::Stop;
 use crate::task::streams::Streams;
@@ -32,6 +34,10 @@ impl Supervision {
             }
             Err(PrepareError::Cancelled) => Outcome::Aborted,
             Err(PrepareError::Failed(failure)) => {
+                let failure = match self.full_folder() {
+                    Some(folder) => failure.for_want_of_room(&folder),
+                    None => failure,
+                };
                 let mut text = format!("\nclearml_agent: ERROR: {}", failure.message);
                 if let Some(hint) = &failure.hint {
                     text = format!("{text}\nhint: {hint}");
@@ -166,6 +172,20 @@ impl Supervision {
             },
             Err(error) => Outcome::not_started(error.to_string()),
         }
+    }
+
+    /// A folder without room into which code or environment were to come.
+    fn full_folder(&self) -> Option<PathBuf> {
+        let Preparation { python, source, .. } = &self.preparation;
+        let output = self.journal.entry().output;
+        let folders = [
+            Some(python.venvs_dir.as_path()),
+            Some(source.cache_folder.as_path()),
+            output.parent(),
+        ];
+        let temporary = std::env::temp_dir();
+        let mut folders = folders.into_iter().flatten().chain([temporary.as_path()]);
+        folders.find(|folder| is_full(folder)).map(Path::to_owned)
     }
 
     /// The folder of the output where the disk had no room for what the program has printed last.

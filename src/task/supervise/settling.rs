@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::standing::Standing;
 use super::{Shape, Supervision};
 use crate::api::{ApiError, QueueId, TaskStatus};
 use crate::logs::Level;
@@ -10,17 +11,30 @@ use crate::task::journal::Phase;
 use crate::task::outcome::{FinalStatus, Outcome, Settlement, StopReason};
 use crate::task::requeue::{self, Seen, WayBack};
 use crate::task::streams::Streams;
-use crate::task::watch::has_completed_callback;
+use crate::task::watch::{has_completed_callback, taken};
+
+/// Whether a final status that somebody has set while the run was nobody's stays. A program may mark its own task completed
+/// before it ends (D-233).
+fn is_kept(status: &TaskStatus, outcome: &Outcome) -> bool {
+    *status != TaskStatus::Completed || outcome.loss().is_some()
+}
 
 impl Supervision {
     /// Says everything that is to be said about the end, the status last.
     pub(super) async fn settle(
         &self,
         outcome: &Outcome,
+        standing: Standing,
         streams: &Streams,
     ) -> Result<(), ApiError> {
+        // Before what is left of the console: it may be another run's by now.
+        let is_taken = self.journal.entry().is_told || self.server.is_taken_now().await?;
         streams.log.drain().await;
         if self.journal.entry().is_told {
+            return Ok(());
+        }
+        if is_taken {
+            streams.echo.say(taken(self.server.task()));
             return Ok(());
         }
         if matches!(self.journal.entry().phase, Phase::Announced { .. }) {
@@ -28,7 +42,11 @@ impl Supervision {
             return self.bring_about(outcome, call, streams).await;
         }
         let outcome = &self.seen_with_callback(outcome).await;
-        let queue = self.queue_to_return_to(outcome);
+        let ended = match standing {
+            Standing::Ended(status) if is_kept(&status, outcome) => Some(status),
+            _ => None,
+        };
+        let queue = self.queue_to_return_to(outcome).filter(|_| ended.is_none());
         let seen = match queue {
             Some(_) => requeue::seen(&self.server).await,
             None => Seen::Running,
@@ -44,6 +62,14 @@ impl Supervision {
             if seen == Seen::Running {
                 settlement.event = Some(requeue::announcement(outcome, &queue));
             }
+        }
+        if let Some(status) = ended {
+            if let Some(loss) = outcome.loss() {
+                settlement.event = Some(format!(
+                    "Process failed, {loss}; the task was {status} already"
+                ));
+            }
+            settlement.call = None;
         }
         if *outcome == Outcome::Stopped(StopReason::Stopped) && self.failed_meanwhile().await {
             settlement.event = Some("Process aborted by user - Task status was Failed".to_owned());

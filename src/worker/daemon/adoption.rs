@@ -10,7 +10,7 @@ use crate::worker::children::{RunEnd, WatchedRun};
 use crate::worker::gpus::Lease;
 use crate::worker::poller::Pulled;
 use crate::worker::recovery::Inheritance;
-use crate::worker::strays::return_to_queue;
+use crate::worker::strays::return_left;
 
 impl Daemon {
     /// Takes over the runs of an earlier worker of this id; nothing is pulled while they take up its room.
@@ -78,7 +78,7 @@ impl Daemon {
             if let Some(pulled) = untouched(&run) {
                 // Whoever has the lock does it.
                 let Ok(journal) = run.open() else { return };
-                if return_to_queue(&session, &pulled).await {
+                if return_left(&session, &pulled).await {
                     journal.remove();
                 }
                 return;

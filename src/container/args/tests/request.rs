@@ -182,6 +182,14 @@ fn what_is_not_for_the_engine_is_kept_beside_the_request() {
         refusal("-d -a stdin IMAGE", NEW),
         "`--attach` and `--detach` exclude each other"
     );
+    // Nobody has given `--rm`: it is the agent's.
+    let kept = request("--rm --restart always IMAGE", NEW).unwrap_err();
+    assert!(!kept.to_string().contains("--rm"), "{kept}");
+    assert!(
+        kept.hint()
+            .unwrap()
+            .contains("CLEARML_AGENT_SERVICES_DOCKER_RESTART")
+    );
     assert!(refusal("--use-api-socket IMAGE", NEW).contains("mount the socket"));
     assert!(refusal("--disable-content-trust=false IMAGE", NEW).contains("signatures"));
     assert!(refusal("--help IMAGE", NEW).contains("docker's help"));

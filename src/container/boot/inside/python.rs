@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::packages::{install, succeeds};
 use super::{Place, RUNNER_FOLDER};
-use crate::process::find_program;
+use crate::process::{find_program, has_loader};
 use crate::settings::env_vars;
 
 /// What uv brings where nothing asks for another (C-505).
@@ -66,7 +66,8 @@ pub(super) fn find(place: Place<'_>, may_bring: bool) -> Found {
         say(&python, &version, "from the image");
         return on_path(python);
     }
-    if may_bring {
+    // What can be brought needs a C library; who has none says so where a Python is wanted.
+    if may_bring && has_loader(place.root) {
         if let Some((python, version)) = of_uv(place) {
             say(&python, &version, "brought by uv");
             return Found {

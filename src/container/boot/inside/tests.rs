@@ -23,6 +23,7 @@ impl World {
             fs::create_dir_all(world.path(folder)).unwrap();
         }
         world.write("usr/lib/python3.11/EXTERNALLY-MANAGED", "");
+        world.write("lib/ld-musl-x86_64.so.1", "");
         world
     }
 
