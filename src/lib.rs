@@ -11,6 +11,7 @@ mod documents;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod glue;
 pub mod logs;
 pub mod monitor;
 pub mod process;

@@ -98,7 +98,7 @@ fn mistakes_are_named_as_scripts_know_them() {
         ),
         (
             &["nosuchcommand"],
-            "clearml-agent: error: argument command: invalid choice: 'nosuchcommand' (choose from 'execute', 'build', 'list', 'daemon', 'config', 'init', 'install-bootstrap', 'cache', 'doctor', 'service')",
+            "clearml-agent: error: argument command: invalid choice: 'nosuchcommand' (choose from 'execute', 'build', 'list', 'daemon', 'config', 'init', 'install-bootstrap', 'cache', 'doctor', 'slurm', 'service')",
         ),
         (
             &["execute"],
@@ -405,6 +405,26 @@ fn execute_has_every_option_of_the_reference() {
     assert!(execute(&["--disable-monitoring"]).disable_monitoring);
 }
 
+/// C-680
+#[test]
+fn the_program_for_slurm_has_a_second_name() {
+    let words = [
+        "/opt/clearml-agent-slurm",
+        "--template-files",
+        "a",
+        "q=b",
+        "--max-jobs",
+        "3",
+    ];
+    let cli = parse(words.map(OsString::from).to_vec()).expect("parsed");
+    let Some(Command::Slurm(slurm)) = cli.command else {
+        panic!("{cli:?}");
+    };
+    assert_eq!(slurm.template_files, ["a", "q=b"]);
+    assert_eq!(slurm.max_jobs, Some(3));
+    assert_eq!(slurm.pending_queue_name, "slurm_scheduler");
+}
+
 /// D-048: understood.
 #[test]
 fn build_has_every_option_of_the_reference() {
@@ -465,6 +485,7 @@ fn every_value_that_looks_like_an_option_arrives_as_it_was_given() {
                             | "log-level"
                             | "log-format"
                             | "entry-point"
+                            | "max-jobs"
                     )
                 })
         });

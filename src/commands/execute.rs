@@ -22,8 +22,8 @@ use crate::settings::{AgentSettings, Settings};
 use crate::storage::{Places, create_temporary};
 use crate::task::{
     CurrentTask, DequeuePolicy, Devices, Entry, Failure, FinalStatus, Node, Outcome, PrepareError,
-    RunFolder, RunOptions, Shape, StatusReporter, Supervised, Supervision, TaskServer, fetch_task,
-    run_beside, take_task,
+    RunFolder, RunOptions, Shape, StatusReporter, Supervised, Supervision, TaskServer, USER_ABORT,
+    fetch_task, run_beside, take_task,
 };
 use crate::ui::{Printer, is_quiet};
 use crate::visible;
@@ -247,7 +247,7 @@ impl Assignment {
         let Some(task) = task else {
             // Refused, and rightly so, unless the task has just been taken from its queue.
             let server = server.with_deadline(FAREWELL);
-            settle(&server, FinalStatus::Stopped("user abort".to_owned())).await;
+            settle(&server, FinalStatus::Stopped(USER_ABORT.to_owned())).await;
             return Ok(Outcome::Aborted);
         };
         let ended = self

@@ -32,6 +32,7 @@ mod running;
 mod sections;
 mod service;
 mod slot;
+mod slurm;
 mod status;
 mod stop;
 mod store;
@@ -229,7 +230,8 @@ fn dispatch(
         | Command::Doctor(_)
         | Command::Init(_)
         | Command::List(_)
-        | Command::Service(_) => {}
+        | Command::Service(_)
+        | Command::Slurm(_) => {}
     }
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
@@ -262,6 +264,7 @@ fn dispatch(
         }
         Command::Init(options) => block_on(init::init(settings, options, printer)),
         Command::List(arguments) => block_on(list::list(&settings, &arguments, printer)),
+        Command::Slurm(arguments) => block_on(slurm::slurm(settings, arguments, printer)),
         Command::Boot(_)
         | Command::Generate(_)
         | Command::InstallBootstrap(_)

@@ -113,6 +113,12 @@ impl Settings {
         by_variable.unwrap_or_else(|| self.is_on(key))
     }
 
+    /// The names and texts of a section whose names are the user's.
+    pub fn texts(&self, section: &str) -> impl Iterator<Item = (String, String)> {
+        self.members(section)
+            .filter_map(|(name, value)| Some((name.to_owned(), value.to_text()?)))
+    }
+
     pub(super) fn members(&self, section: &str) -> impl Iterator<Item = (&str, &Value)> {
         let members = match self.value(section).map(|value| &value.kind) {
             Some(Kind::Object(members)) => Some(members),

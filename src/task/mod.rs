@@ -44,7 +44,7 @@ pub use failure::{Failure, PrepareError};
 pub use journal::{Entry, Journal, JournalError, Owner, Phase, RunFolder, Watcher};
 pub use launch::run_beside;
 pub use node::Node;
-pub use outcome::{ExitLine, FinalStatus, Outcome, Settlement, StopReason};
+pub use outcome::{ExitLine, FinalStatus, Outcome, Settlement, StopReason, USER_ABORT};
 pub use plan::{ContainerPlan, EnvironmentPlan, InterpreterPlan, Plan, RepositoryPlan, ScriptPlan};
 pub use prefetch_folder::{PrefetchFolder, PrefetchOrder};
 pub use prepare::{DequeuePolicy, Preparation, fetch_task, take_task};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The reason of a task whose agent was told to end by a signal (D-295).
+pub const USER_ABORT: &str = "user abort";
 /// The code of a program that SIGINT has ended.
 const INTERRUPTED: i32 = -2;
 /// The reason of a task whose supervisor was killed.
@@ -137,7 +139,7 @@ impl Outcome {
             ),
             Self::Exited(INTERRUPTED) => settle(
                 "Process terminated by user",
-                FinalStatus::Stopped("user abort".to_owned()),
+                FinalStatus::Stopped(USER_ABORT.to_owned()),
                 ExitLine::Status(INTERRUPTED),
             ),
             Self::Exited(code) => failed(*code),
@@ -156,7 +158,7 @@ impl Outcome {
             Self::Restarted => gone(RESTARTED),
             Self::Aborted => settle(
                 "Process terminated by user",
-                FinalStatus::Stopped("user abort".to_owned()),
+                FinalStatus::Stopped(USER_ABORT.to_owned()),
                 ExitLine::UserAborted,
             ),
             Self::Stopped(StopReason::Stopped) => settle(

@@ -91,6 +91,7 @@ mod service;
 mod services;
 mod shared_folder;
 mod side_by_side;
+mod slurm;
 mod start_up;
 mod stop;
 mod store;

@@ -86,6 +86,16 @@ pub struct Dequeue {
 }
 
 impl Dequeue {
+    /// Out of the queue, back into the state before.
+    pub fn new(task: TaskId) -> Self {
+        Self {
+            task,
+            new_status: None,
+            status_reason: None,
+            status_message: None,
+        }
+    }
+
     /// Out of the queue and running, as `execute` asks for (E-015).
     pub fn into_progress(task: TaskId) -> Self {
         Self {

@@ -14,6 +14,7 @@ mod list;
 mod prefetch;
 mod service;
 mod shared;
+mod slurm;
 mod supervise;
 
 pub use boot::{Boot, BootStep, Mounted};
@@ -30,6 +31,7 @@ pub use list::List;
 pub use prefetch::Prefetch;
 pub use service::{Service, ServiceCommand, ServiceInstall, ServicePlace};
 pub use shared::{Devices, GitCredentials, LogFormat, TaskOptions};
+pub use slurm::Slurm;
 pub use supervise::Supervise;
 
 use std::path::PathBuf;
@@ -83,6 +85,8 @@ pub enum Command {
     Cache(Cache),
     /// Look at all that tasks will need, and say what to mend
     Doctor(Doctor),
+    /// Run the tasks of queues as jobs of a Slurm cluster
+    Slurm(Slurm),
     /// Write units of systemd that run the daemon, look at them, and remove them
     Service(Service),
     /// Write shell completions or man pages

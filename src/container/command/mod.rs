@@ -31,7 +31,7 @@ pub use host::own_container;
 pub use mounts::{engine_path, start_up_lines};
 pub use options::{ContainerOptions, DefaultContainer};
 pub use secret_variables::secret_variables;
-pub use templates::mentions;
+pub use templates::{TextTemplates, mentions};
 
 /// A container as it is to be started.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -3,11 +3,23 @@
 use serde_json::Value;
 
 use super::{ContainerFacts, ContainerOptions, Launch};
+use crate::settings::Settings;
 
 /// What every template begins with, behind the dollar sign.
 const PREFIX: &str = "CLEARML_";
 
-/// Resolves templates for one run of a task.
+/// Resolves templates in any text.
+#[derive(Clone, Copy, Debug)]
+pub struct TextTemplates<'a> {
+    /// For `CONFIG`.
+    pub settings: &'a Settings,
+    /// What is known of the task.
+    pub facts: &'a ContainerFacts,
+    /// For `WORKER_ID`.
+    pub worker: &'a str,
+}
+
+/// Resolves templates in the words of one run of a task.
 #[derive(Clone, Copy)]
 pub(super) struct Templates<'a> {
     pub(super) options: &'a ContainerOptions,
@@ -30,9 +42,14 @@ impl Templates<'_> {
         if self.facts.api_version < (2, 20) {
             return words.to_vec();
         }
+        let templates = TextTemplates {
+            settings: &self.options.configuration,
+            facts: self.facts,
+            worker: &self.launch.worker,
+        };
         words
             .iter()
-            .map(|word| match self.word(word) {
+            .map(|word| match templates.text(word) {
                 Ok(word) => word,
                 Err(why) => {
                     let warning =
@@ -45,8 +62,11 @@ impl Templates<'_> {
             })
             .collect()
     }
+}
 
-    fn word(&self, word: &str) -> Result<String, String> {
+impl TextTemplates<'_> {
+    /// The text with its templates resolved; where one cannot be read, why (C-703).
+    pub fn text(&self, word: &str) -> Result<String, String> {
         let mut out = String::new();
         let mut rest = word;
         while let Some(place) = rest.find('$') {
@@ -115,14 +135,14 @@ impl Templates<'_> {
         match path {
             "QUEUE_NAME" => single(queue.and_then(|(_, name)| name.as_deref())),
             "QUEUE_ID" => single(queue.map(|(id, _)| id.as_str())),
-            "WORKER_ID" => single(Some(&self.launch.worker)),
+            "WORKER_ID" => single(Some(self.worker)),
             "PROJECT_NAME" => single(facts.project_name.as_deref()),
             "PROJECT_ID" => single(project),
             path => match path.split_once('.') {
                 Some(("TASK", "id")) => single(Some(&facts.task)),
                 Some(("TASK", path)) => found_in(Some(&facts.fields), path),
                 Some(("CONFIG", path)) => {
-                    let value = self.options.configuration.value(path);
+                    let value = self.settings.value(path);
                     let value = value.and_then(|value| serde_json::to_value(value).ok());
                     value.as_ref().map_or(Found::Nothing, scalar)
                 }

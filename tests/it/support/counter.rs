@@ -52,6 +52,11 @@ impl Counter {
         fs::write(&self.stop, "").unwrap();
     }
 
+    /// The next program counts until it is stopped.
+    pub(crate) fn go_on(&self) {
+        fs::remove_file(&self.stop).unwrap();
+    }
+
     /// Asserts that the console has each number once, in order, and `end` behind them.
     ///
     /// A program that was killed may have printed one number that it could not note any more.

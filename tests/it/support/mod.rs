@@ -24,6 +24,7 @@ pub(crate) mod registry;
 mod repository;
 mod runner;
 mod script;
+pub(crate) mod slurm;
 mod static_runner;
 mod terminal;
 #[expect(dead_code, reason = "the tests beside the code use the rest of it")]

@@ -1,0 +1,18 @@
+//! Queues whose tasks run on a cluster that has a scheduler of its own: each task is submitted as a job, in which
+//! `clearml-agent execute --full-monitoring --require-queue` runs it.
+//!
+//! Here is what all clusters have in common: the queues, the holding queue in which a task waits for its job, the ledger of what
+//! was submitted, and what becomes of a task whose job ends, disappears or waits. What is special is behind [`Cluster`].
+
+mod cluster;
+mod holding;
+mod ledger;
+mod round;
+mod slurm;
+mod verdict;
+
+pub use cluster::{Cause, Cluster, Job, JobEnd, JobId, JobState, NotSubmitted, Unreachable, Work};
+pub use holding::Holding;
+pub use ledger::{Ledger, LedgerError};
+pub use round::{Glue, GlueOptions};
+pub use slurm::{BatchTemplate, Slurm, SlurmOptions, TemplateError};

@@ -1,0 +1,287 @@
+//! Queues whose tasks run as jobs of a real Slurm.
+
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use super::support::slurm::SlurmCluster;
+use super::support::{Agent, Counter, Script, TestContext, wait_until};
+
+const TEMPLATE: &str = "#!/bin/bash
+#SBATCH --partition=one
+#SBATCH --time=0:10:00
+#SBATCH --ntasks=1
+${CLEARML_PRE_SETUP}
+${CLEARML_AGENT_EXECUTE}
+${CLEARML_POST_SETUP}
+";
+
+/// A cluster, and a server with the queue `default`.
+struct Site {
+    // Dropped before the folder of its processes.
+    cluster: SlurmCluster,
+    context: TestContext,
+}
+
+impl Site {
+    fn new() -> Self {
+        let context = TestContext::new();
+        let cluster = SlurmCluster::start(&context);
+        Self { cluster, context }
+    }
+
+    fn glue(&self, template: &str, words: &[&str]) -> Agent {
+        let file = self.context.folder().join("job.sbatch");
+        fs::write(&file, template).unwrap();
+        let file = file.display().to_string();
+        let mut all = vec!["slurm", "--queue", "default", "--template-files", &file];
+        all.extend(words);
+        let mut command = self.context.command(&all);
+        let (name, value) = self.cluster.variable();
+        command.env(name, value);
+        let glue = self.context.start_command(command);
+        glue.wait_for_output("listening to queues: default");
+        glue
+    }
+
+    fn queued(&self, name: &str) -> usize {
+        let queues = self.context.call("queues.get_all", json!({ "name": name }));
+        queues["queues"][0]["entries"]
+            .as_array()
+            .map_or(0, Vec::len)
+    }
+}
+
+/// C-610, C-612, C-613, C-627, C-680
+#[test]
+fn tasks_run_as_jobs_and_say_all_themselves() {
+    let site = Site::new();
+    let mut glue = site.glue(TEMPLATE, &[]);
+    let tasks: Vec<String> = (0..4)
+        .map(|number| {
+            let script = Script::shell(&format!("echo number {number}; echo $SLURM_JOB_ID"));
+            site.context.enqueue(script)
+        })
+        .collect();
+    for (number, task) in tasks.iter().enumerate() {
+        site.context.wait_for_status(task, "completed");
+        let console = site.context.console(task);
+        let job = site.cluster.job(task);
+        assert!(
+            console.contains(&format!("number {number}\n{job}\n")),
+            "{console}"
+        );
+    }
+    assert_eq!(site.queued("slurm_scheduler"), 0);
+    glue.signal(Signal::SIGTERM);
+    assert_eq!(glue.wait(), 254);
+    assert_eq!(site.context.workers(), Vec::<String>::new());
+}
+
+/// C-643: whether it waits for its job, or runs.
+#[test]
+fn an_abort_ends_a_job() {
+    let site = Site::new();
+    let template = TEMPLATE.replace("--ntasks=1", "--ntasks=2");
+    let _glue = site.glue(&template, &[]);
+    let (counter, script) = Counter::new(&site.context, "");
+    let running = site.context.enqueue(script);
+    site.context.wait_for_console(&running, "line 5\n");
+    let waiting = site.context.enqueue(Script::shell("echo never"));
+    let said = || site.context.console(&waiting);
+    assert!(
+        wait_until(|| said().contains("Slurm job waits: Resources: ")),
+        "{}",
+        said()
+    );
+    assert_eq!(site.context.status(&waiting), "queued");
+    for task in [&waiting, &running] {
+        site.context.call("tasks.stop", json!({ "task": task }));
+        site.context.wait_for_status(task, "stopped");
+    }
+    let states = || (site.cluster.states(&waiting), site.cluster.states(&running));
+    let are_over = || {
+        let (waiting, running) = states();
+        waiting == ["CANCELLED"] && running == ["COMPLETED"]
+    };
+    assert!(wait_until(are_over), "{:?}", states());
+    assert!(counter.count() > 0);
+}
+
+/// C-645: the agent in the job dies without a word.
+#[test]
+fn a_job_that_is_killed_has_failed_its_task_with_the_reason() {
+    let site = Site::new();
+    let _glue = site.glue(TEMPLATE, &[]);
+    let (_, script) = Counter::new(&site.context, "");
+    let task = site.context.enqueue(script);
+    site.context.wait_for_console(&task, "line 5\n");
+    let job = site.cluster.job(&task);
+    for pid in site.context.processes() {
+        let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if words.contains("execute") {
+            kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it lives");
+        }
+    }
+    site.context.wait_for_status(&task, "failed");
+    let reason = site.context.reason(&task);
+    assert!(
+        reason.starts_with(&format!(
+            "Slurm job {job} ended: FAILED (NonZeroExitCode) (hint: "
+        )),
+        "{reason}"
+    );
+    let console = site.context.console(&task);
+    // What the job itself has printed.
+    assert!(console.contains("Killed"), "{console}");
+}
+
+/// C-645: its agent is told to end, and says so; the reason is the limit.
+#[test]
+fn a_job_that_has_used_its_time_up_has_failed_its_task() {
+    let site = Site::new();
+    let template = TEMPLATE.replace("0:10:00", "0:01:00");
+    let _glue = site.glue(&template, &[]);
+    let (_, script) = Counter::new(&site.context, "");
+    let task = site.context.enqueue(script);
+    site.context.wait_for_console(&task, "line 5\n");
+    let is_over = || site.cluster.states(&task) == ["TIMEOUT"];
+    assert!(wait_until(is_over) || wait_until(is_over));
+    site.context.wait_for_status(&task, "failed");
+    let reason = site.context.reason(&task);
+    assert!(
+        reason.contains("ended: TIMEOUT (TimeLimit) (hint: ask for more"),
+        "{reason}"
+    );
+}
+
+/// C-644, C-645: the machine fails. Slurm begins the job again, or the task goes back into its queue, or it has failed.
+#[test]
+fn a_task_whose_node_has_failed_runs_again_where_that_is_wanted() {
+    let site = Site::new();
+    let (counter, script) = Counter::new(&site.context, "");
+    let fails = |template: &str, words: &[&str]| {
+        let glue = site.glue(template, words);
+        let task = site.context.enqueue(script.clone());
+        site.context.wait_for_console(&task, "line 5\n");
+        let node = |state: &str| {
+            let state = format!("state={state}");
+            let words = ["update", "nodename=a", &state, "reason=test"];
+            site.cluster.answer("scontrol", &words);
+        };
+        node("down");
+        let job = || site.cluster.states(&task);
+        let is_off = || job() != ["RUNNING"];
+        assert!(wait_until(is_off), "{:?}", job());
+        node("resume");
+        (glue, task)
+    };
+    let (mut glue, task) = fails(TEMPLATE, &[]);
+    let begins = || {
+        // Slurm lets a machine that has failed rest for two minutes.
+        let job = format!("jobid={}", site.cluster.job(&task));
+        let words = ["update", &job, "starttime=now"];
+        site.cluster.answer("scontrol", &words);
+        site.context.console(&task).matches("line 1\n").count()
+    };
+    assert!(
+        wait_until(|| begins() == 2),
+        "{:?}",
+        site.cluster.states(&task)
+    );
+    counter.stop();
+    site.context.wait_for_status(&task, "completed");
+    assert_eq!(site.cluster.states(&task).len(), 1);
+    glue.signal(Signal::SIGTERM);
+    assert_eq!(glue.wait(), 254);
+    counter.go_on();
+    let once = TEMPLATE.replace("--ntasks=1", "--no-requeue");
+    let (mut glue, task) = fails(&once, &[]);
+    site.context.wait_for_status(&task, "failed");
+    let reason = site.context.reason(&task);
+    assert!(reason.contains("ended: NODE_FAIL"), "{reason}");
+    glue.signal(Signal::SIGTERM);
+    assert_eq!(glue.wait(), 254);
+}
+
+/// The glue is killed between any two steps; jobs go on, and the next one knows them.
+#[test]
+fn a_glue_that_is_killed_loses_no_task() {
+    let site = Site::new();
+    let mut glue = site.glue(TEMPLATE, &[]);
+    let (counter, script) = Counter::new(&site.context, "");
+    let task = site.context.enqueue(script);
+    site.context.wait_for_console(&task, "line 5\n");
+    glue.kill();
+    counter.wait_for(5);
+    let next = site.context.enqueue(Script::shell("echo next"));
+    let glue = site.glue(TEMPLATE, &[]);
+    glue.wait_for_output("Taking over 1 tasks that are under way");
+    site.context.wait_for_status(&next, "completed");
+    counter.stop();
+    site.context.wait_for_status(&task, "completed");
+    assert_eq!(site.cluster.states(&task).len(), 1);
+    assert!(!glue.output().contains("has failed"), "{}", glue.output());
+}
+
+/// C-614: nobody holds a task for ever that Slurm does not take.
+#[test]
+fn a_job_that_slurm_refuses_has_failed_its_task() {
+    let site = Site::new();
+    let template = TEMPLATE.replace("--partition=one", "--partition=none");
+    let _glue = site.glue(&template, &[]);
+    let task = site.context.enqueue(Script::shell("echo never"));
+    site.context.wait_for_status(&task, "failed");
+    let reason = site.context.reason(&task);
+    assert!(
+        reason.starts_with("Slurm refuses the job: ") && reason.contains("partition"),
+        "{reason}"
+    );
+    assert_eq!(site.queued("slurm_scheduler"), 0);
+}
+
+/// C-616: the task is anybody's meanwhile.
+#[test]
+fn tasks_stay_in_their_queue_while_slurm_is_away() {
+    let mut site = Site::new();
+    let glue = site.glue(TEMPLATE, &[]);
+    site.cluster.kill_controller();
+    let task = site.context.enqueue(Script::shell("echo done"));
+    glue.wait_for_output("Warning: the cluster does not answer: ");
+    assert!(wait_until(|| site.queued("default") == 1));
+    site.cluster.start_controller();
+    glue.wait_for_output("The cluster answers again: tasks are taken");
+    site.context.wait_for_status(&task, "completed");
+}
+
+/// C-611, C-7.2: templates know the task, and a limit holds.
+#[test]
+fn a_batch_script_is_shown_with_the_values_of_the_task() {
+    let site = Site::new();
+    let file = site.context.folder().join("job.sbatch");
+    let text = TEMPLATE.replace(
+        "--ntasks=1",
+        "--comment=${CLEARML_TASK.name|lower} --account=${CLEARML_QUEUE_NAME}",
+    );
+    fs::write(&file, text).unwrap();
+    let task = site.context.create(Script::shell("echo"));
+    let words = ["slurm", "--queue", "default", "--render", &task];
+    let mut command = site.context.command(&words);
+    command.arg("--template-files").arg(&file);
+    let mut agent = site.context.start_command(command);
+    assert_eq!(agent.wait(), 0);
+    let output = agent.output();
+    assert!(output.contains("--account=default\n"), "{output}");
+    assert!(
+        output.contains(&format!(
+            "execute --full-monitoring --require-queue --id {task}\n"
+        )),
+        "{output}"
+    );
+    assert!(
+        output.contains("export CLEARML_WORKER_ID='host:slurm:"),
+        "{output}"
+    );
+}

@@ -1,0 +1,190 @@
+//! A real Slurm of the test's own: munge, a controller and two nodes, all on loopback and below one folder.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::{TestContext, wait_until};
+
+/// Two nodes, `a` in partition `one` and `b` in partition `two`; ended when dropped.
+pub(crate) struct SlurmCluster {
+    folder: PathBuf,
+    processes: Vec<Child>,
+    controller: Option<Child>,
+}
+
+impl SlurmCluster {
+    /// A cluster that takes jobs; each node has two processors and 500 MiB.
+    pub(crate) fn start(context: &TestContext) -> Self {
+        let folder = context.folder().join("slurm");
+        for name in ["munge", "state", "spool-a", "spool-b"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        let key = folder.join("munge/key");
+        fs::write(&key, [7; 1024]).unwrap();
+        for (path, mode) in [(&key, 0o600), (&folder.join("munge"), 0o700)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::write(folder.join("slurm.conf"), configuration(&folder)).unwrap();
+        let mut cluster = Self {
+            folder,
+            processes: Vec::new(),
+            controller: None,
+        };
+        cluster.start_munge();
+        cluster.start_controller();
+        for node in ["a", "b"] {
+            let mut daemon = cluster.command("slurmd");
+            daemon.args(["-D", "-N", node]);
+            cluster.processes.push(started(daemon));
+        }
+        let idle = || cluster.answer("sinfo", &["--Node", "--noheader", "--format=%T"]);
+        let are_idle = || idle().lines().filter(|line| *line == "idle").count() == 2;
+        assert!(wait_until(are_idle), "{}", idle());
+        cluster
+    }
+
+    /// What programs of Slurm need to find it.
+    pub(crate) fn variable(&self) -> (&'static str, String) {
+        let file = self.folder.join("slurm.conf");
+        ("SLURM_CONF", file.display().to_string())
+    }
+
+    /// What a program of Slurm prints.
+    pub(crate) fn answer(&self, program: &str, words: &[&str]) -> String {
+        let output = self.command(program).args(words).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The states of all jobs of this name, the oldest first.
+    pub(crate) fn states(&self, task: &str) -> Vec<String> {
+        let name = format!("--name=clearml-id-{task}");
+        let words = ["--noheader", "--states=all", "--format=%T", &name];
+        let states = self.answer("squeue", &words);
+        states.lines().map(str::to_owned).collect()
+    }
+
+    /// The id of the one job of a task.
+    pub(crate) fn job(&self, task: &str) -> String {
+        let name = format!("--name=clearml-id-{task}");
+        let words = ["--noheader", "--states=all", "--format=%A", &name];
+        self.answer("squeue", &words).trim().to_owned()
+    }
+
+    /// The controller is killed; jobs go on.
+    pub(crate) fn kill_controller(&mut self) {
+        if let Some(mut controller) = self.controller.take() {
+            controller.kill().unwrap();
+            controller.wait().unwrap();
+        }
+    }
+
+    /// A controller that knows what the last one knew.
+    pub(crate) fn start_controller(&mut self) {
+        let mut daemon = self.command("slurmctld");
+        daemon.arg("-D");
+        self.controller = Some(started(daemon));
+        assert!(wait_until(|| !self
+            .answer("sinfo", &["--noheader"])
+            .is_empty()));
+    }
+
+    fn start_munge(&mut self) {
+        let path = |name: &str| format!("{}", self.folder.join(name).display());
+        let mut daemon = Command::new("munged");
+        daemon.args(["--foreground", "--force", "--num-threads=2"]);
+        for (option, name) in [
+            ("key-file", "munge/key"),
+            ("pid-file", "munge/pid"),
+            ("log-file", "munge/log"),
+            ("seed-file", "munge/seed"),
+            ("socket", "munge.socket"),
+        ] {
+            daemon.arg(format!("--{option}={}", path(name)));
+        }
+        self.processes.push(started(daemon));
+        let socket = self.folder.join("munge.socket");
+        assert!(wait_until(|| socket.exists()));
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let (name, value) = self.variable();
+        command.env(name, value);
+        command
+    }
+}
+
+fn started(mut command: Command) -> Child {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let child = command.spawn();
+    child.unwrap_or_else(|error| {
+        panic!("{command:?}: {error} (apt install slurmctld slurmd slurm-client munge slurm-wlm-basic-plugins)")
+    })
+}
+
+fn configuration(folder: &Path) -> String {
+    let host = nix::unistd::gethostname().unwrap();
+    let host = host.to_string_lossy();
+    let host = host.split('.').next().unwrap_or_default();
+    // They are free at this moment.
+    let ports: Vec<u16> = (0..3)
+        .map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap())
+        .map(|listener| listener.local_addr().unwrap().port())
+        .collect();
+    let [controller, first, second] = ports[..] else {
+        unreachable!("three of them")
+    };
+    let folder = folder.display();
+    format!(
+        "ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/controller.pid
+SlurmdPidFile={folder}/node-%n.pid
+SlurmctldLogFile={folder}/controller.log
+SlurmdLogFile={folder}/node-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
+MpiDefault=none
+ReturnToService=2
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+KillWait=2
+SlurmctldTimeout=10
+SlurmdTimeout=10
+PropagateResourceLimits=NONE
+NodeName=a NodeHostname={host} NodeAddr=127.0.0.1 Port={first} CPUs=2 RealMemory=500 State=UNKNOWN
+NodeName=b NodeHostname={host} NodeAddr=127.0.0.1 Port={second} CPUs=2 RealMemory=500 State=UNKNOWN
+PartitionName=one Nodes=a Default=YES MaxTime=INFINITE State=UP
+PartitionName=two Nodes=b MaxTime=INFINITE State=UP
+"
+    )
+}
+
+impl Drop for SlurmCluster {
+    fn drop(&mut self) {
+        let _ = self.command("scancel").arg("--user=root").output();
+        for mut process in self.processes.drain(..).rev().chain(self.controller.take()) {
+            // It may have ended by itself.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
