@@ -93,6 +93,12 @@ impl Outages {
         }
     }
 
+    /// True where the last try of a call was answered, and before the first one.
+    pub(super) fn is_answering(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*state, Reachability::Up)
+    }
+
     /// The server answered, whatever it said.
     pub(super) fn answered(&self) {
         let before = self.replace(|_| Reachability::Up);

@@ -22,6 +22,9 @@ use super::retry::{Phase, Retry, Tries};
 use super::token::{ApiVersion, Claims, Token};
 use crate::secrets::SecretString;
 
+/// How often [`Session::is_silent`] looks.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// The way to the API server. Cheap to clone; clones share connections, token and outage notices.
 ///
 /// Nothing is read or connected before the first call. Dropping a call's future stops it at once.
@@ -107,6 +110,19 @@ impl Session {
     pub fn with_default_method(mut self, method: HttpMethod) -> Self {
         self.scope.method = Some(method);
         self
+    }
+
+    /// False while the server has left the last try of a call without an answer.
+    #[must_use]
+    pub fn is_answering(&self) -> bool {
+        self.inner.outages.is_answering()
+    }
+
+    /// Ends once [`Session::is_answering`] is false.
+    pub async fn is_silent(&self) {
+        while self.is_answering() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// `scheme://host:port` of the API server, for messages.

@@ -93,6 +93,11 @@ impl TaskServer {
         Self { fence, ..self }
     }
 
+    /// Ends once the server has left a try of a call without an answer.
+    pub(super) async fn is_silent(&self) {
+        self.session.is_silent().await;
+    }
+
     pub(super) fn fence(&self) -> Option<&Fence> {
         self.fence.as_ref()
     }

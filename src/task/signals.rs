@@ -6,9 +6,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::outcome::Outcome;
+use super::server::TaskServer;
 use super::stop::Stop;
 
-/// How long a SIGTERM waits for the server.
+/// How long an agent that was told to end waits for the server.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The signals that this process has been listening to since this was made.
@@ -39,10 +40,17 @@ impl Signals {
         Self(kinds.ok())
     }
 
-    /// Obeys for ever: the first signal ends the task, the second one ends the waiting for the server.
+    /// Obeys for ever. The first signal ends the task, the second one the time of its program, and the third one the waiting
+    /// for the server, as the second does where `server` does not answer.
     ///
-    /// The limit counts from the end of the program, which has `grace` for it.
-    pub(super) async fn obey(self, stop: Stop, grace: Duration, give_up: CancellationToken) {
+    /// [`PATIENCE`] counts from the end of the program, which has `grace` for it.
+    pub(super) async fn obey(
+        self,
+        stop: Stop,
+        grace: Duration,
+        server: TaskServer,
+        give_up: CancellationToken,
+    ) {
         let Some(Kinds {
             mut terminate,
             mut interrupt,
@@ -51,24 +59,39 @@ impl Signals {
         else {
             return;
         };
-        let ended = stop.program_ended().clone();
+        let (ended, hurried) = (stop.program_ended().clone(), stop.hurried().clone());
         let limit = async {
-            // Over or not, the program is killed then.
-            let _ = tokio::time::timeout(grace, ended.cancelled()).await;
+            tokio::select! {
+                // Over or not, the program is killed then.
+                _ = tokio::time::timeout(grace, ended.cancelled()) => {}
+                () = hurried.cancelled() => {}
+            }
             tokio::time::sleep(PATIENCE).await;
         };
         tokio::pin!(limit);
-        let mut is_told = false;
+        let mut told = 0_u32;
+        // Who presses Ctrl-C once ends a task alone: its worker stays.
+        let mut is_limited = false;
         loop {
-            let is_hurried = tokio::select! {
-                _ = terminate.recv() => std::mem::replace(&mut is_told, true),
-                _ = interrupt.recv() => stop.cause().is_some(),
+            let is_over = tokio::select! {
+                _ = terminate.recv() => {
+                    is_limited = true;
+                    false
+                }
+                _ = interrupt.recv() => false,
                 // A terminal that is closed is its worker's business.
                 _ = hangup.recv() => continue,
-                () = &mut limit, if is_told && !give_up.is_cancelled() => true,
+                () = &mut limit, if is_limited && !give_up.is_cancelled() => true,
+                () = server.is_silent(), if told == 2 && !give_up.is_cancelled() => true,
             };
-            if is_hurried {
+            if !is_over {
+                told += 1;
+            }
+            if is_over || told > 1 {
+                is_limited = true;
                 stop.hurry();
+            }
+            if is_over || told > 2 {
                 give_up.cancel();
             }
             stop.because(Outcome::Aborted);

@@ -138,7 +138,13 @@ impl Supervision {
             tracing::warn!(%error, "programs that detach themselves may survive their task");
         }
         let stop = Stop::default();
-        let signals = spawn_local(signals.obey(stop.clone(), self.grace, self.give_up.clone()));
+        let signals = signals.obey(
+            stop.clone(),
+            self.grace,
+            self.server.clone(),
+            self.give_up.clone(),
+        );
+        let signals = spawn_local(signals);
         let this = Rc::new(self);
         let finished = CancellationToken::new();
         let stand_in = this.clone().stand_in(hold.clone(), finished.clone());

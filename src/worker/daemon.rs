@@ -169,10 +169,15 @@ impl Daemon {
         if let Some(prefetch) = self.prefetch.take() {
             prefetch.finish().await;
         }
-        if matches!(end, DaemonEnd::Drained | DaemonEnd::Terminated) {
+        let is_told = match end {
+            DaemonEnd::Drained | DaemonEnd::Terminated => true,
+            DaemonEnd::Hurried => self.options.session.is_answering(),
+            DaemonEnd::Crashed | DaemonEnd::HandedOver => false,
+        };
+        if is_told {
             self.current = watch::Sender::new(None);
             tokio::select! {
-                () = self.farewell(&mut reporter) => {}
+                () = self.farewell(&mut reporter, end) => {}
                 // D-301
                 _ = requests.recv() => {}
             }

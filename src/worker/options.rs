@@ -83,7 +83,7 @@ pub enum DaemonEnd {
     Drained,
     /// Handed over to the next worker; its task goes on (SIGUSR1).
     HandedOver,
-    /// Told twice to end: the server was not told (D-301).
+    /// Told twice to end: a server that does not answer was not told (D-301).
     Hurried,
     /// Told to end; its task has been aborted (D-058).
     Terminated,

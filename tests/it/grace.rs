@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::support::{Agent, Script, TestContext, wait_until};
+use super::support::{Agent, Fault, FaultProxy, Script, TestContext, wait_until};
 
 /// Less than the periods below, and enough for a slow machine.
 const AT_ONCE: Duration = Duration::from_secs(20);
@@ -109,21 +109,33 @@ fn nobody_waits_for_a_program_that_has_ended() {
     assert_eq!(running.context.reason(&running.task), "user abort");
 }
 
-/// D-301: a second SIGTERM ends the time at once.
+/// D-301, D-297: a second SIGTERM or Ctrl-C ends the time at once, and the server is told all the same.
 #[test]
 fn a_second_signal_cuts_the_time_short() {
-    let mut running = Running::new(
-        "600",
-        "trap '' TERM; echo $$ > HERE/program; echo up and running; sleep 600; sleep 600",
-    );
-    running.daemon.signal(Signal::SIGTERM);
-    running
-        .daemon
-        .wait_for_output("Waiting up to 600.0 seconds");
-    running.daemon.signal(Signal::SIGTERM);
-    assert_eq!(running.daemon.wait_at_most(AT_ONCE), 254);
-    running.assert_gone("program");
-    running.context.wait_for_no_processes();
+    for (signal, said) in [
+        (Signal::SIGTERM, "Waiting up to 600.0 seconds"),
+        (Signal::SIGINT, "press Ctrl-C again to end the agent"),
+    ] {
+        let context = TestContext::new();
+        context.configure("agent.stop_grace_period: 600");
+        let proxy = FaultProxy::start(&context.server.url());
+        context.configure(&format!("api.api_server: \"{}\"", proxy.url()));
+        // Its answers take their time.
+        let is_late = |call: &str| call != "events.add_batch";
+        let mut running = Running::in_context(
+            context,
+            "trap '' TERM; echo $$ > HERE/program; echo up and running; sleep 600; sleep 600",
+        );
+        proxy.set(move |call| is_late(call).then_some(Fault::AnswerDrips));
+        running.daemon.signal(signal);
+        running.daemon.wait_for_output(said);
+        running.daemon.signal(signal);
+        assert_eq!(running.daemon.wait_at_most(AT_ONCE), 254);
+        running.assert_gone("program");
+        running.context.wait_for_no_processes();
+        assert_eq!(running.context.status(&running.task), "stopped");
+        assert_eq!(running.context.reason(&running.task), "user abort");
+    }
 }
 
 /// D-056: a period that is none is refused.

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::{Daemon, Next};
+use crate::api::Retry;
 use crate::task::{Entry, RunFolder};
 use crate::worker::crew::{Member, Order};
 use crate::worker::options::DaemonEnd;
@@ -17,10 +18,6 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(3);
 const ENDING: Duration = Duration::from_secs(7);
 /// The same for tasks that are workers of their own (D-261).
 const ENDING_SEVERAL: Duration = Duration::from_secs(20);
-/// How long a worker that is told twice to end waits for its supervisors (D-301).
-const HURRY: Duration = Duration::from_millis(500);
-/// The same for tasks that are workers of their own: whoever is killed tells the server nothing.
-const HURRY_SEVERAL: Duration = Duration::from_secs(2);
 
 impl Daemon {
     /// Ends all tasks, or leaves them to the next worker.
@@ -39,11 +36,11 @@ impl Daemon {
         }
         let mut end = DaemonEnd::Terminated;
         let is_one = self.options.capacity.is_one();
-        let (patience, hurry) = if is_one {
-            (ENDING, HURRY)
-        } else {
-            (ENDING_SEVERAL, HURRY_SEVERAL)
-        };
+        if self.crew.sole().is_some_and(|member| member.is_interrupted) {
+            // It has been told once already.
+            end = DaemonEnd::Hurried;
+        }
+        let patience = if is_one { ENDING } else { ENDING_SEVERAL };
         if !is_one {
             let supervisors = self.crew.members().iter().filter_map(Member::supervisor);
             for process in supervisors {
@@ -61,10 +58,10 @@ impl Daemon {
                     if end == DaemonEnd::Hurried {
                         break;
                     }
-                    // They stop waiting for the server.
+                    // They kill their programs, and wait no longer for a server that does not answer (D-301).
                     self.crew.order(Order::Terminate);
                     end = DaemonEnd::Hurried;
-                    deadline = tokio::time::Instant::now() + hurry;
+                    deadline = tokio::time::Instant::now() + ENDING;
                 }
             }
         }
@@ -125,15 +122,28 @@ impl Daemon {
     }
 
     /// A report that is on its way must not arrive behind the farewell.
-    pub(super) async fn farewell(&self, reporter: &mut JoinHandle<()>) {
+    pub(super) async fn farewell(&self, reporter: &mut JoinHandle<()>, end: DaemonEnd) {
         let nursery = &self.nursery;
-        let workers = self.options.session.workers();
+        let mut session = self.options.session.clone();
+        if end == DaemonEnd::Hurried {
+            session = session.with_retry(Retry::Never);
+        }
+        let workers = session.workers();
         let told = async {
             // It ends by itself: nobody has tasks for it any more.
             let _ = reporter.await;
             workers.unregister(&nursery.worker, &nursery.queues).await
         };
-        let reason = match tokio::time::timeout(FAREWELL, told).await {
+        let told = async {
+            tokio::select! {
+                told = tokio::time::timeout(FAREWELL, told) => Some(told),
+                () = self.options.session.is_silent(), if end == DaemonEnd::Hurried => None,
+            }
+        };
+        let Some(told) = told.await else {
+            return;
+        };
+        let reason = match told {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.reference_text(),
             Err(_) => format!("no answer within {} s", FAREWELL.as_secs()),
