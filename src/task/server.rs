@@ -40,6 +40,9 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(4),
 ];
 
+/// Between two looks for keys that the server takes.
+const KEYS: Duration = Duration::from_secs(1);
+
 impl TaskServer {
     /// The task as `worker` speaks of it.
     pub fn new(session: Session, task: TaskId, worker: WorkerId) -> Self {
@@ -67,6 +70,12 @@ impl TaskServer {
         let mut pauses = PAUSES.into_iter();
         loop {
             let error = match Box::pin(ask()).await {
+                Err(error) if self.insists && error.is_unauthorized() => {
+                    // It has left its queue, and nobody else knows. The session says that it waits for other keys.
+                    tracing::debug!(%error, "asking again");
+                    tokio::time::sleep(KEYS).await;
+                    continue;
+                }
                 Err(error) if self.insists && says_nothing(&error) => error,
                 answered => return answered,
             };
@@ -118,14 +127,23 @@ impl TaskServer {
     /// The same as it is now, for a final status.
     pub(super) async fn is_taken_now(&self) -> Result<bool, ApiError> {
         if self.fence.as_ref().is_some_and(Fence::is_stale) {
-            self.look_for_others().await?;
+            self.insist(async || self.look_for_others().await).await?;
         }
         Ok(self.is_taken())
     }
 
     async fn look_for_others(&self) -> Result<(), ApiError> {
-        if let (Some(fence), Some(task)) = (&self.fence, self.standing(&RUN_FIELDS).await?) {
-            fence.look(&task);
+        let Some(fence) = &self.fence else {
+            return Ok(());
+        };
+        match self.standing(&RUN_FIELDS).await {
+            Ok(Some(task)) => fence.look(&task),
+            Ok(None) => {}
+            // A server that refuses to tell has nothing against this run.
+            Err(error) if error.refusal().is_some() && !is_server_fault(&error) => {
+                tracing::info!(%error, "whose the task is, is not known");
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -314,7 +332,7 @@ impl TaskServer {
         if !self.node.is_first() || self.is_taken_now().await? {
             return Ok(());
         }
-        match self.set(status).await {
+        match self.insist(async || self.set(status).await).await {
             Err(error) if error.refusal().is_some() && !is_server_fault(&error) => {
                 self.settle_refused(status, &error).await
             }

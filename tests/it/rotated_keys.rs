@@ -115,3 +115,36 @@ fn an_idle_worker_says_that_its_keys_are_refused() {
     assert_eq!(output.matches(ACCEPTED).count(), 1, "{output}");
     assert_eq!(daemon.terminate(), 254);
 }
+
+/// A worker has its token for a while, so it may still take a task; the task neither fails nor gets lost for that.
+#[test]
+fn a_task_that_was_taken_just_then_waits_for_keys() {
+    let context = TestContext::new();
+    let mut daemon = context.daemon();
+    daemon.wait_for_output("No tasks in Queues");
+    let (line, _) = other_keys(&context);
+    let old = &context.server.credentials().access_key;
+    context.call("auth.revoke_credentials", json!({ "access_key": old }));
+    let (counter, script) = Counter::new(&context, "");
+    let task = context.enqueue(script);
+    daemon.wait_for_output(REFUSED);
+    context.configure(&line);
+    daemon.wait_for_output(ACCEPTED);
+    complete(&context, &counter, &task);
+    assert_eq!(daemon.terminate(), 254);
+}
+
+#[test]
+fn the_end_of_a_program_waits_for_keys() {
+    let (context, mut daemon, counter, task) = running();
+    let (line, _) = other_keys(&context);
+    revoke(&context);
+    daemon.wait_for_output(REFUSED);
+    counter.stop();
+    daemon.wait_for_output("Leaving process id");
+    context.configure(&line);
+    context.wait_for_status(&task, "completed");
+    counter.assert_complete(&context.console(&task), "Process completed successfully");
+    context.wait_for_no_runs();
+    assert_eq!(daemon.terminate(), 254);
+}
