@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, Patience};
 use super::daemon::worker_name;
-use super::left_runs::settle_left_runs;
+use super::left_runs::{settle_left_runs, warn_of_living_runs};
 use super::options::{self, PreparationWishes};
 use super::{ExitStatus, Failed, container, plan, slot, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
@@ -239,6 +239,9 @@ impl Assignment {
     ) -> Result<Outcome, Failed> {
         check_log_file(arguments)?;
         settle_left_runs(&self.places, &self.task, printer).await;
+        if Node::of(self.settings.environment()).is_first() {
+            warn_of_living_runs(&self.places, &self.task, printer);
+        }
         let task = tokio::select! {
             taken = self.take(arguments, &worker, printer) => Some(taken?),
             () = signals.any() => None,

@@ -1,4 +1,5 @@
-//! Runs that an `execute` has left that was killed: another one on the machine has the server told of their end.
+//! Other runs on this machine, before an `execute` begins: those that a killed one has left are settled, and one of the same task
+//! that lives is said.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -33,6 +34,20 @@ pub(super) async fn settle_left_runs(places: &Places, task: &TaskId, printer: Pr
         if entry.task == task.as_str() {
             wait(supervisor).await;
         }
+    }
+}
+
+/// Says that the task runs already: nobody else would notice that two programs write the same files and the same console.
+pub(super) fn warn_of_living_runs(places: &Places, task: &TaskId, printer: Printer) {
+    let runs = RunFolder::all(places).into_iter();
+    let living = runs.filter_map(|run| run.supervised());
+    for entry in living.filter(|entry| entry.task == task.as_str()) {
+        let process = entry.supervisor.map(|process| process.pid);
+        printer.warning(&format!(
+            "task '{task}' runs on this machine already, by worker '{}'{}: both will write its console and its files (hint: end one of them; a clone of the task may run beside it)",
+            entry.worker,
+            process.map_or_else(String::new, |pid| format!(" (process {pid})")),
+        ));
     }
 }
 

@@ -1,7 +1,7 @@
 //! From the settings to the plain options of the rooms below.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -306,9 +306,14 @@ const FOLDERS_HINT: &str =
 fn writable(folder: &Path, tried: std::io::Result<()>, hint: &str) -> Result<(), Failed> {
     tried.map_err(|error| {
         let folder = folder.display();
+        // In another folder the runs that this one knows would be lost.
+        let hint = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there",
+            _ => fitting(hint),
+        };
         Failed::message(
             format!("could not write to the folder `{folder}`: {error}"),
-            fitting(hint),
+            hint,
         )
     })
 }

@@ -27,13 +27,25 @@ pub struct Failure {
     pub status_reason: Option<String>,
     /// The exit code, where it is that of a program (E-237).
     pub code: Option<i32>,
-    /// It is the environment that could not be made.
-    pub is_of_environment: bool,
+    /// The same in one line, for a status that says no more than an exit code otherwise.
+    pub summary: String,
     /// Which disk is full, where that is why.
     pub room: Option<String>,
 }
 
 impl Failure {
+    /// With these words, and nothing else that is known.
+    pub(super) fn new(message: String) -> Self {
+        Self {
+            summary: first_line(&message).to_owned(),
+            message,
+            hint: None,
+            status_reason: None,
+            code: None,
+            room: None,
+        }
+    }
+
     /// The same where the disk of `folder` is full, which explains whatever else was said.
     pub(super) fn for_want_of_room(self, folder: &Path) -> Self {
         let room = format!("disk full: no room in `{}`", folder.display());
@@ -46,19 +58,17 @@ impl Failure {
         }
     }
 
-    /// In a few words, with what to do; for a status that says no more than an exit code otherwise.
-    pub(super) fn of_environment(&self) -> Option<String> {
-        self.is_of_environment.then(|| {
-            let first = |text: &str| text.lines().next().unwrap_or_default().trim().to_owned();
-            let hint = self.hint.as_deref().map(first);
-            let hint = hint.map(|hint| format!(" (hint: {hint})"));
-            let hint = hint.unwrap_or_default();
-            match &self.room {
-                Some(room) => format!("{room}{hint}"),
-                None => format!("environment: {}{hint}", first(&self.message)),
-            }
-        })
+    /// What went wrong in one line, with what to do.
+    pub(super) fn reason(&self) -> String {
+        let what = self.room.as_ref().unwrap_or(&self.summary);
+        let hint = self.hint.as_deref().map(first_line);
+        let hint = hint.map(|hint| format!(" (hint: {hint})"));
+        format!("{what}{}", hint.unwrap_or_default())
     }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default().trim()
 }
 
 pub(super) fn without_code(
@@ -66,41 +76,22 @@ pub(super) fn without_code(
     request: &CodeRequest,
     docker_cmd: &str,
 ) -> PrepareError {
-    let message = error.console_text(request, docker_cmd);
-    match error {
-        SourceError::Cancelled => PrepareError::Cancelled,
-        error if error.is_repository_failure() => failure_with_status(
-            message,
-            error.hint(),
-            "failed cloning repository".to_owned(),
-        ),
-        error => failure(message, error.hint()),
+    if matches!(error, SourceError::Cancelled) {
+        return PrepareError::Cancelled;
     }
+    let reason = "failed cloning repository";
+    PrepareError::Failed(Failure {
+        hint: error.hint(),
+        status_reason: error.is_repository_failure().then(|| reason.to_owned()),
+        summary: format!("code: {}", first_line(&error.to_string())),
+        ..Failure::new(error.console_text(request, docker_cmd))
+    })
 }
 
 pub(super) fn failure(message: impl Into<String>, hint: Option<impl Into<String>>) -> PrepareError {
     PrepareError::Failed(Failure {
-        message: message.into(),
         hint: hint.map(Into::into),
-        status_reason: None,
-        code: None,
-        is_of_environment: false,
-        room: None,
-    })
-}
-
-pub(super) fn failure_with_status(
-    message: String,
-    hint: Option<impl Into<String>>,
-    reason: String,
-) -> PrepareError {
-    PrepareError::Failed(Failure {
-        message,
-        hint: hint.map(Into::into),
-        status_reason: Some(reason),
-        code: None,
-        is_of_environment: false,
-        room: None,
+        ..Failure::new(message.into())
     })
 }
 
@@ -120,11 +111,9 @@ impl From<PythonError> for PrepareError {
                     PythonError::CustomBuild { code } => Some(code),
                     _ => None,
                 },
-                message: error.to_string(),
                 hint: error.hint(),
-                status_reason: None,
-                is_of_environment: true,
-                room: None,
+                summary: format!("environment: {}", first_line(&error.to_string())),
+                ..Failure::new(error.to_string())
             })
         }
     }
@@ -133,6 +122,10 @@ impl From<PythonError> for PrepareError {
 impl From<DefinitionError> for PrepareError {
     fn from(error: DefinitionError) -> Self {
         let hint = "give the task a script, or enqueue another one";
-        failure_with_status(error.to_string(), Some(hint), error.to_string())
+        Self::Failed(Failure {
+            hint: Some(hint.to_owned()),
+            status_reason: Some(error.to_string()),
+            ..Failure::new(error.to_string())
+        })
     }
 }

@@ -311,4 +311,12 @@ fn an_environment_without_room_has_failed_for_the_disk() {
     let console = context.console(&task);
     assert!(console.contains(&expected), "{console}");
     assert_eq!(daemon.terminate(), 254);
+
+    let task = context.create(Script::python("print('never')", ""));
+    assert_eq!(context.run(&["execute", "--id", &task]).code, 1);
+    let reason = context.reason(&task);
+    assert!(
+        reason.starts_with(&expected) && reason.ends_with("(hint: free space there)"),
+        "{reason}"
+    );
 }

@@ -17,8 +17,6 @@ const STRANGER: u32 = 54_321;
 
 const STATE: &str =
     "hint: set `XDG_STATE_HOME`, or `HOME` without it, to a folder that can be written";
-const TEMPORARY: &str =
-    "hint: set `TMPDIR` or `CLEARML_AGENT_TEMP_STDOUT_FILE_DIR` to a folder that can be written";
 
 /// A user who is not root, with a home and a copy of the program that everybody can read.
 struct Other {
@@ -208,7 +206,29 @@ fn a_temporary_folder_without_room_is_named() {
     for words in calls(&task) {
         let finished = behind(&context, commands, &words);
         let reason = "No space left on device (os error 28)";
-        assert_refused(&finished, &context.temporary(), reason, TEMPORARY);
+        assert_refused(
+            &finished,
+            &context.temporary(),
+            reason,
+            "hint: free space there",
+        );
+    }
+    assert_eq!(context.status(&task), "queued");
+}
+
+/// What the agent knows of its runs is in the folder that is full: another one would not have it.
+#[test]
+fn a_state_folder_without_room_is_named() {
+    let context = TestContext::new();
+    let task = context.enqueue(Script::shell("echo ran"));
+    let state = context.home().join(".local/state/clearml-agent");
+    fs::create_dir_all(&state).unwrap();
+    let commands = "state=$2/.local/state/clearml-agent; mount -t tmpfs -o size=64k none \"$state\"
+        mkdir \"$state/runs\"; cat /dev/zero > \"$state/filler\" 2>&- || true";
+    for words in calls(&task) {
+        let finished = behind(&context, commands, &words);
+        let reason = "No space left on device (os error 28)";
+        assert_refused(&finished, &state, reason, "hint: free space there");
     }
     assert_eq!(context.status(&task), "queued");
 }

@@ -335,3 +335,20 @@ fn now() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     u64::try_from(now.unwrap().as_millis()).unwrap()
 }
+
+/// Two programs of one task write the same files.
+#[test]
+fn who_starts_a_task_that_runs_here_is_told() {
+    let context = TestContext::new();
+    let (counter, script) = Counter::new(&context, "");
+    let task = context.enqueue(script);
+    let mut daemon = context.daemon();
+    context.wait_for_console(&task, "line 5\n");
+    let mut agent = context.start(&["execute", "--id", &task]);
+    agent.wait_for_output(&format!(
+        "Warning: task '{task}' runs on this machine already, by worker 'host:0' (process "
+    ));
+    counter.stop();
+    agent.wait();
+    assert_eq!(daemon.terminate(), 254);
+}

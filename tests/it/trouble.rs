@@ -294,13 +294,15 @@ fn a_task_without_a_script_fails() {
     let task = create();
     let queue = context.queue();
     context.call("tasks.enqueue", json!({ "task": task, "queue": queue }));
-    let console = failed_task_console(&context, &task, &[], "worker execution exit code 1");
+    let why = format!("exit code 1: {text} (hint: give the task a script, or enqueue another one)");
+    let reason = format!("worker execution {why}");
+    let console = failed_task_console(&context, &task, &[], &reason);
     assert!(
         console.contains(&format!("\nclearml_agent: ERROR: {text}\nhint: ")),
         "{console}"
     );
     assert!(
-        console.ends_with("Process failed, exit code 1"),
+        console.ends_with(&format!("Process failed, {why}")),
         "{console}"
     );
 
@@ -341,12 +343,12 @@ fn a_repository_must_exist() {
     let script = Script::shell("")
         .with("repository", url.as_str())
         .with("branch", "main");
-    let console = failed_console(
-        &context,
-        script,
-        NO_ENVIRONMENT,
-        "worker execution exit code 1",
+    let why = format!(
+        "could not fetch `{url}`: '{}/nosuch' does not exist (hint: check the task's repository, and who may read it (no credentials are needed on this machine))",
+        context.folder().display()
     );
+    let reason = format!("worker execution exit code 1: code: {why}");
+    let console = failed_console(&context, script, NO_ENVIRONMENT, &reason);
     assert_eq!(
         console.matches("Repository cloning failed: ").count(),
         1,
@@ -367,10 +369,7 @@ fn a_repository_must_exist() {
         .filter(|request| request.endpoint == "tasks.failed")
         .map(|request| request.body["status_reason"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(
-        failed,
-        ["failed cloning repository", "worker execution exit code 1"]
-    );
+    assert_eq!(failed, ["failed cloning repository", &reason]);
 }
 
 /// E-017, E-080
@@ -384,12 +383,11 @@ fn a_commit_must_exist() {
         .with("repository", repository.url())
         .with("branch", "master")
         .with("version_num", commit);
-    let console = failed_console(
-        &context,
-        script,
-        NO_ENVIRONMENT,
-        "worker execution exit code 1",
+    let url = repository.url();
+    let reason = format!(
+        "worker execution exit code 1: code: there is no commit `{commit}` in `{url}` (hint: make sure you pushed the requested commit)"
     );
+    let console = failed_console(&context, script, NO_ENVIRONMENT, &reason);
     assert!(
         console.contains(&repository_error(&repository.url(), "master", commit)),
         "{console}"
@@ -420,7 +418,8 @@ fn a_diff_must_apply() {
         &context,
         script,
         NO_ENVIRONMENT,
-        "worker execution exit code 1",
+        "worker execution exit code 1: code: failed applying git diff: error: patch failed: main.sh:1 (hint: the uncommitted \
+         changes were made on another commit than the one checked out)",
     );
     assert!(
         console.contains("\nApplying uncommitted changes\n"),
@@ -452,7 +451,8 @@ fn a_working_folder_must_exist() {
         &context,
         script,
         NO_ENVIRONMENT,
-        "worker execution exit code 1",
+        "worker execution exit code 1: code: Working dir \"nosuch\" does not exist in the repository (hint: check the task's \
+         working directory)",
     );
     assert!(
         console.contains(

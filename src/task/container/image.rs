@@ -337,12 +337,8 @@ async fn archive(program: &Path) -> std::io::Result<Vec<u8>> {
 
 fn failed(failure: NotContained) -> PrepareError {
     PrepareError::Failed(Failure {
-        message: failure.message().to_owned(),
-        hint: failure.hint,
-        status_reason: None,
-        code: None,
-        is_of_environment: false,
-        room: None,
+        hint: failure.hint.clone(),
+        ..Failure::new(failure.message().to_owned())
     })
 }
 

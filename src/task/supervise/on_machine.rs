@@ -46,19 +46,21 @@ impl Supervision {
                 if let Some(code) = failure.code {
                     return Outcome::Exited(code);
                 }
-                // In the plain shape the whole message becomes the reason.
-                if let (Some(why), false) = (failure.of_environment(), self.shape == Shape::Plain) {
+                if let Some(reason) = &failure.status_reason {
+                    self.tell_at_once(reason).await;
+                }
+                // In the plain shape the whole message is in the console, and one of the two is the reason.
+                if self.shape != Shape::Plain {
+                    let why = failure.reason();
                     return Outcome::Failed { code: 1, why };
                 }
-                match failure.status_reason {
+                let of_disk = failure.room.is_some().then(|| failure.reason());
+                match failure.status_reason.or(of_disk) {
                     None => Outcome::not_started(failure.message),
-                    Some(reason) => {
-                        self.tell_at_once(&reason).await;
-                        Outcome::NotStarted {
-                            message: failure.message,
-                            reason,
-                        }
-                    }
+                    Some(reason) => Outcome::NotStarted {
+                        message: failure.message,
+                        reason,
+                    },
                 }
             }
         }
