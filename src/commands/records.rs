@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
@@ -66,14 +67,13 @@ where
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        _: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut text = String::new();
-        context
-            .field_format()
-            .format_fields(Writer::new(&mut text), event)?;
+        let mut words = Words::default();
+        event.record(&mut words);
+        let text = words.text();
         if ui::logs_as_json() {
             let level = match *event.metadata().level() {
                 Level::ERROR => LogLevel::Error,
@@ -96,5 +96,64 @@ where
             Level::DEBUG | Level::TRACE => "DEBUG",
         };
         writeln!(writer, "{level}:{}:{text}", event.metadata().target())
+    }
+}
+
+/// What a record says, as a person would write it: the message, the error behind it, then the rest.
+#[derive(Debug, Default)]
+struct Words {
+    message: String,
+    error: String,
+    rest: Vec<String>,
+}
+
+impl Words {
+    fn text(self) -> String {
+        let mut text = self.message;
+        if !self.error.is_empty() {
+            text = format!("{text}: {}", self.error);
+        }
+        if !self.rest.is_empty() {
+            text = format!("{text} ({})", self.rest.join(", "));
+        }
+        text
+    }
+}
+
+impl Visit for Words {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let value = format!("{value:?}");
+        match field.name() {
+            "message" => self.message = value,
+            "error" => self.error = value,
+            name => self.rest.push(format!("{name} {value}")),
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// D-015
+    #[test]
+    fn a_warning_reads_as_a_person_would_write_it() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let writer = Arc::new(file.reopen().expect("the file"));
+        let lines = Layer::new()
+            .with_writer(writer)
+            .event_format(Line(Arc::default()));
+        let subscriber = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(subscriber, || {
+            let error = std::io::Error::other("no room");
+            tracing::warn!(%error, task = "a1", "could not keep the slot");
+            tracing::warn!("plain");
+        });
+        let text = std::fs::read_to_string(file.path()).expect("lines");
+        assert_eq!(text, "could not keep the slot: no room (task a1)\nplain\n");
     }
 }
