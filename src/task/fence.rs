@@ -23,6 +23,8 @@ pub(super) const RUN_FIELDS: [&str; 5] = [
 
 /// After so many looks without an answer anything may have happened to the task.
 const LOOKS: u32 = 3;
+/// A look that is late by half: the process, or the server, has slept. The next lines wait for one.
+const LATE: [u32; 2] = [3, 2];
 /// However often the task is looked at.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(1);
 /// Behind it is the worker that has changed a task.
@@ -39,6 +41,7 @@ pub(super) struct Fence(Arc<Inner>);
 struct Inner {
     journal: Journal,
     worker: WorkerId,
+    late: Duration,
     silence: Duration,
     seen: Mutex<Seen>,
 }
@@ -59,6 +62,7 @@ impl Fence {
         Self(Arc::new(Inner {
             journal,
             worker,
+            late: (interval * LATE[0] / LATE[1]).max(SHORTEST_SILENCE),
             silence: (interval * LOOKS).max(SHORTEST_SILENCE),
             seen: Mutex::default(),
         }))
@@ -87,10 +91,10 @@ impl Fence {
         true
     }
 
-    /// True where nothing was heard of the task for so long that another run may have begun.
+    /// True where nothing was heard of the task for so long that another run may have begun, and lines wait for a look.
     pub(super) fn is_in_doubt(&self) -> bool {
         let seen = self.seen();
-        self.is_silent(&seen) && !seen.is_closed
+        !seen.is_closed && seen.answered.is_none_or(|at| at.elapsed() > self.0.late)
     }
 
     /// True where that is to be known as it is now: before a final status.
@@ -264,6 +268,21 @@ mod tests {
         fall_silent(&fence);
         fence.look(&task("2026-11-21T01:29:56.371000+00:00", "host:0", BEGIN));
         assert!(!fence.is_closed() && !fence.is_in_doubt());
+    }
+
+    /// As the clock of a process goes that was stopped for a while.
+    #[test]
+    fn a_look_that_is_late_comes_before_the_next_lines() {
+        let (fence, _folder) = fence();
+        assert!(!fence.is_in_doubt());
+        let eight = Duration::from_secs(8);
+        fence.seen().answered = Instant::now().checked_sub(eight);
+        assert!(fence.is_in_doubt());
+        fence.look(&task(ANOTHER, "host:0", ANOTHER));
+        assert!(!fence.is_closed(), "it may be the program's own");
+        fence.seen().answered = Instant::now().checked_sub(eight);
+        fence.look(&task(ANOTHER, "elsewhere:0", ANOTHER));
+        assert!(fence.is_closed());
     }
 
     #[test]

@@ -193,6 +193,48 @@ fn a_machine_that_was_cut_off_lets_go_of_a_task_that_runs_elsewhere() {
     assert_eq!(daemon.terminate(), 254);
 }
 
+/// The machine, or the agent alone, has slept meanwhile, and knows nothing of it.
+#[test]
+fn an_agent_that_was_stopped_lets_go_of_a_task_that_runs_elsewhere() {
+    let (mut daemon, lost) = Lost::running(TestContext::new());
+    let (context, task) = (&lost.context, lost.task.as_str());
+    let supervisor = pid(&context.journal()["supervisor"]);
+    for signal in [Signal::SIGSTOP, Signal::SIGCONT] {
+        daemon.signal(signal);
+        kill(supervisor, signal).expect("it lives");
+        if signal == Signal::SIGCONT {
+            break;
+        }
+        enqueue_again(context, task, true);
+        run_elsewhere(context, task);
+        lost.counter.wait_for(60);
+        assert_eq!(context.console(task), "");
+    }
+    context.wait_for_no_runs();
+    daemon.wait_for_output(LETS_GO);
+    assert_eq!(context.console(task), "");
+    assert_eq!(context.status(task), "in_progress");
+    assert_eq!(daemon.terminate(), 254);
+}
+
+/// Its worker is dead, and its supervisor alone watches over it.
+#[test]
+fn a_supervisor_alone_lets_go_of_a_task_that_runs_elsewhere() {
+    let (mut daemon, lost) = Lost::running(TestContext::new());
+    let (context, task) = (&lost.context, lost.task.as_str());
+    daemon.kill();
+    enqueue_again(context, task, false);
+    run_elsewhere(context, task);
+    context.wait_for_no_runs();
+    context.wait_for_no_processes();
+    assert_eq!(context.status(task), "in_progress");
+    assert!(
+        !context.console(task).contains("Process "),
+        "{}",
+        context.console(task)
+    );
+}
+
 /// Its program may complete the task and go on: that is no other run.
 #[test]
 fn a_program_that_begins_its_own_task_anew_is_not_ended() {
