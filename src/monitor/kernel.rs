@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use nix::libc::O_NONBLOCK;
 
+use crate::process::outside;
+
 /// The longest record of the log, and more.
 const RECORD: usize = 16 << 10;
 /// So much is looked at.
@@ -125,8 +127,11 @@ fn counter() -> Option<PathBuf> {
     };
     COUNTERS.into_iter().find_map(|(controller, mount, name)| {
         let group = of_controller(controller)?.trim_start_matches('/');
-        let file = PathBuf::from(mount).join(group).join(name);
-        file.is_file().then_some(file)
+        let group = PathBuf::from(mount).join(group);
+        // The group of a run has no counter of its own.
+        let groups = [group.as_path(), outside(&group)];
+        let mut files = groups.into_iter().map(|group| group.join(name));
+        files.find(|file| file.is_file())
     })
 }
 

@@ -1,5 +1,6 @@
 //! Processes of the operating system: where their output goes, how they start and how they end.
 
+mod cgroup;
 mod command;
 mod identity;
 mod init;
@@ -11,6 +12,7 @@ mod tree;
 mod unix;
 mod variables;
 
+pub use cgroup::{OwnCgroup, kill_cgroup, outside, remove_empty_cgroups};
 pub use command::{Command, Finished, ProcessError};
 pub use identity::ProcessIdentity;
 pub use init::run_below_first_process;

@@ -107,6 +107,9 @@ pub struct Entry {
     /// The user's file behind it, where the keys are looked for that have replaced those of the run.
     #[serde(default)]
     pub origin: Option<PathBuf>,
+    /// The cgroup of the supervisor and of all that it has started, where it may have one.
+    #[serde(default)]
+    pub cgroup: Option<PathBuf>,
     /// The task's output (0600); removed with the run (D-208).
     pub output: PathBuf,
     /// The user has named the output file and keeps it (E-028).
@@ -472,6 +475,7 @@ impl Entry {
             slot: 0,
             configuration,
             origin: None,
+            cgroup: None,
             output,
             keeps_output: false,
             options: RunOptions::default(),

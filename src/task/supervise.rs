@@ -8,13 +8,14 @@ mod on_machine;
 mod settling;
 mod standing;
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
 use tokio_util::sync::CancellationToken;
 
 use super::container::{ContainedRun, Containment};
@@ -31,7 +32,8 @@ use crate::api::ApiError;
 use crate::logs::{Echo, Headroom, Level, LineRules, Spool, Upload, UploadEnd, UploadOptions};
 use crate::monitor::VisibleGpus;
 use crate::process::{
-    Output, ProcessIdentity, Step, become_subreaper, kill_followers, kill_inheritors, reached,
+    Output, OwnCgroup, ProcessIdentity, Step, become_subreaper, kill_cgroup, kill_followers,
+    kill_inheritors, reached,
 };
 use crate::storage::Places;
 use crate::ui::is_quiet;
@@ -154,10 +156,12 @@ impl Supervision {
             (inherited, Standing::Ours)
         };
         let streams = this.streams()?;
+        // It is left when all has been said: that may take the kernel a while.
+        let cgroup = OnceCell::new();
         let outcome = match inherited {
             Inherited::Outcome(outcome) => outcome,
             Inherited::Container => this.resume(&stop, &streams).await,
-            Inherited::Nothing => this.work(&stop, &streams, &hold).await,
+            Inherited::Nothing => this.work(&stop, &streams, &hold, &cgroup).await,
         };
         if !matches!(
             this.journal.entry().phase,
@@ -211,6 +215,11 @@ impl Supervision {
     /// Takes the journal, and ends what a supervisor that has died has left running outside of containers.
     fn take_over(&self) -> Inherited {
         let entry = self.journal.entry();
+        if let Some(cgroup) = &entry.cgroup
+            && !kill_cgroup(cgroup)
+        {
+            tracing::warn!(cgroup = %cgroup.display(), "what an earlier supervisor has left does not end");
+        }
         let inherited = match (&entry.phase, entry.supervisor) {
             (Phase::Ended { outcome } | Phase::Announced { outcome }, _) => {
                 Inherited::Outcome(outcome.clone())
@@ -312,7 +321,14 @@ impl Supervision {
         })
     }
 
-    async fn work(&self, stop: &Stop, streams: &Streams, hold: &Hold) -> Outcome {
+    async fn work(
+        &self,
+        stop: &Stop,
+        streams: &Streams,
+        hold: &Hold,
+        cgroup: &OnceCell<OwnCgroup>,
+    ) -> Outcome {
+        let confined = self.confine();
         if let Some(stand_in) = &self.stand_in {
             let waits = || {
                 let text = "Another worker has the GPUs of this task, waiting for them";
@@ -327,6 +343,10 @@ impl Supervision {
             return cause.unwrap_or_else(|| self.not_announced(&error, streams));
         }
         reached(Step::Announced);
+        if let Some(group) = confined.await {
+            // It is the first one.
+            let _ = cgroup.set(group);
+        }
         let begun = Rc::new(Notify::new());
         let watch = self.watch(stop, streams, begun.clone());
         let outcome = match &self.containment {
@@ -341,6 +361,29 @@ impl Supervision {
         };
         watch.abort();
         stop.cause().cloned().unwrap_or(outcome)
+    }
+
+    /// Moves this process into a cgroup of its own, beside what else is to be done; none where that is not allowed, or where the
+    /// process is a person's, whose group has a meaning to others.
+    fn confine(&self) -> impl Future<Output = Option<OwnCgroup>> + use<> {
+        let run = self.journal.folder().name();
+        let path = self
+            .stand_in
+            .as_ref()
+            .and_then(|_| OwnCgroup::path_for(&run));
+        if path.is_some() {
+            self.journal.update(|entry| entry.cgroup.clone_from(&path));
+        }
+        let entering = path.map(|path| spawn_blocking(move || OwnCgroup::enter(path)));
+        async {
+            match entering?.await.ok()? {
+                Ok(group) => Some(group),
+                Err(error) => {
+                    tracing::debug!(%error, "no cgroup for the program");
+                    None
+                }
+            }
+        }
     }
 
     /// Goes on with a container that an earlier supervisor has started.

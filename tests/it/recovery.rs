@@ -287,6 +287,47 @@ fn a_task_whose_supervisor_was_killed_has_failed() {
     assert_nothing_left(&context);
 }
 
+/// What leaves its session and its parents, and forgets its environment, stays in the cgroup of its supervisor, whoever is killed.
+#[test]
+fn a_program_that_hides_ends_with_its_supervisor() {
+    for kills_worker in [false, true] {
+        let context = TestContext::new();
+        let hidden = context.folder().join("hidden");
+        let script = format!(
+            "( env -i setsid sh -c 'echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600' & )
+             echo up; sleep 600",
+            hidden.display()
+        );
+        let task = context.enqueue(Script::shell(&script));
+        let mut daemon = start(&context);
+        context.wait_for_console(&task, "up\n");
+        assert!(wait_until(|| hidden.exists()));
+        let hidden = fs::read_to_string(&hidden).unwrap();
+        let process = Path::new("/proc").join(hidden.trim());
+        let cgroup = context.journal()["cgroup"].clone();
+        let cgroup = cgroup.as_str().unwrap_or_default();
+        assert!(
+            Path::new(cgroup).is_dir(),
+            "no cgroup `{cgroup}`: this test needs cgroups of version 2 and the right to make some (root, outside of containers)"
+        );
+        if kills_worker {
+            daemon.kill();
+        }
+        assert!(process.exists());
+        send(pid(&context.journal()["supervisor"]), Signal::SIGKILL);
+        if kills_worker {
+            daemon = start(&context);
+        }
+        context.wait_for_status(&task, "failed");
+        assert!(wait_until(|| !process.exists()), "{hidden} lives");
+        context.wait_for_no_runs();
+        assert!(!Path::new(cgroup).exists(), "{cgroup}");
+        let next = context.enqueue(Script::shell("echo next"));
+        context.wait_for_status(&next, "completed");
+        assert_eq!(daemon.terminate(), 254);
+    }
+}
+
 /// D-172: where no supervisor can even start, the task does not stay in progress, and the next one has its turn.
 #[test]
 fn a_run_whose_supervisors_cannot_start_is_given_up() {

@@ -5,6 +5,7 @@ use tokio::task::spawn_local;
 use super::Daemon;
 use super::failing::{fail, hopeless};
 use crate::api::TaskId;
+use crate::process::remove_empty_cgroups;
 use crate::task::{JournalError, RunFolder, TaskServer};
 use crate::worker::children::{RunEnd, WatchedRun};
 use crate::worker::gpus::Lease;
@@ -35,6 +36,7 @@ impl Daemon {
     /// the runs that earlier workers of this id have left.
     pub(super) fn tidy_up(&mut self) -> Vec<RunFolder> {
         RunFolder::sweep(&self.nursery.places);
+        remove_empty_cgroups();
         self.take_over_marks();
         let inheritance = Inheritance::of(&self.nursery.places, self.nursery.worker.as_str());
         for run in inheritance.abandoned {
