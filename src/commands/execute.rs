@@ -238,7 +238,9 @@ impl Assignment {
         printer: Printer,
     ) -> Result<Outcome, Failed> {
         check_log_file(arguments)?;
-        settle_left_runs(&self.places, &self.task, printer).await;
+        if !arguments.require_queue {
+            settle_left_runs(&self.places, &self.task, printer).await;
+        }
         if Node::of(self.settings.environment()).is_first() {
             warn_of_living_runs(&self.places, &self.task, printer);
         }
@@ -274,6 +276,10 @@ impl Assignment {
     ) -> Result<Outcome, Failed> {
         let run = self.create_run(arguments, worker)?;
         let journal = run.open()?;
+        if arguments.require_queue {
+            // Whoever has queued the task again knows of the run before, which has nothing to say any more.
+            settle_left_runs(&self.places, &self.task, printer).await;
+        }
         let configuration = journal.entry().configuration;
         // The program sees the worker's file where it runs below one, else the user's own (E-254).
         let (settings, shown) = match shape {

@@ -18,6 +18,11 @@ use crate::process::{
 /// How often is looked whether a program that was asked to end has left something running.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// SIGTERM, as the code of a program and as that of a shell whose program it was.
+const TERMINATED: [i32; 2] = [-15, 143];
+/// How long this process may take to get a signal that its program has got.
+const NEWS: Duration = Duration::from_millis(500);
+
 /// A program that runs.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -77,7 +82,12 @@ impl Program {
             }
         };
         kill_descendants(nix::unistd::getpid().as_raw());
-        Ok(code(status))
+        let code = code(status);
+        if TERMINATED.contains(&code) {
+            // Schedulers tell all processes of a job at once; then it was not the program that failed.
+            let _ = tokio::time::timeout(NEWS, stop.token().cancelled()).await;
+        }
+        Ok(code)
     }
 
     /// SIGTERM to the whole tree; until nothing of it is left, the time is over, or somebody is in a hurry.

@@ -2,7 +2,8 @@
 
 use std::net::TcpListener;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::execute::{LONG_PROGRAM, assert_gone, child_of_program};
 use super::support::{Agent, Script, TestContext, wait_until};
@@ -79,6 +80,22 @@ fn signals_end_the_preparation() {
         assert!(!agent.output().contains("Starting Task Execution"));
         assert!(context.runs().is_empty());
     }
+}
+
+/// E-278: a scheduler tells all processes of a job to end, in any order; it was not the program that failed.
+#[test]
+fn a_scheduler_ends_agent_and_program_at_once() {
+    let context = TestContext::new();
+    let task = context.create(Script::shell(LONG_PROGRAM));
+    let mut agent = context.start(&["execute", "--full-monitoring", "--id", &task]);
+    agent.wait_for_output("ready\n");
+    let program = &context.journal()["phase"]["Running"]["program"]["pid"];
+    let program = program.as_i64().and_then(|pid| pid.try_into().ok());
+    kill(Pid::from_raw(program.unwrap()), Signal::SIGTERM).unwrap();
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.wait(), 254);
+    assert_eq!(context.status(&task), "stopped");
+    assert_eq!(context.reason(&task), "user abort");
 }
 
 /// E-001, E-278: signals reach the program itself.

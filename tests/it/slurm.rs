@@ -46,6 +46,22 @@ impl Site {
         glue
     }
 
+    /// A task whose node dies in the middle of its program.
+    fn lose_the_node_of(
+        &mut self,
+        script: &Script,
+        template: &str,
+        words: &[&str],
+    ) -> (Agent, String) {
+        let glue = self.glue(template, words);
+        let task = self.context.enqueue(script.clone());
+        self.context.wait_for_console(&task, "line 5\n");
+        let job = |cluster: &SlurmCluster| cluster.states(&task);
+        self.cluster
+            .lose_node("a", |cluster| job(cluster) != ["RUNNING"]);
+        (glue, task)
+    }
+
     fn queued(&self, name: &str) -> usize {
         let queues = self.context.call("queues.get_all", json!({ "name": name }));
         queues["queues"][0]["entries"]
@@ -160,25 +176,11 @@ fn a_job_that_has_used_its_time_up_has_failed_its_task() {
 /// C-644, C-645: the machine fails. Slurm begins the job again, or the task goes back into its queue, or it has failed.
 #[test]
 fn a_task_whose_node_has_failed_runs_again_where_that_is_wanted() {
-    let site = Site::new();
+    let mut site = Site::new();
     let (counter, script) = Counter::new(&site.context, "");
-    let fails = |template: &str, words: &[&str]| {
-        let glue = site.glue(template, words);
-        let task = site.context.enqueue(script.clone());
-        site.context.wait_for_console(&task, "line 5\n");
-        let node = |state: &str| {
-            let state = format!("state={state}");
-            let words = ["update", "nodename=a", &state, "reason=test"];
-            site.cluster.answer("scontrol", &words);
-        };
-        node("down");
-        let job = || site.cluster.states(&task);
-        let is_off = || job() != ["RUNNING"];
-        assert!(wait_until(is_off), "{:?}", job());
-        node("resume");
-        (glue, task)
-    };
-    let (mut glue, task) = fails(TEMPLATE, &[]);
+    let (mut glue, task) = site.lose_the_node_of(&script, TEMPLATE, &[]);
+    let is_held = || site.queued("slurm_scheduler") == 1;
+    assert!(wait_until(is_held), "{}", glue.output());
     let begins = || {
         // Slurm lets a machine that has failed rest for two minutes.
         let job = format!("jobid={}", site.cluster.job(&task));
@@ -188,8 +190,11 @@ fn a_task_whose_node_has_failed_runs_again_where_that_is_wanted() {
     };
     assert!(
         wait_until(|| begins() == 2),
-        "{:?}",
-        site.cluster.states(&task)
+        "{:?}, {}, {}\n{}",
+        site.cluster.states(&task),
+        site.context.status(&task),
+        site.context.reason(&task),
+        glue.output()
     );
     counter.stop();
     site.context.wait_for_status(&task, "completed");
@@ -198,7 +203,7 @@ fn a_task_whose_node_has_failed_runs_again_where_that_is_wanted() {
     assert_eq!(glue.wait(), 254);
     counter.go_on();
     let once = TEMPLATE.replace("--ntasks=1", "--no-requeue");
-    let (mut glue, task) = fails(&once, &[]);
+    let (mut glue, task) = site.lose_the_node_of(&script, &once, &[]);
     site.context.wait_for_status(&task, "failed");
     let reason = site.context.reason(&task);
     assert!(reason.contains("ended: NODE_FAIL"), "{reason}");

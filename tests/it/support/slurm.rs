@@ -6,12 +6,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::{TestContext, wait_until};
 
 /// Two nodes, `a` in partition `one` and `b` in partition `two`; ended when dropped.
 pub(crate) struct SlurmCluster {
     folder: PathBuf,
     processes: Vec<Child>,
+    nodes: Vec<(&'static str, Child)>,
     controller: Option<Child>,
 }
 
@@ -31,19 +35,57 @@ impl SlurmCluster {
         let mut cluster = Self {
             folder,
             processes: Vec::new(),
+            nodes: Vec::new(),
             controller: None,
         };
         cluster.start_munge();
         cluster.start_controller();
         for node in ["a", "b"] {
-            let mut daemon = cluster.command("slurmd");
-            daemon.args(["-D", "-N", node]);
-            cluster.processes.push(started(daemon));
+            cluster.start_node(node);
         }
-        let idle = || cluster.answer("sinfo", &["--Node", "--noheader", "--format=%T"]);
+        cluster.wait_until_idle();
+        cluster
+    }
+
+    fn start_node(&mut self, node: &'static str) {
+        let mut daemon = self.command("slurmd");
+        daemon.args(["-D", "-N", node]);
+        self.nodes.push((node, started(daemon)));
+    }
+
+    #[track_caller]
+    fn wait_until_idle(&self) {
+        let idle = || self.answer("sinfo", &["--Node", "--noheader", "--format=%T"]);
         let are_idle = || idle().lines().filter(|line| *line == "idle").count() == 2;
         assert!(wait_until(are_idle), "{}", idle());
-        cluster
+    }
+
+    /// A machine dies with all that runs on it, and is there again when its job is not its own any more; no other node has one.
+    pub(crate) fn lose_node(&mut self, node: &'static str, is_off: impl Fn(&Self) -> bool) {
+        let at = self.nodes.iter().position(|(name, _)| *name == node);
+        let (_, mut daemon) = self.nodes.swap_remove(at.unwrap());
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        let (name, value) = self.variable();
+        let is_of_job = |pid: i32| {
+            let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let variables = String::from_utf8_lossy(&variables);
+            let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            variables.contains(&format!("{name}={value}\0"))
+                && (variables.contains("SLURM_JOB_ID=") || command.starts_with("slurmstepd"))
+        };
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        for pid in pids.filter(|pid| is_of_job(*pid)) {
+            // It may have died with another one.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let named = format!("nodename={node}");
+        self.answer("scontrol", &["update", &named, "state=down", "reason=test"]);
+        assert!(wait_until(|| is_off(self)));
+        self.start_node(node);
+        self.answer("scontrol", &["update", &named, "state=resume"]);
+        self.wait_until_idle();
     }
 
     /// What programs of Slurm need to find it.
@@ -181,7 +223,9 @@ PartitionName=two Nodes=b MaxTime=INFINITE State=UP
 impl Drop for SlurmCluster {
     fn drop(&mut self) {
         let _ = self.command("scancel").arg("--user=root").output();
-        for mut process in self.processes.drain(..).rev().chain(self.controller.take()) {
+        let nodes = self.nodes.drain(..).map(|(_, node)| node);
+        let rest = self.processes.drain(..).rev();
+        for mut process in nodes.chain(rest).chain(self.controller.take()) {
             // It may have ended by itself.
             let _ = process.kill();
             let _ = process.wait();
