@@ -109,7 +109,7 @@ fn ended(built: Result<(), PrepareError>) -> Result<ExitStatus, Failed> {
     match built {
         Ok(()) => Ok(ExitStatus::SUCCESS),
         Err(PrepareError::Cancelled) => Ok(ExitStatus::INTERRUPTED),
-        Err(PrepareError::Failed(failure)) => Err(failed(failure)),
+        Err(PrepareError::Failed(failure)) => Err(failed(*failure)),
     }
 }
 

@@ -169,7 +169,7 @@ impl Assignment {
                 if let Some(reason) = &failure.status_reason {
                     settle(&server, FinalStatus::Failed(reason.clone())).await;
                 }
-                Err(failed(failure))
+                Err(failed(*failure))
             }
         }
     }
@@ -568,7 +568,7 @@ pub(super) fn failed(failure: Failure) -> Failed {
 /// Nobody stops a task that is only being looked up.
 pub(super) fn not_taken(error: PrepareError) -> Failed {
     match error {
-        PrepareError::Failed(failure) => failed(failure),
+        PrepareError::Failed(failure) => failed(*failure),
         PrepareError::Cancelled => Failed::new(anyhow::Error::msg("interrupted"), None),
     }
 }

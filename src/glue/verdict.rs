@@ -58,7 +58,9 @@ pub(super) enum Verdict {
 /// Decides; `since` is how long the pair has been as it is.
 pub(super) fn judge(standing: &Standing, seen: &Seen, since: Duration) -> Verdict {
     match (standing, seen) {
-        (Standing::Moving, _) => Verdict::Hold,
+        (Standing::Moving, _) | (Standing::Interrupted, Seen::Job(JobState::Pending(_))) => {
+            Verdict::Hold
+        }
         (Standing::Held, Seen::None) => Verdict::Submit,
         (Standing::Held, Seen::Job(JobState::Pending(reason))) => Verdict::Say(reason.clone()),
         // The cluster has put the job back: the agent in it is to find its task in a queue again.
@@ -69,7 +71,6 @@ pub(super) fn judge(standing: &Standing, seen: &Seen, since: Duration) -> Verdic
                 Verdict::Hold
             }
         }
-        (Standing::Interrupted, Seen::Job(JobState::Pending(_))) => Verdict::Hold,
         (_, Seen::Job(JobState::Pending(_))) => Verdict::Cancel,
         // It ends itself, and says so.
         (Standing::Is(TaskStatus::Stopped) | Standing::Deleted, Seen::Job(JobState::Running))

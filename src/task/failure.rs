@@ -13,7 +13,7 @@ pub enum PrepareError {
     /// The task was stopped.
     Cancelled,
     /// Something is wrong with the task or the machine.
-    Failed(Failure),
+    Failed(Box<Failure>),
 }
 
 /// What went wrong, in words for the user.
@@ -80,19 +80,19 @@ pub(super) fn without_code(
         return PrepareError::Cancelled;
     }
     let reason = "failed cloning repository";
-    PrepareError::Failed(Failure {
+    PrepareError::Failed(Box::new(Failure {
         hint: error.hint(),
         status_reason: error.is_repository_failure().then(|| reason.to_owned()),
         summary: format!("code: {}", first_line(&error.to_string())),
         ..Failure::new(error.console_text(request, docker_cmd))
-    })
+    }))
 }
 
 pub(super) fn failure(message: impl Into<String>, hint: Option<impl Into<String>>) -> PrepareError {
-    PrepareError::Failed(Failure {
+    PrepareError::Failed(Box::new(Failure {
         hint: hint.map(Into::into),
         ..Failure::new(message.into())
-    })
+    }))
 }
 
 impl From<ApiError> for PrepareError {
@@ -106,7 +106,7 @@ impl From<PythonError> for PrepareError {
         if error.is_cancelled() {
             Self::Cancelled
         } else {
-            Self::Failed(Failure {
+            Self::Failed(Box::new(Failure {
                 code: match error {
                     PythonError::CustomBuild { code } => Some(code),
                     _ => None,
@@ -114,7 +114,7 @@ impl From<PythonError> for PrepareError {
                 hint: error.hint(),
                 summary: format!("environment: {}", first_line(&error.to_string())),
                 ..Failure::new(error.to_string())
-            })
+            }))
         }
     }
 }
@@ -122,10 +122,10 @@ impl From<PythonError> for PrepareError {
 impl From<DefinitionError> for PrepareError {
     fn from(error: DefinitionError) -> Self {
         let hint = "give the task a script, or enqueue another one";
-        Self::Failed(Failure {
+        Self::Failed(Box::new(Failure {
             hint: Some(hint.to_owned()),
             status_reason: Some(error.to_string()),
             ..Failure::new(error.to_string())
-        })
+        }))
     }
 }

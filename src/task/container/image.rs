@@ -336,10 +336,11 @@ async fn archive(program: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 fn failed(failure: NotContained) -> PrepareError {
-    PrepareError::Failed(Failure {
-        hint: failure.hint.clone(),
-        ..Failure::new(failure.message().to_owned())
-    })
+    let message = failure.message().to_owned();
+    PrepareError::Failed(Box::new(Failure {
+        hint: failure.hint,
+        ..Failure::new(message)
+    }))
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl Supervision {
             Err(PrepareError::Failed(failure)) => {
                 let failure = match self.full_folder() {
                     Some(folder) => failure.for_want_of_room(&folder),
-                    None => failure,
+                    None => *failure,
                 };
                 let mut text = format!("\nclearml_agent: ERROR: {}", failure.message);
                 if let Some(hint) = &failure.hint {
