@@ -98,7 +98,7 @@ fn mistakes_are_named_as_scripts_know_them() {
         ),
         (
             &["nosuchcommand"],
-            "clearml-agent: error: argument command: invalid choice: 'nosuchcommand' (choose from 'execute', 'build', 'list', 'daemon', 'config', 'init', 'install-bootstrap', 'cache', 'doctor', 'slurm', 'service')",
+            "clearml-agent: error: argument command: invalid choice: 'nosuchcommand' (choose from 'execute', 'build', 'list', 'daemon', 'config', 'init', 'install-bootstrap', 'cache', 'doctor', 'k8s', 'slurm', 'service')",
         ),
         (
             &["execute"],
@@ -425,6 +425,47 @@ fn the_program_for_slurm_has_a_second_name() {
     assert_eq!(slurm.pending_queue_name, "slurm_scheduler");
 }
 
+/// C-600
+#[test]
+fn the_glue_for_kubernetes_has_every_option_of_the_reference() {
+    let words = "k8s --queue a,b --k8s-pending-queue-name p --namespace n --template-yaml t \
+        --overrides-yaml o --pod-clearml-conf c --container-bash-script s --max-pods 3 \
+        --pod-name-prefix x --ssh-server-port 0 --no-system-packages --use-owner-token --create-queue \
+        --debug";
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let Some(Command::Kubernetes(k8s)) = parsed(&words).command else {
+        panic!("{words:?}");
+    };
+    assert_eq!(k8s.queue, strings(&["a,b"]));
+    assert_eq!(k8s.max_pods, Some(3));
+    assert!(k8s.no_system_packages && k8s.use_owner_token && k8s.create_queue && k8s.debug);
+    let words = "k8s --template-yaml t --ports-mode --base-port 30000 --gateway-address g";
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let Some(Command::Kubernetes(k8s)) = parsed(&words).command else {
+        panic!("{words:?}");
+    };
+    assert_eq!((k8s.num_of_services, k8s.base_pod_num), (20, 1));
+    assert_eq!(
+        k8s.limit_pod_label,
+        "ai.allegro.agent.serial=pod-{pod_number}"
+    );
+    assert_eq!(k8s.namespace, "clearml");
+    assert_eq!(k8s.k8s_pending_queue_name, "k8s_scheduler");
+    let both = [
+        "k8s",
+        "--template-yaml",
+        "t",
+        "--ports-mode",
+        "--max-pods",
+        "3",
+    ];
+    assert!(
+        complaint(&both).contains("--max-pods"),
+        "{}",
+        complaint(&both)
+    );
+}
+
 /// D-048: understood.
 #[test]
 fn build_has_every_option_of_the_reference() {
@@ -486,6 +527,11 @@ fn every_value_that_looks_like_an_option_arrives_as_it_was_given() {
                             | "log-format"
                             | "entry-point"
                             | "max-jobs"
+                            | "max-pods"
+                            | "num-of-services"
+                            | "base-pod-num"
+                            | "base-port"
+                            | "ssh-server-port"
                     )
                 })
         });

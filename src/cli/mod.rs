@@ -13,9 +13,9 @@ mod cases;
 
 pub use arguments::{
     Boot, BootStep, Build, Cache, CacheCommand, Cli, Command, Config, Daemon, Devices, Doctor,
-    Execute, Generate, GenerateKind, GitCredentials, Init, InstallBootstrap, List, LogFormat,
-    Mounted, Prefetch, Service, ServiceCommand, ServiceInstall, ServicePlace, Slurm, Supervise,
-    TaskOptions,
+    Execute, Generate, GenerateKind, GitCredentials, Init, InstallBootstrap, Kubernetes, List,
+    LogFormat, Mounted, Prefetch, Service, ServiceCommand, ServiceInstall, ServicePlace, Slurm,
+    Supervise, TaskOptions,
 };
 pub use generated::{ManPage, completions, man_pages};
 pub use usage::{Mistake, Refused};

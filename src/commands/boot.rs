@@ -6,8 +6,8 @@ use super::connect::{Patience, session};
 use super::{ExitStatus, Failed};
 use crate::api::{ApiError, ConnectionFault, Retry};
 use crate::cli::{Boot, BootStep, Mounted};
-use crate::container::boot::HOST_NAME;
 use crate::container::boot::inside::{self, Place, PythonWishes};
+use crate::container::boot::{HOST_NAME, deliver};
 use crate::settings::{Environment, Overrides, Settings};
 use crate::ui::Printer;
 
@@ -51,6 +51,18 @@ pub(super) fn boot(
         }
         BootStep::Server => return super::block_on(reach_server(environment, printer)),
         BootStep::Configuration => inside::configuration(place),
+        BootStep::Deliver { folder } => {
+            let own = std::env::current_exe()?;
+            deliver(&own, folder)
+                .map_err(|error| Failed::message(error.to_string(), error.hint()))?;
+        }
+        BootStep::Shell { folder } => {
+            let error = inside::become_shell(place, folder);
+            return Err(Failed::message(
+                format!("could not run the task in this image: {error}"),
+                "the scripts of the task and of the agent need a shell: choose an image with `sh`",
+            ));
+        }
     }
     Ok(ExitStatus::SUCCESS)
 }

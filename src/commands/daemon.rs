@@ -50,7 +50,7 @@ pub(super) async fn daemon(
     let dynamic = dynamic_gpus(&settings, &arguments, capacity, &named).await?;
     let (session, base) =
         connect::begin(settings, Patience::Short, arguments.status, printer).await?;
-    check_owner_tokens(&session, &arguments).await?;
+    check_owner_tokens(&session, arguments.use_owner_token).await?;
     let run = run_options(&base, &arguments, capacity, debug);
     let run = over_pool(run, dynamic.as_ref());
     let detected = options::detected(&base, &run).await;
@@ -251,12 +251,12 @@ fn rereading(base: Settings, detected: Detected, run: RunOptions) -> Reread {
 }
 
 ///
-async fn check_owner_tokens(session: &Session, arguments: &Arguments) -> Result<(), Failed> {
+pub(super) async fn check_owner_tokens(session: &Session, is_wanted: bool) -> Result<(), Failed> {
     const OLDEST: ApiVersion = ApiVersion {
         major: 2,
         minor: 14,
     };
-    if !arguments.use_owner_token {
+    if !is_wanted {
         return Ok(());
     }
     let claims = session.claims().await?;

@@ -17,8 +17,10 @@ mod execute;
 mod folders;
 mod generate;
 mod git_options;
+mod glue;
 mod hours;
 mod init;
+mod k8s;
 mod left_runs;
 mod list;
 mod metrics;
@@ -194,14 +196,7 @@ fn dispatch(
     if log_format == LogFormat::Json {
         ui::log_as_json();
     }
-    let is_quiet = match &command {
-        Command::Build(options) => options.tasks.quiet,
-        Command::Daemon(options) => options.tasks.quiet && !options.status,
-        Command::Execute(options) => options.tasks.quiet && !options.plan,
-        Command::Supervise(options) => options.quiet,
-        _ => false,
-    };
-    if is_quiet {
+    if is_quiet(&command) {
         ui::be_quiet();
     }
     match &command {
@@ -231,11 +226,13 @@ fn dispatch(
         | Command::Init(_)
         | Command::List(_)
         | Command::Service(_)
+        | Command::Kubernetes(_)
         | Command::Slurm(_) => {}
     }
     let home = Path::new(environment.get("HOME").unwrap_or("/"));
     let settings = Settings::load(environment, home, &overrides)?;
-    let is_debug = cli.debug || settings.is_debug();
+    let asks_so = matches!(&command, Command::Kubernetes(arguments) if arguments.debug);
+    let is_debug = cli.debug || asks_so || settings.is_debug();
     if is_debug {
         records.say_more();
     }
@@ -264,6 +261,7 @@ fn dispatch(
         }
         Command::Init(options) => block_on(init::init(settings, options, printer)),
         Command::List(arguments) => block_on(list::list(&settings, &arguments, printer)),
+        Command::Kubernetes(arguments) => block_on(k8s::k8s(settings, *arguments, printer)),
         Command::Slurm(arguments) => block_on(slurm::slurm(settings, arguments, printer)),
         Command::Boot(_)
         | Command::Generate(_)
@@ -271,6 +269,17 @@ fn dispatch(
         | Command::Prefetch(_)
         | Command::Service(_)
         | Command::Supervise(_) => Ok(ExitStatus::FAILURE),
+    }
+}
+
+/// Whether the user wants to hear less.
+fn is_quiet(command: &Command) -> bool {
+    match command {
+        Command::Build(options) => options.tasks.quiet,
+        Command::Daemon(options) => options.tasks.quiet && !options.status,
+        Command::Execute(options) => options.tasks.quiet && !options.plan,
+        Command::Supervise(options) => options.quiet,
+        _ => false,
     }
 }
 

@@ -5,22 +5,15 @@ pub(super) use crate::cli::Slurm as Arguments;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tokio::sync::watch;
-use tokio::task::spawn_local;
-
 use super::connect::{self, Patience};
-use super::queues::{find_queues, resolve_queues};
-use super::{ExitStatus, Failed, execute, options};
-use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
-use crate::glue::{BatchTemplate, Glue, GlueOptions, Holding, Ledger, Slurm, SlurmOptions, Work};
-use crate::settings::{AgentSettings, Settings};
-use crate::task::{RunOptions, StatusReporter};
-use crate::ui::{Printer, speak_as};
+use super::{ExitStatus, Failed, glue};
+use crate::api::{QueueId, WorkerId};
+use crate::glue::{BatchTemplate, Slurm, SlurmOptions};
+use crate::settings::Settings;
+use crate::ui::Printer;
 
 /// Beside the worker's name, where the user has given no id.
 const WORKER: &str = "slurm";
-/// Between two looks, in seconds, where the configuration says nothing else.
-const POLLING: i64 = 5;
 /// Marks the holding queue as one of a glue.
 const TAG: &str = "slurm-glue";
 const FOLDER: &str = ".clearml/slurm";
@@ -36,15 +29,14 @@ pub(super) async fn slurm(
     let is_look = arguments.render.is_some();
     let (session, settings) = connect::begin(settings, patience, is_look, printer).await?;
     let agent = settings.agent()?;
-    let worker = worker(&agent)?;
-    let queues =
-        resolve_queues(&session, arguments.queue.as_deref(), arguments.create_queue).await?;
-    let (ids, queues) = find_queues(&session, &queues).await?;
-    let queues: Vec<(QueueId, String)> = ids.into_iter().map(|id| named(id, &queues)).collect();
+    let worker = glue::worker(&agent, WORKER)?;
+    let queues = glue::queues(&session, arguments.queue.as_deref(), arguments.create_queue).await?;
     check_names(&templates, &queues)?;
     let slurm = Slurm::new(slurm_options(&settings, &arguments, templates, &worker)?);
     if let Some(task) = &arguments.render {
-        return render(&session, &slurm, task, &queues, printer).await;
+        let work = glue::work(&session, task, &queues).await?;
+        printer.data(slurm.render(&work)?);
+        return Ok(ExitStatus::SUCCESS);
     }
     let version = slurm.version().await.map_err(|error| {
         Failed::message(
@@ -52,49 +44,19 @@ pub(super) async fn slurm(
             "the glue runs where `sbatch` and `squeue` work, as the user whose jobs they are",
         )
     })?;
-    speak_as(worker.as_str(), None);
-    let holding = holding_queue(&session, &arguments.pending_queue_name).await?;
-    let places = options::usable_places(&agent)?;
-    let ledger = Ledger::open(places.runs.with_file_name("glue").join(worker.as_str()))?;
-    let names: Vec<&str> = queues.iter().map(|(_, name)| name.as_str()).collect();
-    printer.line(format!(
-        "Worker \"{worker}\" - {version}, listening to queues: {}",
-        names.join(", ")
-    ));
-    let ids: Vec<QueueId> = queues.iter().map(|(id, _)| id.clone()).collect();
-    if let Err(error) = session.workers().register(&worker, &ids).await {
-        printer.warning(&format!(
-            "could not register the worker: {}",
-            error.reference_text()
-        ));
-    }
-    let glue = Glue::new(
-        slurm,
-        Holding::new(session.clone(), worker.clone(), holding, WORKER),
-        ledger,
-        GlueOptions {
-            queues,
-            limit: arguments.max_jobs,
-            interval: options::polling_interval(&agent, POLLING),
-            requeues_lost: agent.requeue_on_agent_loss,
-        },
-    );
-    let (nothing, reported) = watch::channel(None);
-    let run = RunOptions::default();
-    let devices = options::devices(&settings, &run).devices;
-    let report = options::report(&agent, &run, &devices, worker.clone(), Some(ids.clone()));
-    let reporter = spawn_local(StatusReporter::new(session.clone(), report).run(reported));
-    glue.run().await?;
-    drop(nothing);
-    reporter.abort();
-    let leave = session.with_deadline(std::time::Duration::from_secs(5));
-    if let Err(error) = leave.workers().unregister(&worker, &ids).await {
-        printer.warning(&format!(
-            "could not unregister the worker: {}",
-            error.reference_text()
-        ));
-    }
-    Ok(ExitStatus::INTERRUPTED)
+    let start = glue::Start {
+        session: &session,
+        settings: &settings,
+        worker,
+        queues,
+        holding: (&arguments.pending_queue_name, &[TAG]),
+        holding_option: "--pending-queue-name",
+        name: WORKER,
+        found: version,
+        limit: arguments.max_jobs,
+        holds_again: true,
+    };
+    glue::run(slurm, start, printer).await
 }
 
 /// The one for all queues, and those of single ones.
@@ -130,27 +92,6 @@ fn check_names((_, by_queue): &Templates, queues: &[(QueueId, String)]) -> Resul
             "name it with `--queue` as well",
         )),
     }
-}
-
-fn named(id: QueueId, queues: &[Queue]) -> (QueueId, String) {
-    let queue = queues.iter().find(|queue| queue.id == id);
-    let name = queue.and_then(|queue| queue.name.clone());
-    let name = name.unwrap_or_else(|| id.to_string());
-    (id, name)
-}
-
-fn worker(agent: &AgentSettings) -> Result<WorkerId, Failed> {
-    let id = agent.worker_id.as_deref().filter(|id| !id.is_empty());
-    let id = id.map_or_else(
-        || {
-            let name = agent.worker_name.clone();
-            let name = name.filter(|name| !name.is_empty());
-            let name = name.unwrap_or_else(connect::host_name);
-            format!("{name}:{WORKER}")
-        },
-        str::to_owned,
-    );
-    Ok(id.parse()?)
 }
 
 fn slurm_options(
@@ -190,41 +131,4 @@ fn configuration(settings: &Settings) -> Option<PathBuf> {
     let file = PathBuf::from(settings.location()?);
     let own = settings.home().join("clearml.conf");
     (file.is_absolute() && file != own).then_some(file)
-}
-
-async fn holding_queue(session: &Session, name: &str) -> Result<QueueId, Failed> {
-    match session.queues().by_name(name).await? {
-        NameMatch::One(queue) => Ok(queue.id),
-        NameMatch::None { .. } => Ok(session.queues().create(name, &[TAG]).await?),
-        NameMatch::Several(_) => Err(Failed::message(
-            format!("the server has several queues of the name \"{name}\""),
-            "name another one with `--pending-queue-name`",
-        )),
-    }
-}
-
-async fn render(
-    session: &Session,
-    slurm: &Slurm,
-    task: &str,
-    queues: &[(QueueId, String)],
-    printer: Printer,
-) -> Result<ExitStatus, Failed> {
-    let task = execute::resolve(session, task).await?;
-    let fields = session.tasks().document(&task).await?;
-    let fields = fields.ok_or_else(|| {
-        Failed::message(
-            format!("there is no task {task}"),
-            "copy its id from the web page",
-        )
-    })?;
-    let (queue, queue_name) = queues[0].clone();
-    let work = Work {
-        task,
-        fields,
-        queue,
-        queue_name,
-    };
-    printer.data(slurm.render(&work)?);
-    Ok(ExitStatus::SUCCESS)
 }

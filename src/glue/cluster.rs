@@ -32,14 +32,28 @@ pub struct Work {
     pub queue_name: String,
 }
 
-impl Work {
-    /// The job's name, by which it is found again where nobody could note its id.
-    pub fn job_name(task: &TaskId) -> String {
-        format!("{PREFIX}{task}")
-    }
+/// What the names of jobs begin with.
+pub const JOB_PREFIX: &str = "clearml-id-";
+
+/// A job that the cluster knows as one of this glue.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Known {
+    /// Its task.
+    pub task: TaskId,
+    /// The queue that the task came from.
+    pub queue: QueueId,
+    /// The job.
+    pub job: JobId,
 }
 
-const PREFIX: &str = "clearml-id-";
+/// What is said of a task that waits (C-642).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Waiting {
+    /// In its status.
+    pub status: String,
+    /// In its console.
+    pub console: String,
+}
 
 /// A job as the cluster has it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,6 +73,8 @@ pub enum JobState {
     Pending(String),
     /// It has what it needs.
     Running,
+    /// It was told to end, and has not ended yet.
+    Ending,
     /// It is over.
     Ended(JobEnd),
 }
@@ -81,12 +97,16 @@ pub enum Cause {
     Cancelled,
     /// It had more memory than it was given.
     OutOfMemory,
+    /// It used more room on disk than it was given.
+    OutOfRoom,
     /// It had more time than it was given.
     TimeLimit,
     /// The machine has failed.
     NodeFailed,
     /// Another job came first.
     Preempted,
+    /// It waits for what never comes.
+    NeverStarts,
     /// The cluster does not know it any more.
     Gone,
 }
@@ -100,6 +120,9 @@ pub enum NotSubmitted {
     /// The cluster takes none now: the task goes back into its queue.
     #[error("{0}")]
     Later(String),
+    /// An older job of the task is in its place, and about to leave it: the task waits where it is.
+    #[error("{0}")]
+    NotYet(String),
     /// Nobody knows whether it has become one.
     #[error("{0}")]
     Unknown(String),
@@ -114,9 +137,46 @@ pub struct Unreachable(pub String);
 pub trait Cluster {
     /// How a job is called: `Slurm job`.
     const JOB: &'static str;
+    /// What a limit counts: `job`.
+    const UNIT: &'static str = "job";
+
+    /// The name of a task's job, by which it is found again where nobody could note its id.
+    fn job_name(&self, task: &TaskId) -> String {
+        format!("{JOB_PREFIX}{task}")
+    }
+
+    /// Lines about a task that has just been taken.
+    fn announcement(&self, _task: &TaskId) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// User properties of a task that is about to be held, by which a glue without a ledger knows its own.
+    fn marks(&self, _queue_name: &str) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Whether the user properties of a task have been written by this glue; the name of the queue that it came from.
+    fn marked(&self, _properties: &[(String, String)]) -> Option<String> {
+        None
+    }
+
+    /// User properties of a task whose job was just submitted.
+    fn properties(&self, _job: &JobId) -> Vec<(String, String)> {
+        Vec::new()
+    }
 
     /// Makes a job of the task.
     fn submit(&self, work: &Work) -> impl Future<Output = Result<JobId, NotSubmitted>>;
+
+    /// Makes a job whole that a glue has submitted which may have been killed meanwhile.
+    fn complete(&self, _work: &Work, _job: &JobId) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+
+    /// All jobs of this glue, for one that has no ledger any more.
+    fn known(&self) -> impl Future<Output = Result<Vec<Known>, Unreachable>> {
+        std::future::ready(Ok(Vec::new()))
+    }
 
     /// The jobs with these names that the cluster knows, those that have ended lately as well.
     fn jobs(&self, names: &[String]) -> impl Future<Output = Result<Vec<Job>, Unreachable>>;
@@ -127,8 +187,30 @@ pub trait Cluster {
     /// Ends a job, whatever it does.
     fn cancel(&self, job: &JobId) -> impl Future<Output = Result<(), Unreachable>>;
 
+    /// Removes what has ended, but not these, of which something is still to be found out.
+    fn clear(&self, _kept: &[JobId]) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+
     /// The last lines that the job itself has printed, where they can be had.
-    fn last_lines(&self, task: &TaskId) -> Option<String>;
+    fn last_lines(&self, task: &TaskId, job: &JobId) -> impl Future<Output = Option<String>>;
+
+    /// What is said of a task whose job waits for this reason.
+    fn waiting(&self, why: &str) -> Waiting {
+        let text = format!("{} waits: {why}", Self::JOB);
+        Waiting {
+            status: text.clone(),
+            console: text,
+        }
+    }
+
+    /// Why a task has failed whose job has ended so.
+    fn reason(&self, job: &str, end: &JobEnd) -> String {
+        let hint = self.hint(end.cause);
+        let hint = hint.map(|hint| format!(" (hint: {hint})"));
+        let hint = hint.unwrap_or_default();
+        format!("{} {job} ended: {}{hint}", Self::JOB, end.word)
+    }
 
     /// What a user can do about such an end.
     fn hint(&self, cause: Cause) -> Option<&'static str>;

@@ -1,5 +1,7 @@
 //! The server's side: the holding queue in which a task waits for its job, and what the server is told of it (C-613, C-614).
 
+use std::cell::RefCell;
+
 use crate::api::{
     ApiError, Dequeue, Enqueue, LogEvent, LogLevel, QueueId, Session, StatusChange, TaskFilter,
     TaskId, TaskStatus, WorkerId, json_lines,
@@ -7,30 +9,53 @@ use crate::api::{
 use crate::secrets;
 use crate::task::USER_ABORT;
 
+use super::cluster::Waiting;
 use super::verdict::Standing;
 
 /// So many tasks are asked for at once.
 const BATCH: usize = 500;
 
 /// The holding queue, and the worker that speaks of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Holding {
     session: Session,
     worker: WorkerId,
-    queue: QueueId,
+    queue: RefCell<QueueId>,
+    /// What that queue is made with.
+    name: String,
+    tags: Vec<String>,
     /// Stands in the reasons of statuses: `slurm`.
     cluster: &'static str,
 }
 
 impl Holding {
-    /// Through `session`, in the name of `worker`.
-    pub fn new(session: Session, worker: WorkerId, queue: QueueId, cluster: &'static str) -> Self {
+    /// Through `session`, in the name of `worker`; the queue is found or made by name and tags.
+    pub fn new(
+        session: Session,
+        worker: WorkerId,
+        (queue, name, tags): (QueueId, &str, &[&str]),
+        cluster: &'static str,
+    ) -> Self {
         Self {
             session,
             worker,
-            queue,
+            queue: RefCell::new(queue),
+            name: name.to_owned(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             cluster,
         }
+    }
+
+    fn queue(&self) -> QueueId {
+        self.queue.borrow().clone()
+    }
+
+    /// Somebody has deleted it (C-613).
+    async fn make_again(&self) -> Result<(), ApiError> {
+        let tags: Vec<&str> = self.tags.iter().map(String::as_str).collect();
+        let queue = self.session.queues().create(&self.name, &tags).await?;
+        *self.queue.borrow_mut() = queue;
+        Ok(())
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -72,8 +97,11 @@ impl Holding {
         format!("moving to {} pending queue", self.cluster)
     }
 
-    async fn waiting(&self) -> Result<Vec<TaskId>, ApiError> {
-        let queue = self.session.queues().by_id(&self.queue).await?;
+    pub(super) async fn waiting(&self) -> Result<Vec<TaskId>, ApiError> {
+        let queue = match self.session.queues().by_id(&self.queue()).await {
+            Err(error) if error.is_unknown_queue() => return Ok(Vec::new()),
+            queue => queue?,
+        };
         Ok(queue.entries.into_iter().map(|entry| entry.task).collect())
     }
 
@@ -88,9 +116,21 @@ impl Holding {
             tasks.stop(&stop).await?;
         }
         // As a rule it is not in there.
-        let _ = self.session.queues().remove_task(&self.queue, task).await;
-        let mut enqueue = Enqueue::new(task.clone(), self.queue.clone());
+        let _ = self.session.queues().remove_task(&self.queue(), task).await;
+        let enqueued = self.enqueue(task).await;
+        match enqueued {
+            Err(error) if error.is_unknown_queue() => {
+                self.make_again().await?;
+                self.enqueue(task).await
+            }
+            enqueued => enqueued,
+        }
+    }
+
+    async fn enqueue(&self, task: &TaskId) -> Result<(), ApiError> {
+        let mut enqueue = Enqueue::new(task.clone(), self.queue());
         enqueue.status_reason = Some(format!("{} pending scheduler", self.cluster));
+        let tasks = self.session.tasks();
         tasks.enqueue(&enqueue).await.map(drop)
     }
 
@@ -105,7 +145,7 @@ impl Holding {
         let reason = secrets::mask(reason);
         let stop = StatusChange::forced(task.clone()).reason(reason.as_str());
         tasks.stopped(&stop).await?;
-        let _ = self.session.queues().remove_task(&self.queue, task).await;
+        let _ = self.session.queues().remove_task(&self.queue(), task).await;
         let mut enqueue = Enqueue::new(task.clone(), queue.clone());
         enqueue.status_reason = Some(reason);
         tasks.enqueue(&enqueue).await?;
@@ -135,10 +175,22 @@ impl Holding {
     }
 
     /// The task's status and console say why it waits (C-642).
-    pub(super) async fn say(&self, task: &TaskId, text: &str) -> Result<(), ApiError> {
-        let text = secrets::mask(text);
-        self.session.tasks().update(task, &text, None).await?;
-        self.log(task, LogLevel::Info, &format!("{text}\n")).await
+    pub(super) async fn say(&self, task: &TaskId, text: &Waiting) -> Result<(), ApiError> {
+        let status = secrets::mask(&text.status);
+        self.session.tasks().update(task, &status, None).await?;
+        let console = format!("{}\n", text.console);
+        self.log(task, LogLevel::Info, &console).await
+    }
+
+    /// Writes user properties of the task (C-619). Its run does not depend on them.
+    pub(super) async fn mark(&self, task: &TaskId, properties: &[(String, String)]) {
+        if properties.is_empty() {
+            return;
+        }
+        let tasks = self.session.tasks();
+        if let Err(error) = tasks.set_properties(task, properties).await {
+            tracing::warn!(%error, %task, "could not write the user properties");
+        }
     }
 
     async fn log(&self, task: &TaskId, level: LogLevel, text: &str) -> Result<(), ApiError> {

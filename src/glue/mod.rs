@@ -6,13 +6,21 @@
 
 mod cluster;
 mod holding;
+mod kubernetes;
 mod ledger;
 mod round;
 mod slurm;
 mod verdict;
 
-pub use cluster::{Cause, Cluster, Job, JobEnd, JobId, JobState, NotSubmitted, Unreachable, Work};
+pub use cluster::{
+    Cause, Cluster, JOB_PREFIX, Job, JobEnd, JobId, JobState, Known, NotSubmitted, Unreachable,
+    Waiting, Work,
+};
 pub use holding::Holding;
+pub use kubernetes::{
+    Kind, Kubernetes, KubernetesOptions, KubernetesProblem, PodTemplate, PodTemplateError, Pods,
+    PortsMode,
+};
 pub use ledger::{Ledger, LedgerError};
 pub use round::{Glue, GlueOptions};
 pub use slurm::{BatchTemplate, Slurm, SlurmOptions, TemplateError};

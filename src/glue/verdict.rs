@@ -71,6 +71,8 @@ pub(super) fn judge(standing: &Standing, seen: &Seen, since: Duration) -> Verdic
                 Verdict::Hold
             }
         }
+        // Between the two answers it may have begun, and ended well.
+        (_, Seen::Job(JobState::Pending(_))) if since.is_zero() => Verdict::Wait,
         (_, Seen::Job(JobState::Pending(_))) => Verdict::Cancel,
         // It ends itself, and says so.
         (Standing::Is(TaskStatus::Stopped) | Standing::Deleted, Seen::Job(JobState::Running))
@@ -78,7 +80,7 @@ pub(super) fn judge(standing: &Standing, seen: &Seen, since: Duration) -> Verdic
         {
             Verdict::Cancel
         }
-        (_, Seen::Job(JobState::Running)) => Verdict::Wait,
+        (_, Seen::Job(JobState::Running | JobState::Ending)) => Verdict::Wait,
         (
             Standing::Held | Standing::Is(TaskStatus::InProgress),
             Seen::Job(JobState::Ended(end)),
@@ -103,7 +105,11 @@ pub(super) fn judge(standing: &Standing, seen: &Seen, since: Duration) -> Verdic
 fn ends_from_outside(cause: Cause) -> bool {
     matches!(
         cause,
-        Cause::NodeFailed | Cause::OutOfMemory | Cause::Preempted | Cause::TimeLimit
+        Cause::NodeFailed
+            | Cause::OutOfMemory
+            | Cause::OutOfRoom
+            | Cause::Preempted
+            | Cause::TimeLimit
     )
 }
 

@@ -301,31 +301,33 @@ variables! {
     /// Uses `PowerShell` on Windows.
     USE_POWERSHELL = "CLEARML_AGENT_USE_POWERSHELL", Presence, Read => Ignored;
     /// In a pod: does not install the agent again.
-    NO_UPDATE = "CLEARML_AGENT_NO_UPDATE", Presence, ReadInContainer => Later;
+    NO_UPDATE = "CLEARML_AGENT_NO_UPDATE", Presence, ReadInContainer => Ignored;
     /// In a pod: calls no apt.
-    SKIP_CONTAINER_APT = "CLEARML_AGENT_SKIP_CONTAINER_APT", Presence, ReadInContainer => Later;
+    SKIP_CONTAINER_APT = "CLEARML_AGENT_SKIP_CONTAINER_APT", Presence, ReadInContainer => Ignored;
     /// What the Kubernetes glue creates: `pod` or `job`.
-    K8S_KIND = "CLEARML_K8S_GLUE_KIND", Text = "pod", Read => Later;
+    K8S_KIND = "CLEARML_K8S_GLUE_KIND", Text = "pod", Read;
+    /// Image with this agent, from which it comes into pods.
+    K8S_AGENT_IMAGE = "CLEARML_K8S_GLUE_AGENT_IMAGE", Text, Read;
     /// Script that the glue writes inside the pod.
-    K8S_START_AGENT_SCRIPT_PATH = "CLEARML_K8S_GLUE_START_AGENT_SCRIPT_PATH", Path = "~/__start_agent__.sh", Read => Later;
+    K8S_START_AGENT_SCRIPT_PATH = "CLEARML_K8S_GLUE_START_AGENT_SCRIPT_PATH", Path = "~/__start_agent__.sh", Read => Ignored;
     /// Arguments of `execute` inside the pod.
-    K8S_EXECUTE_ARGS = "K8S_GLUE_DEF_EXEC_AGENT_ARGS", Text = "--full-monitoring --require-queue", Read => Later;
+    K8S_EXECUTE_ARGS = "K8S_GLUE_DEF_EXEC_AGENT_ARGS", Text = "--full-monitoring --require-queue", Read;
     /// What follows the agent's requirement inside the pod.
-    K8S_AGENT_INSTALL_ARGS = "K8S_GLUE_POD_AGENT_INSTALL_ARGS", Text, Read => Later;
+    K8S_AGENT_INSTALL_ARGS = "K8S_GLUE_POD_AGENT_INSTALL_ARGS", Text, Read;
     /// Pod messages per log batch.
-    K8S_LOG_BATCH_SIZE = "K8S_GLUE_POD_MONITOR_LOG_BATCH_SIZE", Integer = "5", Read => Later;
+    K8S_LOG_BATCH_SIZE = "K8S_GLUE_POD_MONITOR_LOG_BATCH_SIZE", Integer = "5", Read => Ignored;
     /// Does not put a preempted pod's task back into its queue.
-    K8S_DISABLE_ENQUEUE_ON_PREEMPTION = "K8S_GLUE_POD_MONITOR_DISABLE_ENQUEUE_ON_PREEMPTION", Presence, Read => Later;
+    K8S_DISABLE_ENQUEUE_ON_PREEMPTION = "K8S_GLUE_POD_MONITOR_DISABLE_ENQUEUE_ON_PREEMPTION", Presence, Read;
     /// Waiting reasons that fail a pod's task.
-    K8S_EVICTION_REASONS = "K8S_GLUE_POD_MONITOR_EVICTION_REASONS", Words = "ImagePullBackOff InvalidImageName", Read => Later;
+    K8S_EVICTION_REASONS = "K8S_GLUE_POD_MONITOR_EVICTION_REASONS", Words = "ImagePullBackOff InvalidImageName", Read;
     /// Keeps the entry point of the pod's image.
-    K8S_USE_IMAGE_ENTRYPOINT = "K8S_GLUE_POD_USE_IMAGE_ENTRYPOINT", Presence, Read => Later;
+    K8S_USE_IMAGE_ENTRYPOINT = "K8S_GLUE_POD_USE_IMAGE_ENTRYPOINT", Presence, Read;
     /// Pattern of errors of kubectl that do not matter.
-    K8S_IGNORE_KUBECTL_ERROR = "K8S_GLUE_IGNORE_KUBECTL_ERROR", Text, Read => Later;
+    K8S_IGNORE_KUBECTL_ERROR = "K8S_GLUE_IGNORE_KUBECTL_ERROR", Text, Read => Ignored;
     /// System tags of the scheduler's queue.
-    K8S_SCHEDULER_QUEUE_TAGS = "K8S_GLUE_DEFAULT_SCHEDULER_QUEUE_TAGS", Words = "k8s-glue", Read => Later;
+    K8S_SCHEDULER_QUEUE_TAGS = "K8S_GLUE_DEFAULT_SCHEDULER_QUEUE_TAGS", Words = "k8s-glue", Read;
     /// Minutes for which finished pods are kept.
-    K8S_POD_DELETION_DELAY_MINUTES = "K8S_GLUE_COMPLETED_POD_DELETION_DELAY_MINUTES", Number = "0", Read => Later;
+    K8S_POD_DELETION_DELAY_MINUTES = "K8S_GLUE_COMPLETED_POD_DELETION_DELAY_MINUTES", Number = "0", Read;
     /// Set inside a Kubernetes cluster, where `--gpus` changes nothing (F-115).
     KUBERNETES_SERVICE_HOST = "KUBERNETES_SERVICE_HOST", Text, Read;
     /// Set inside a Kubernetes cluster, where `--gpus` changes nothing (F-115).

@@ -63,6 +63,8 @@ mod hours;
 mod images;
 mod init;
 mod instructions;
+mod kubernetes;
+mod kubernetes_manifests;
 mod large_output;
 mod layers;
 mod lifecycle;

@@ -254,10 +254,10 @@ fn tasks_stay_in_their_queue_while_slurm_is_away() {
     let glue = site.glue(TEMPLATE, &[]);
     site.cluster.kill_controller();
     let task = site.context.enqueue(Script::shell("echo done"));
-    glue.wait_for_output("Warning: the cluster does not answer: ");
+    glue.wait_for_output("Warning: the cluster takes no job at present: ");
     assert!(wait_until(|| site.queued("default") == 1));
     site.cluster.start_controller();
-    glue.wait_for_output("The cluster answers again: tasks are taken");
+    glue.wait_for_output("The cluster takes jobs again");
     site.context.wait_for_status(&task, "completed");
 }
 

@@ -23,6 +23,7 @@ const GET_ALL_2_13: Endpoint = GET_ALL.version(2, 13);
 const GET_ALL_2_14: Endpoint = GET_ALL.version(2, 14);
 const GET_ALL_2_15: Endpoint = GET_ALL.version(2, 15);
 const GET_ALL_2_20: Endpoint = GET_ALL.version(2, 20);
+const EDIT_HYPER_PARAMS: Endpoint = Endpoint::new("tasks.edit_hyper_params");
 const GET_HYPER_PARAMS: Endpoint = Endpoint::new("tasks.get_hyper_params");
 const STARTED: Endpoint = Endpoint::new("tasks.started").version(2, 5);
 const COMPLETED: Endpoint = Endpoint::new("tasks.completed").version(2, 5);
@@ -32,6 +33,8 @@ const STOP: Endpoint = Endpoint::new("tasks.stop").version(2, 5);
 const CLOSE: Endpoint = Endpoint::new("tasks.close").version(2, 5);
 const RESET: Endpoint = Endpoint::new("tasks.reset").version(2, 5);
 const PING: Endpoint = Endpoint::new("tasks.ping").version(2, 5);
+/// The section of parameters that people give to tasks on the web page.
+const USER_PROPERTIES: &str = "properties";
 const EDIT: Endpoint = Endpoint::new("tasks.edit");
 const UPDATE: Endpoint = Endpoint::new("tasks.update");
 const SET_REQUIREMENTS: Endpoint = Endpoint::new("tasks.set_requirements").version(2, 5);
@@ -266,6 +269,35 @@ impl Tasks<'_> {
             ..edit_of(id)
         };
         self.0.call(&EDIT, &edit).await
+    }
+
+    /// `tasks.edit_hyper_params` of user properties; others keep their values (C-619).
+    pub async fn set_properties(
+        &self,
+        id: &TaskId,
+        properties: &[(String, String)],
+    ) -> Result<(), ApiError> {
+        let properties: Vec<HyperParameter> = properties
+            .iter()
+            .map(|(name, value)| HyperParameter {
+                section: Some(USER_PROPERTIES.to_owned()),
+                name: Some(name.clone()),
+                value: Some(value.clone()),
+                ..HyperParameter::default()
+            })
+            .collect();
+        let arguments = serde_json::json!({ "task": id, "hyperparams": properties });
+        let edited = self.0.call::<Value>(&EDIT_HYPER_PARAMS, &arguments).await;
+        edited.map(drop)
+    }
+
+    /// The user properties of a task.
+    pub async fn properties(&self, id: &TaskId) -> Result<Vec<(String, String)>, ApiError> {
+        let parameters = self.hyper_parameters(id).await?.into_iter();
+        let own = parameters.filter(|one| one.section.as_deref() == Some(USER_PROPERTIES));
+        Ok(own
+            .filter_map(|one| Some((one.name?, one.value.unwrap_or_default())))
+            .collect())
     }
 
     /// `tasks.edit` of the container; missing members keep their values.

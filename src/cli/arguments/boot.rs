@@ -36,6 +36,16 @@ pub enum BootStep {
     Server,
     /// Copy the mounted configuration into the home
     Configuration,
+    /// Copy this program into a folder that is shared with another container
+    Deliver {
+        /// The folder
+        folder: PathBuf,
+    },
+    /// Become the shell of the image, with the script that was made for it
+    Shell {
+        /// Folder of the scripts, one for each shell
+        folder: PathBuf,
+    },
     /// Remove the credentials that came into the container
     Forget(Mounted),
 }

@@ -10,6 +10,7 @@ mod execute;
 mod generate;
 mod init;
 mod install_bootstrap;
+mod k8s;
 mod list;
 mod prefetch;
 mod service;
@@ -27,6 +28,7 @@ pub use execute::Execute;
 pub use generate::{Generate, Kind as GenerateKind};
 pub use init::Init;
 pub use install_bootstrap::InstallBootstrap;
+pub use k8s::Kubernetes;
 pub use list::List;
 pub use prefetch::Prefetch;
 pub use service::{Service, ServiceCommand, ServiceInstall, ServicePlace};
@@ -85,6 +87,9 @@ pub enum Command {
     Cache(Cache),
     /// Look at all that tasks will need, and say what to mend
     Doctor(Doctor),
+    /// Run the tasks of queues as pods of a Kubernetes cluster
+    #[command(name = "k8s")]
+    Kubernetes(Box<Kubernetes>),
     /// Run the tasks of queues as jobs of a Slurm cluster
     Slurm(Slurm),
     /// Write units of systemd that run the daemon, look at them, and remove them

@@ -11,7 +11,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-pub use runner::{RUNNER_NAME, RunnerError, RunnerFolder, locate, planned};
+pub use runner::{RUNNER_NAME, RunnerError, RunnerFolder, deliver, locate, planned};
 
 /// What a container is told to do, from its first process to the agent that runs the task there.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -67,6 +67,9 @@ impl Default for InnerAgent {
 
 /// Folder of the container in which this program is mounted.
 pub const RUNNER_FOLDER: &str = "/.clearml-agent";
+/// Names of the scripts for the shells of an image, in the order in which they are wished for; the last is for an image
+/// without any, and holds the agent's words.
+pub const POD_SCRIPTS: [&str; 3] = ["bash", "sh", "words"];
 /// The name by which an engine lets a container reach the machine it runs on.
 pub const HOST_NAME: &str = "host.docker.internal";
 /// Folder of a container in which environments are kept for those that come after it.

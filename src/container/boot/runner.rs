@@ -176,6 +176,28 @@ fn name(program: &fs::Metadata, uv: Option<&Path>) -> String {
     format!("{digest:x}")[..16].to_owned()
 }
 
+/// Copies the runner beside `own`, and what belongs to it, into a folder that is there: a volume of a pod.
+pub fn deliver(own: &Path, folder: &Path) -> Result<(), RunnerError> {
+    let Found {
+        mut program, uv, ..
+    } = find(None, own, folder)?;
+    let mut copied = || {
+        copy(&mut program, &folder.join(PROGRAM))?;
+        match &uv {
+            Some(uv) => copy(&mut File::open(uv)?, &folder.join(UV)),
+            None => Ok(()),
+        }
+    };
+    match copied() {
+        // The container of the copy was started again.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        copied => copied.map_err(|source| RunnerError::Folder {
+            folder: folder.to_owned(),
+            source,
+        }),
+    }
+}
+
 /// Fills a folder aside and puts it in its place in one step.
 fn make(folder: &Path, program: &mut File, uv: Option<&Path>) -> io::Result<()> {
     let parent = folder.parent().ok_or(io::ErrorKind::InvalidInput)?;

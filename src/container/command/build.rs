@@ -25,7 +25,7 @@ impl ContainerCommand {
         launch: &Launch,
     ) -> Result<Self, CommandError> {
         let mut warnings = Vec::new();
-        let choice = Choice::of(options, facts, launch, &mut warnings)?;
+        let choice = Choice::of(options, facts, launch.purpose, &mut warnings)?;
         Ok(Assembly {
             options,
             facts,
@@ -487,7 +487,7 @@ fn masked(boot: &BootScript, mask: &DockerArgumentMask) -> BootScript {
 }
 
 /// Requirements of pip with its name: a bare version is that one (C 2.1, step 15).
-fn pip_specifiers(versions: &[String]) -> Vec<String> {
+pub(super) fn pip_specifiers(versions: &[String]) -> Vec<String> {
     let specifier = |version: &String| {
         let version = version.trim();
         if version.starts_with("pip") {

@@ -1,7 +1,7 @@
 //! Which image a task gets, with which arguments (C 1.2).
 
 use super::arguments::{line, words};
-use super::facts::{ContainerFacts, ContainerSection, Launch, Purpose, WantedContainer};
+use super::facts::{ContainerFacts, ContainerSection, Purpose, WantedContainer};
 use super::options::ContainerOptions;
 use super::rules::{self, Ruled};
 use super::{CommandError, WriteBack};
@@ -35,10 +35,10 @@ impl Choice {
     pub(super) fn of(
         options: &ContainerOptions,
         facts: &ContainerFacts,
-        launch: &Launch,
+        purpose: Purpose,
         warnings: &mut Vec<String>,
     ) -> Result<Self, CommandError> {
-        let choice = match launch.purpose {
+        let choice = match purpose {
             Purpose::Build { is_forced, .. } => Self::for_build(options, facts, is_forced)?,
             Purpose::Task | Purpose::Worker => match &facts.wanted {
                 WantedContainer::DockerCommand(command) => Self::of_command(options, command)?,

@@ -10,6 +10,7 @@ mod host;
 mod mounts;
 mod name;
 mod options;
+mod pod;
 mod ports;
 mod restart;
 mod rules;
@@ -30,6 +31,7 @@ pub use gpus::podman_has_none;
 pub use host::own_container;
 pub use mounts::{engine_path, start_up_lines};
 pub use options::{ContainerOptions, DefaultContainer};
+pub use pod::PodContainer;
 pub use secret_variables::secret_variables;
 pub use templates::{TextTemplates, mentions};
 

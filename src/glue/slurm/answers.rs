@@ -67,7 +67,7 @@ pub(super) fn end(text: &str) -> Option<JobEnd> {
     let state = text.lines().next()?.trim();
     match job_state(state, "") {
         JobState::Ended(end) => Some(end),
-        JobState::Pending(_) | JobState::Running => None,
+        JobState::Pending(_) | JobState::Running | JobState::Ending => None,
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
     fn ended(state: &str, reason: &str) -> Option<Cause> {
         match job_state(state, reason) {
             JobState::Ended(end) => Some(end.cause),
-            JobState::Pending(_) | JobState::Running => None,
+            JobState::Pending(_) | JobState::Running | JobState::Ending => None,
         }
     }
 

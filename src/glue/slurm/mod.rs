@@ -115,7 +115,7 @@ impl Cluster for Slurm {
             .render(work)
             .map_err(|error| NotSubmitted::Refused(error.to_string()))?;
         let user = self.user(work)?.map(|user| format!("--uid={user}"));
-        let name = format!("--job-name={}", Work::job_name(&work.task));
+        let name = format!("--job-name={}", self.job_name(&work.task));
         let output = format!("--output={}", self.log_file(&work.task).display());
         let mut words = vec!["--parsable", &name, &output];
         words.extend(user.as_deref());
@@ -160,7 +160,7 @@ impl Cluster for Slurm {
         Ok(())
     }
 
-    fn last_lines(&self, task: &TaskId) -> Option<String> {
+    async fn last_lines(&self, task: &TaskId, _job: &JobId) -> Option<String> {
         let text = fs::read(self.log_file(task)).ok()?;
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
@@ -179,7 +179,7 @@ impl Cluster for Slurm {
             Cause::Done => {
                 "the job ended before its agent could run the task; its last lines are in the console"
             }
-            Cause::Cancelled | Cause::Gone => return None,
+            Cause::Cancelled | Cause::Gone | Cause::NeverStarts | Cause::OutOfRoom => return None,
         })
     }
 }

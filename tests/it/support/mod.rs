@@ -15,6 +15,7 @@ mod gate;
 mod git_server;
 pub(crate) mod images;
 mod index_server;
+pub(crate) mod kubernetes;
 mod machine;
 mod nvml;
 mod podman;

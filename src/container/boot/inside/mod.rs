@@ -4,6 +4,7 @@ mod files;
 mod forget;
 mod packages;
 mod python;
+mod shell;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use files::{configuration, files};
 pub use forget::forget;
+pub use shell::become_shell;
 
 use super::{RUNNER_FOLDER, script::quoted};
 use crate::settings::Environment;
