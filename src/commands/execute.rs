@@ -14,6 +14,7 @@ use super::connect::{self, Patience};
 use super::daemon::worker_name;
 use super::left_runs::{settle_left_runs, warn_of_living_runs};
 use super::options::{self, PreparationWishes};
+use super::store::is_in_container;
 use super::{ExitStatus, Failed, container, plan, slot, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
 use crate::monitor::VisibleGpus;
@@ -320,6 +321,7 @@ impl Assignment {
             host: connect::host_name(),
             stand_in: None,
             give_up,
+            is_confined: !self.is_in_a_group_of_others(),
         };
         let supervised = Box::pin(supervision.run()).await;
         reporter.abort();
@@ -338,6 +340,11 @@ impl Assignment {
                 Err(error.into())
             }
         }
+    }
+
+    /// A container, or a job of Slurm, which ends what is in its group.
+    fn is_in_a_group_of_others(&self) -> bool {
+        is_in_container() || self.settings.environment().get("SLURM_JOB_ID").is_some()
     }
 
     fn server(&self, worker: &WorkerId) -> TaskServer {

@@ -113,6 +113,7 @@ pub(super) async fn supervise(
         host: connect::host_name(),
         stand_in: Some(stand_in),
         give_up,
+        is_confined: true,
     };
     Ok(exit_status(
         &Box::pin(supervision.run()).await?,

@@ -43,13 +43,15 @@ impl Signals {
     /// Obeys for ever. The first signal ends the task, the second one the time of its program, and the third one the waiting
     /// for the server, as the second does where `server` does not answer.
     ///
-    /// [`PATIENCE`] counts from the end of the program, which has `grace` for it.
+    /// [`PATIENCE`] counts from the end of the program, which has `grace` for it. Where the process `is_alone` it counts after
+    /// Ctrl-C as well; behind a worker that ends a task alone: the worker stays.
     pub(super) async fn obey(
         self,
         stop: Stop,
         grace: Duration,
         server: TaskServer,
         give_up: CancellationToken,
+        is_alone: bool,
     ) {
         let Some(Kinds {
             mut terminate,
@@ -70,7 +72,6 @@ impl Signals {
         };
         tokio::pin!(limit);
         let mut told = 0_u32;
-        // Who presses Ctrl-C once ends a task alone: its worker stays.
         let mut is_limited = false;
         loop {
             let is_over = tokio::select! {
@@ -78,7 +79,10 @@ impl Signals {
                     is_limited = true;
                     false
                 }
-                _ = interrupt.recv() => false,
+                _ = interrupt.recv() => {
+                    is_limited |= is_alone;
+                    false
+                }
                 // A terminal that is closed is its worker's business.
                 _ = hangup.recv() => continue,
                 () = &mut limit, if is_limited && !give_up.is_cancelled() => true,

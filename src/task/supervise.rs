@@ -81,6 +81,8 @@ pub struct Supervision {
     pub requeues_lost: bool,
     /// Ends every wait for the server.
     pub give_up: CancellationToken,
+    /// The run gets a cgroup of its own where that is allowed; not where the group that it is in has a meaning to others.
+    pub is_confined: bool,
 }
 
 /// How supervision ended.
@@ -145,6 +147,7 @@ impl Supervision {
             self.grace,
             self.server.clone(),
             self.give_up.clone(),
+            self.stand_in.is_none(),
         );
         let signals = spawn_local(signals);
         let this = Rc::new(self);
@@ -363,14 +366,13 @@ impl Supervision {
         stop.cause().cloned().unwrap_or(outcome)
     }
 
-    /// Moves this process into a cgroup of its own, beside what else is to be done; none where that is not allowed, or where the
-    /// process is a person's, whose group has a meaning to others.
+    /// Moves this process into a cgroup of its own, beside what else is to be done; none where that is not allowed.
     fn confine(&self) -> impl Future<Output = Option<OwnCgroup>> + use<> {
         let run = self.journal.folder().name();
         let path = self
-            .stand_in
-            .as_ref()
-            .and_then(|_| OwnCgroup::path_for(&run));
+            .is_confined
+            .then(|| OwnCgroup::path_for(&run))
+            .flatten();
         if path.is_some() {
             self.journal.update(|entry| entry.cgroup.clone_from(&path));
         }

@@ -1,6 +1,7 @@
 //! `execute` in each of its shapes, ended by a signal.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -80,6 +81,21 @@ fn signals_end_the_preparation() {
         assert!(!agent.output().contains("Starting Task Execution"));
         assert!(context.runs().is_empty());
     }
+}
+
+/// D-300: a person presses Ctrl-C while the server is away, and does not wait for it for ever.
+#[test]
+fn a_server_that_is_away_does_not_hold_ctrl_c_up() {
+    let context = TestContext::new();
+    let task = context.create(Script::shell(LONG_PROGRAM));
+    let mut agent = context.start(&["execute", "--id", &task]);
+    agent.wait_for_output("ready\n");
+    context.server.stop_listening().unwrap();
+    agent.signal(Signal::SIGINT);
+    assert_eq!(agent.wait_at_most(Duration::from_secs(20)), 254);
+    assert_gone(child_of_program(&agent.output()));
+    let said = "the server could not be told how the task ended";
+    assert!(agent.output().contains(said), "{}", agent.output());
 }
 
 /// E-278: a scheduler tells all processes of a job to end, in any order; it was not the program that failed.

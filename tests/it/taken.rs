@@ -304,6 +304,31 @@ fn the_next_execute_settles_what_a_killed_one_has_left() {
     assert_eq!(context.leftovers(), Vec::<String>::new());
 }
 
+/// Its program dies with it; what has hidden itself is ended before anybody runs the task again.
+#[test]
+fn what_a_killed_execute_has_started_ends_with_the_next_one() {
+    let context = TestContext::new();
+    let hidden = context.folder().join("hidden");
+    let task = context.create(Script::shell(&format!(
+        "if [ -e {0} ]; then
+             # One that has ended has no words, though nobody may have asked yet how it ended.
+             if grep -qs sleep /proc/$(cat {0})/cmdline; then echo it lives; else echo it is gone; fi; exit 0
+         fi
+         ( env -i setsid sh -c 'echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600' & )
+         until [ -e {0} ]; do sleep 0.05; done; echo up; sleep 600",
+        hidden.display()
+    )));
+    let mut agent = context.start(&["execute", "--id", &task]);
+    agent.wait_for_output("up\n");
+    agent.kill();
+    let pid = fs::read_to_string(&hidden).unwrap();
+    let process = std::path::Path::new("/proc").join(pid.trim());
+    assert!(process.exists());
+    let again = context.run(&["execute", "--id", &task]);
+    assert_eq!(again.code, 0, "{}", again.stdout);
+    assert!(again.stdout.contains("it is gone\n"), "{}", again.stdout);
+}
+
 #[test]
 fn a_task_of_a_killed_execute_may_run_again_at_once() {
     let context = TestContext::new();
