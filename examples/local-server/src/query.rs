@@ -29,6 +29,9 @@ pub(crate) struct Rules {
     pub(crate) hidden: &'static [&'static str],
 }
 
+/// So much is given at once, also where more or nothing is asked for.
+const LARGEST_PAGE: usize = 500;
+
 /// The fields that every `get_all` knows.
 pub(crate) const COMMON_FIELDS: &[Field] = &[
     optional("id", Kind::TextOrTexts),
@@ -313,21 +316,15 @@ fn page(
             })?,
             None => 0,
         };
-        let length = size("size")?.unwrap_or(500);
+        let length = size("size")?.map_or(LARGEST_PAGE, |size| size.min(LARGEST_PAGE));
         let page: Vec<_> = documents.into_iter().skip(start).take(length).collect();
         let next = scroll_id(start + page.len());
         return Ok((page, Some(next)));
     }
-    match size("page_size")? {
-        None => Ok((documents, None)),
-        Some(length) => {
-            let start = size("page")?.unwrap_or(0).saturating_mul(length);
-            Ok((
-                documents.into_iter().skip(start).take(length).collect(),
-                None,
-            ))
-        }
-    }
+    let length = size("page_size")?.map_or(LARGEST_PAGE, |size| size.min(LARGEST_PAGE));
+    let start = size("page")?.unwrap_or(0).saturating_mul(length);
+    let page = documents.into_iter().skip(start).take(length);
+    Ok((page.collect(), None))
 }
 
 /// A place in a list, as an opaque text.

@@ -54,6 +54,13 @@ impl Recorder {
         }
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
     pub(crate) fn all(&self) -> Vec<RecordedRequest> {
         self.requests
             .lock()

@@ -135,6 +135,11 @@ impl LocalServer {
         self.shared.recorder.all()
     }
 
+    /// How many requests [`Self::requests`] would give.
+    pub fn request_count(&self) -> usize {
+        self.shared.recorder.count()
+    }
+
     /// Calls the API directly, as the first user: `call("tasks.stop", json!({"task": id}))`.
     ///
     /// Gives the `data` member of the answer, or the refusal. A list as body is a batch. Works while the server does

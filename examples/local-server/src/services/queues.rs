@@ -119,7 +119,6 @@ fn new_queue(name: &str, tags: &Value, system_tags: &Value, now: Moment) -> Docu
         "created": now.stored(),
         "tags": tags,
         "system_tags": system_tags,
-        "entries": [],
         "last_update": now.stored(),
         "metadata": {},
     });
@@ -132,7 +131,7 @@ fn new_queue(name: &str, tags: &Value, system_tags: &Value, now: Moment) -> Docu
 fn get_all(call: &mut Call<'_>) -> Outcome {
     let mut queues = call.store.all(Collection::Queue)?;
     for queue in &mut queues {
-        metadata::show(call, queue);
+        show(call, queue)?;
     }
     let selection = query::select(call, queues, &RULES)?;
     let mut answer = json!({ "queues": selection.documents });
@@ -144,8 +143,16 @@ fn get_all(call: &mut Call<'_>) -> Outcome {
 
 fn get_by_id(call: &mut Call<'_>) -> Outcome {
     let mut queue = call.queue(call.text("queue"))?;
-    metadata::show(call, &mut queue);
+    show(call, &mut queue)?;
     Ok(json!({ "queue": queue }))
+}
+
+/// As clients see it, with what waits in it.
+fn show(call: &Call<'_>, queue: &mut Document) -> Result<(), ApiError> {
+    let entries = call.store.entries(text_of(queue, "id"))?;
+    queue.insert("entries".into(), entries.into());
+    metadata::show(call, queue);
+    Ok(())
 }
 
 fn get_default(call: &mut Call<'_>) -> Outcome {
@@ -248,41 +255,36 @@ fn update(call: &mut Call<'_>) -> Outcome {
 
 fn delete(call: &mut Call<'_>) -> Outcome {
     let queue = call.queue(call.text("queue"))?;
-    let tasks = entries(&queue);
+    let id = text_of(&queue, "id");
+    let tasks = call.store.entries(id)?;
     if !tasks.is_empty() && !call.flag("force") {
         return Err(ApiError::bad_request(
             702,
-            format!(
-                "Queue is not empty (use force=true to delete): id={}",
-                text_of(&queue, "id")
-            ),
+            format!("Queue is not empty (use force=true to delete): id={id}"),
         ));
     }
     for entry in tasks {
-        if let Some(id) = entry["task"].as_str() {
-            super::tasks::leave_deleted_queue(call, id)?;
+        if let Some(task) = entry["task"].as_str() {
+            call.store.remove_entry(id, task)?;
+            super::tasks::leave_deleted_queue(call, task)?;
         }
     }
-    call.store
-        .delete(Collection::Queue, text_of(&queue, "id"))?;
+    call.store.delete(Collection::Queue, id)?;
     Ok(json!({ "deleted": 1 }))
 }
 
 /// Takes the first entry: parallel agents never get the same task.
 fn get_next_task(call: &mut Call<'_>) -> Outcome {
-    let mut queue = call.queue(call.text("queue"))?;
-    let mut waiting = entries(&queue);
-    if waiting.is_empty() {
+    let queue = call.queue(call.text("queue"))?;
+    let id = text_of(&queue, "id");
+    let Some(entry) = call.store.first_entry(id)? else {
         return Ok(json!({}));
-    }
-    let entry = waiting.remove(0);
-    queue.insert("entries".into(), waiting.into());
+    };
+    let task = entry["task"].as_str().unwrap_or_default().to_owned();
+    call.store.remove_entry(id, &task)?;
     save(call, queue)?;
     let mut answer = json!({ "entry": entry });
-    if let Some(mut task) = call
-        .store
-        .get(Collection::Task, entry["task"].as_str().unwrap_or_default())?
-    {
+    if let Some(mut task) = call.store.get(Collection::Task, &task)? {
         if text_of(&task, "status") == "stopped" {
             task.insert("status".into(), "queued".into());
             call.touch(&mut task);
@@ -297,14 +299,16 @@ fn get_next_task(call: &mut Call<'_>) -> Outcome {
 
 fn peek_task(call: &mut Call<'_>) -> Outcome {
     let queue = call.queue(call.text("queue"))?;
-    Ok(match entries(&queue).first() {
+    Ok(match call.store.first_entry(text_of(&queue, "id"))? {
         Some(entry) => json!({ "task": entry["task"] }),
         None => json!({}),
     })
 }
 
 fn get_num_entries(call: &mut Call<'_>) -> Outcome {
-    Ok(json!({ "num": entries(&call.queue(call.text("queue"))?).len() }))
+    let queue = call.queue(call.text("queue"))?;
+    let count = call.store.count_entries(text_of(&queue, "id"))?;
+    Ok(json!({ "num": count }))
 }
 
 fn add_task(call: &mut Call<'_>) -> Outcome {
@@ -315,70 +319,72 @@ fn add_task(call: &mut Call<'_>) -> Outcome {
 
 /// Puts a task at the end of a queue; 400/706 if it waits there already.
 pub(super) fn append(call: &Call<'_>, queue: &str, task: &str) -> Result<(), ApiError> {
-    let mut queue = call.queue(queue)?;
-    let mut waiting = entries(&queue);
-    if waiting.iter().any(|entry| entry["task"] == task) {
-        return Err(ApiError::bad_request(
-            706,
-            format!("Failed adding task to queue since task is already queued: task={task}"),
-        ));
+    let queue = call.queue(queue)?;
+    let added = call.now.stored();
+    if !call
+        .store
+        .append_entry(text_of(&queue, "id"), task, &added)?
+    {
+        return Err(already_queued(task));
     }
-    waiting.push(json!({ "task": task, "added": call.now.stored() }));
-    queue.insert("entries".into(), waiting.into());
     save(call, queue)
+}
+
+/// 400/706.
+pub(super) fn already_queued(task: &str) -> ApiError {
+    ApiError::bad_request(
+        706,
+        format!("Failed adding task to queue since task is already queued: task={task}"),
+    )
 }
 
 /// Takes a task out of every queue; true if it was in one.
 pub(super) fn withdraw(call: &Call<'_>, task: &str) -> Result<bool, ApiError> {
-    let mut found = false;
-    for mut queue in call.store.all(Collection::Queue)? {
-        let mut waiting = entries(&queue);
-        let count = waiting.len();
-        waiting.retain(|entry| entry["task"] != task);
-        if waiting.len() < count {
-            found = true;
-            queue.insert("entries".into(), waiting.into());
+    let queues = call.store.queues_with(task)?;
+    for id in &queues {
+        call.store.remove_entry(id, task)?;
+        if let Some(queue) = call.store.get(Collection::Queue, id)? {
             save(call, queue)?;
         }
     }
-    Ok(found)
+    Ok(!queues.is_empty())
 }
 
 fn remove_task(call: &mut Call<'_>) -> Outcome {
-    let mut queue = call.queue(call.text("queue"))?;
-    let mut waiting = entries(&queue);
-    let place = place_of(call, &waiting)?;
-    waiting.remove(place);
-    queue.insert("entries".into(), waiting.into());
+    let queue = call.queue(call.text("queue"))?;
+    if !call
+        .store
+        .remove_entry(text_of(&queue, "id"), call.text("task"))?
+    {
+        return Err(not_in_queue(call));
+    }
     save(call, queue)?;
     Ok(json!({ "removed": 1 }))
 }
 
-fn place_of(call: &Call<'_>, waiting: &[Value]) -> Result<usize, ApiError> {
-    let task = call.text("task");
-    waiting
-        .iter()
-        .position(|entry| entry["task"] == task)
-        .ok_or_else(|| {
-            ApiError::bad_request(
-                703,
-                format!(
-                    "Invalid queue id or task not in queue: queue={}, task={task}",
-                    call.text("queue")
-                ),
-            )
-        })
+fn not_in_queue(call: &Call<'_>) -> ApiError {
+    ApiError::bad_request(
+        703,
+        format!(
+            "Invalid queue id or task not in queue: queue={}, task={}",
+            call.text("queue"),
+            call.text("task")
+        ),
+    )
 }
 
 fn reposition(call: &Call<'_>, target: impl FnOnce(usize, usize) -> usize) -> Outcome {
-    let mut queue = call.queue(call.text("queue"))?;
-    let mut waiting = entries(&queue);
-    let place = place_of(call, &waiting)?;
+    let queue = call.queue(call.text("queue"))?;
+    let id = text_of(&queue, "id");
+    let mut waiting = call.store.entries(id)?;
+    let task = call.text("task");
+    let place = waiting.iter().position(|entry| entry["task"] == task);
+    let place = place.ok_or_else(|| not_in_queue(call))?;
     let last = waiting.len() - 1;
     let target = target(place, last).min(last);
     let entry = waiting.remove(place);
     waiting.insert(target, entry);
-    queue.insert("entries".into(), waiting.into());
+    call.store.order_entries(id, &waiting)?;
     save(call, queue)?;
     Ok(json!({ "position": target }))
 }
@@ -417,15 +423,6 @@ fn delete_metadata(call: &mut Call<'_>) -> Outcome {
     metadata::delete(call, &mut queue);
     save(call, queue)?;
     Ok(json!({ "updated": 1 }))
-}
-
-/// The waiting tasks with the time they came.
-pub(super) fn entries(queue: &Document) -> Vec<Value> {
-    queue
-        .get("entries")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default()
 }
 
 fn save(call: &Call<'_>, mut queue: Document) -> Result<(), ApiError> {

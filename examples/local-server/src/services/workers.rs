@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{queues, tasks};
+use super::tasks;
 use crate::{
     call::{COMPANY_ID, COMPANY_NAME, Call, section, text_of, texts},
     clock::Moment,
@@ -252,10 +252,10 @@ fn show(call: &Call<'_>, worker: &Document) -> Result<Value, ApiError> {
         let Some(queue) = call.store.get(Collection::Queue, &id)? else {
             continue;
         };
-        let waiting = queues::entries(&queue);
-        let mut shown =
-            json!({ "id": id, "name": text_of(&queue, "name"), "num_tasks": waiting.len() });
-        if let Some(next) = waiting.first().and_then(|entry| entry["task"].as_str())
+        let waiting = call.store.count_entries(&id)?;
+        let first = call.store.first_entry(&id)?;
+        let mut shown = json!({ "id": id, "name": text_of(&queue, "name"), "num_tasks": waiting });
+        if let Some(next) = first.as_ref().and_then(|entry| entry["task"].as_str())
             && let Some(next) = name_of(Collection::Task, next)?
         {
             shown["next_task"] = next;

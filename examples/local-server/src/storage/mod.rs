@@ -1,5 +1,6 @@
-//! The database: JSON documents by collection and id, events and files, in one SQLite database.
+//! The database: JSON documents by collection and id, what waits in queues, events and files, in one SQLite database.
 
+mod entries;
 mod events;
 mod files;
 
@@ -29,6 +30,15 @@ const SCHEMA: &str = "
         body TEXT NOT NULL,
         UNIQUE (collection, id)
     );
+    CREATE TABLE IF NOT EXISTS entry (
+        queue TEXT NOT NULL,
+        place INTEGER NOT NULL,
+        task TEXT NOT NULL,
+        added TEXT NOT NULL,
+        UNIQUE (queue, task)
+    );
+    CREATE INDEX IF NOT EXISTS entry_by_place ON entry (queue, place);
+    CREATE INDEX IF NOT EXISTS entry_by_task ON entry (task);
     CREATE TABLE IF NOT EXISTS event (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         task TEXT NOT NULL,
@@ -44,6 +54,15 @@ const SCHEMA: &str = "
         content_type TEXT NOT NULL,
         content BLOB NOT NULL
     );
+";
+
+/// Databases of earlier releases have the entries in the documents of their queues.
+const MOVE_ENTRIES: &str = "
+    INSERT OR IGNORE INTO entry (queue, place, task, added)
+        SELECT document.id, waiting.key + 1, waiting.value ->> 'task', waiting.value ->> 'added'
+        FROM document, json_each(document.body, '$.entries') AS waiting
+        WHERE collection = 'queue';
+    UPDATE document SET body = json_remove(body, '$.entries') WHERE collection = 'queue';
 ";
 
 /// The kinds of documents.
@@ -107,6 +126,7 @@ impl Storage {
             }
         };
         connection.execute_batch(SCHEMA)?;
+        connection.execute_batch(&format!("BEGIN; {MOVE_ENTRIES} COMMIT;"))?;
         Ok(Self {
             connection: Mutex::new(connection),
         })

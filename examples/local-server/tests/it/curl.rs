@@ -394,6 +394,27 @@ fn console_lines() {
     assert_eq!(caller.refusal("events.add_batch", json!({})), (400, 17));
 }
 
+/// Of a long list five hundred are given at once, as a real server does, whatever is asked for.
+#[test]
+fn long_lists_come_in_pages() {
+    let caller = Caller::new();
+    let names = (0..501).map(|number| json!({"name": format!("q{number}")}));
+    for name in names {
+        caller.data("queues.create", name);
+    }
+    let count = |arguments: Value| {
+        let page = caller.data("queues.get_all", arguments);
+        page["queues"].as_array().unwrap().len()
+    };
+    // The default queue is there as well.
+    let all = 502;
+    assert_eq!(count(json!({})), 500);
+    assert_eq!(count(json!({"page": 0, "page_size": 1000})), 500);
+    assert_eq!(count(json!({"page": 1, "page_size": 1000})), all - 500);
+    assert_eq!(count(json!({"page": 1})), all - 500);
+    assert_eq!(count(json!({"size": 1000})), 500);
+}
+
 /// A reader who goes on from the last time stamp reads every line once, whatever the size of its batches.
 #[test]
 fn console_pages() {

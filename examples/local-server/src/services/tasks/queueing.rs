@@ -59,14 +59,9 @@ fn enqueue(call: &mut Call<'_>) -> Outcome {
     let id = text_of(&task, "id").to_owned();
     let queue = wanted_queue(call)?;
     let previous = text_of(&task, "status").to_owned();
-    if queues::entries(&call.queue(&queue)?)
-        .iter()
-        .any(|entry| entry["task"] == id.as_str())
-    {
-        return Err(ApiError::bad_request(
-            706,
-            format!("Failed adding task to queue since task is already queued: task={id}"),
-        ));
+    call.queue(&queue)?;
+    if call.store.queues_with(&id)?.contains(&queue) {
+        return Err(queues::already_queued(&id));
     }
     let notes_queue = call.flag_or("update_execution_queue", true);
     if !notes_queue && previous != "queued" {
