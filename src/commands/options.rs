@@ -431,7 +431,6 @@ fn uv(settings: &Settings, manager: &PackageManagerSettings) -> UvOptions {
         version: manager.uv_version.clone(),
         sync_arguments: manager.uv_sync_extra_args.clone(),
         run_arguments: manager.uv_run_extra_args.clone(),
-        replaces_pip: manager.uv_replace_pip,
         is_locked: manager.uv_sync_locked_if_lock_file,
         unsafe_best_match: manager.uv_unsafe_best_match,
         files_from_working_dir: manager.uv_files_from_working_dir,

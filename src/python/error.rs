@@ -164,14 +164,14 @@ impl PythonError {
             }
             Self::Requirements { requirements, .. }
             | Self::RequirementsFile { requirements, .. } => match requirements.as_slice() {
-                [only] => format!("`{}` cannot be installed; the installer's lines above say why", secrets::mask(only)),
-                _ => "the installer's lines above name the requirement that cannot be installed".to_owned(),
+                [only] => format!("`{}` cannot be installed; the installer's lines say why", secrets::mask(only)),
+                _ => "the installer's lines name the requirement that cannot be installed".to_owned(),
             },
             Self::Package { argument, .. } => {
-                format!("`{argument}` cannot be installed; the installer's lines above say why")
+                format!("`{argument}` cannot be installed; the installer's lines say why")
             }
             Self::Project { tool, .. } => {
-                format!("the lines of {tool} above say why; its lock file may not fit pyproject.toml or this Python")
+                format!("the lines of {tool} say why; its lock file may not fit pyproject.toml or this Python")
             }
             Self::Conda(error) => error.hint().to_owned(),
             Self::Files { source, .. } if source.kind() == io::ErrorKind::StorageFull => {

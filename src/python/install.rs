@@ -20,7 +20,6 @@ use super::requirement::Requirement;
 use super::requirements::RequirementList;
 use super::tool::ToolContext;
 use super::torch::{Torch, TorchChoices};
-use super::uv::UvInstallation;
 use crate::process::Output;
 use crate::secrets;
 
@@ -194,24 +193,18 @@ impl Environment {
         let Some(uv) = self.uv.clone() else {
             return Ok(false);
         };
-        if self.uses_uv_pip {
-            context
-                .output
-                .line("INFO: using UV as pip drop-in replacement");
-            pip.uv = Some(uv);
-            return Ok(false);
+        // Where uv only brings the interpreter, its projects are those of another tool.
+        if !self.uses_uv_pip
+            && let Some(project) = self.install_by_uv(&uv, code, added, context).await?
+        {
+            self.set_project(Project::Uv(project));
+            return Ok(true);
         }
-        match self.install_by_uv(&uv, code, added, context).await? {
-            UvInstallation::Project(project) => {
-                self.set_project(Project::Uv(project));
-                return Ok(true);
-            }
-            UvInstallation::InPlaceOfPip => {
-                pip.uv = Some(uv);
-                self.uses_uv_pip = true;
-            }
-            UvInstallation::Pip => {}
-        }
+        context
+            .output
+            .line("INFO: using UV as pip drop-in replacement");
+        pip.uv = Some(uv);
+        self.uses_uv_pip = true;
         Ok(false)
     }
 }

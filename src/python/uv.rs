@@ -28,8 +28,6 @@ pub struct UvOptions {
     pub sync_arguments: Vec<String>,
     /// `agent.package_manager.uv_run_extra_args`.
     pub run_arguments: Vec<String>,
-    /// `agent.package_manager.uv_replace_pip`.
-    pub replaces_pip: bool,
     /// `agent.package_manager.uv_sync_locked_if_lock_file`.
     pub is_locked: bool,
     /// `agent.package_manager.uv_unsafe_best_match`.
@@ -217,16 +215,6 @@ impl Uv {
     }
 }
 
-/// What becomes of a task under uv.
-pub(super) enum UvInstallation {
-    /// The project has an environment of its own.
-    Project(UvProject),
-    /// The rules of pip, by uv.
-    InPlaceOfPip,
-    /// The rules of pip, by pip.
-    Pip,
-}
-
 /// A project that uv has synchronised.
 #[derive(Debug)]
 pub(super) struct UvProject {
@@ -254,18 +242,18 @@ impl UvProject {
 }
 
 impl Environment {
-    /// Decides by the files of the repository, and synchronises a project (E-222, E-224, E-225).
+    /// Decides by the files of the repository, and synchronises a project (E-222); none where uv installs what the task asks for
+    /// in place of pip, which its environment does not have (E-224, E-225).
     pub(super) async fn install_by_uv(
         &self,
         uv: &Uv,
         code: CodeLocation<'_>,
         added: &[&str],
         context: ToolContext<'_>,
-    ) -> Result<UvInstallation, PythonError> {
+    ) -> Result<Option<UvProject>, PythonError> {
         let options = &context.options.uv;
         let folder = code.project_folder(options.files_from_working_dir);
         let has_project = code.project_file(context.options).is_some();
-        let mut replaces_pip = options.replaces_pip;
         if let (true, Some(folder)) = (has_project, folder) {
             context.output.line(
                 "UV Enabled: Ignoring requested python packages, using repository uv lock file!",
@@ -290,16 +278,9 @@ impl Environment {
                             .line("Warning: failed to install ClearML package");
                     }
                 }
-                return Ok(UvInstallation::Project(project));
+                return Ok(Some(project));
             }
-            replaces_pip = true;
         }
-        if replaces_pip {
-            context
-                .output
-                .line("INFO: using UV as pip drop-in replacement");
-            return Ok(UvInstallation::InPlaceOfPip);
-        }
-        Ok(UvInstallation::Pip)
+        Ok(None)
     }
 }

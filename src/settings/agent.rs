@@ -194,8 +194,6 @@ pub struct PackageManagerSettings {
     pub uv_sync_extra_args: Vec<String>,
     /// Further arguments of `uv run`.
     pub uv_run_extra_args: Vec<String>,
-    /// `uv pip` in place of pip.
-    pub uv_replace_pip: bool,
     /// `uv sync --locked` where there is a lock file.
     pub uv_sync_locked_if_lock_file: bool,
     /// Lets uv look at all indexes.

@@ -300,21 +300,21 @@ variables! {
     BOOTSTRAP_UV_EXEC = "CLEARML_BOOTSTRAP_UV_EXEC", Path, Read;
     /// Uses `PowerShell` on Windows.
     USE_POWERSHELL = "CLEARML_AGENT_USE_POWERSHELL", Presence, Read => Ignored;
-    /// In a pod: does not install the agent again.
+    /// In a pod: does not install the agent again. It never is: it comes into the pod as it is.
     NO_UPDATE = "CLEARML_AGENT_NO_UPDATE", Presence, ReadInContainer => Ignored;
-    /// In a pod: calls no apt.
-    SKIP_CONTAINER_APT = "CLEARML_AGENT_SKIP_CONTAINER_APT", Presence, ReadInContainer => Ignored;
+    /// In a pod or container: calls no package manager of the image, such as apt; a Python that is missing comes by uv alone.
+    SKIP_CONTAINER_APT = "CLEARML_AGENT_SKIP_CONTAINER_APT", Presence, ReadInContainer;
     /// What the Kubernetes glue creates: `pod` or `job`.
     K8S_KIND = "CLEARML_K8S_GLUE_KIND", Text = "pod", Read;
     /// Image with this agent, from which it comes into pods.
     K8S_AGENT_IMAGE = "CLEARML_K8S_GLUE_AGENT_IMAGE", Text, Read;
-    /// Script that the glue writes inside the pod.
+    /// Script that the glue writes inside the pod. It writes none there: the scripts are mounted.
     K8S_START_AGENT_SCRIPT_PATH = "CLEARML_K8S_GLUE_START_AGENT_SCRIPT_PATH", Path = "~/__start_agent__.sh", Read => Ignored;
     /// Arguments of `execute` inside the pod.
     K8S_EXECUTE_ARGS = "K8S_GLUE_DEF_EXEC_AGENT_ARGS", Text = "--full-monitoring --require-queue", Read;
     /// What follows the agent's requirement inside the pod.
     K8S_AGENT_INSTALL_ARGS = "K8S_GLUE_POD_AGENT_INSTALL_ARGS", Text, Read;
-    /// Pod messages per log batch.
+    /// Pod messages per log batch. Each is sent at once.
     K8S_LOG_BATCH_SIZE = "K8S_GLUE_POD_MONITOR_LOG_BATCH_SIZE", Integer = "5", Read => Ignored;
     /// Does not put a preempted pod's task back into its queue.
     K8S_DISABLE_ENQUEUE_ON_PREEMPTION = "K8S_GLUE_POD_MONITOR_DISABLE_ENQUEUE_ON_PREEMPTION", Presence, Read;
@@ -322,7 +322,7 @@ variables! {
     K8S_EVICTION_REASONS = "K8S_GLUE_POD_MONITOR_EVICTION_REASONS", Words = "ImagePullBackOff InvalidImageName", Read;
     /// Keeps the entry point of the pod's image.
     K8S_USE_IMAGE_ENTRYPOINT = "K8S_GLUE_POD_USE_IMAGE_ENTRYPOINT", Presence, Read;
-    /// Pattern of errors of kubectl that do not matter.
+    /// Pattern of errors of kubectl that do not matter. There is no kubectl, and a warning of the API is no error.
     K8S_IGNORE_KUBECTL_ERROR = "K8S_GLUE_IGNORE_KUBECTL_ERROR", Text, Read => Ignored;
     /// System tags of the scheduler's queue.
     K8S_SCHEDULER_QUEUE_TAGS = "K8S_GLUE_DEFAULT_SCHEDULER_QUEUE_TAGS", Words = "k8s-glue", Read;
@@ -352,6 +352,8 @@ variables! {
     RANK = "RANK", Integer, Read;
     /// Rank of this node where the variable before is not set.
     SLURM_PROCID = "SLURM_PROCID", Integer, Read;
+    /// How often Slurm has begun this job again: its task may not be queued again yet.
+    SLURM_RESTART_COUNT = "SLURM_RESTART_COUNT", Integer, Read;
     /// Shell for tasks that are shell scripts.
     SHELL = "SHELL", Path = "/bin/bash or /bin/sh", Read;
     /// The user's folder, which `~` stands for.

@@ -25,7 +25,6 @@ impl Settings {
             uv_version: text("uv_version"),
             uv_sync_extra_args: list("uv_sync_extra_args"),
             uv_run_extra_args: list("uv_run_extra_args"),
-            uv_replace_pip: is_on("uv_replace_pip"),
             uv_sync_locked_if_lock_file: is_on("uv_sync_locked_if_lock_file"),
             uv_unsafe_best_match: is_on("uv_unsafe_best_match"),
             uv_files_from_working_dir: is_on("uv_files_from_repo_working_dir"),

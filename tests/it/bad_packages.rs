@@ -9,7 +9,7 @@ use std::thread;
 use serde_json::json;
 
 use super::code::{Packages, Repository, offline_packages};
-use super::support::{Script, TestContext};
+use super::support::{Disk, Script, TestContext};
 use super::uv::{assert_order, of};
 
 const SCRIPT: &str = "import tinydep\nprint('answer', tinydep.answer)\n";
@@ -67,7 +67,7 @@ fn an_index_that_hangs_fails_the_task_with_the_reason() {
         "Read timed out",
         "\nERROR: No matching distribution found for nothing-of-this-name==9",
         "\nclearml_agent: ERROR: Could not install task requirements!\n",
-        "\nhint: `nothing-of-this-name==9` cannot be installed; the installer's lines above say why\n",
+        "\nhint: `nothing-of-this-name==9` cannot be installed; the installer's lines say why\n",
     ];
     assert_order(&console, &texts);
 }
@@ -109,7 +109,7 @@ fn a_wheel_that_does_not_fit_and_a_build_that_fails_are_explained() {
     let texts = [
         "RuntimeError: no compiler on this machine",
         "\nclearml_agent: ERROR: Could not install task requirements!\nFailed installing GIT/HTTPs package './lib'\n",
-        "\nhint: `./lib` cannot be installed; the installer's lines above say why\n",
+        "\nhint: `./lib` cannot be installed; the installer's lines say why\n",
     ];
     assert_order(&console, &texts);
 }
@@ -146,7 +146,7 @@ fn no_room_for_a_package_fails_the_task_with_the_reason() {
     let texts = [
         "File too large",
         "\nclearml_agent: ERROR: Could not install task requirements!\n",
-        "\nhint: `large==1.0` cannot be installed; the installer's lines above say why\n",
+        "\nhint: `large==1.0` cannot be installed; the installer's lines say why\n",
     ];
     assert_order(&finished.stdout, &texts);
     assert_eq!(context.status(&task), "failed");
@@ -198,4 +198,36 @@ fn what_a_run_leaves_behind() {
         run(&[("RANK", "0"), ("SLURM_PROCID", "2")]).1,
         json!(["tinydep==1.0"])
     );
+}
+
+/// A package that is unpacked into the temporary folder before it is built.
+const LARGE_SOURCES: &str = r#"
+import io, sys, tarfile
+with tarfile.open(sys.argv[1] + "/bulky-1.0.tar.gz", "w:gz") as archive:
+    for name, content in (("setup.py", b"from setuptools import setup\nsetup(name='bulky', version='1.0')\n"), ("bulky.bin", bytes(32 << 20))):
+        member = tarfile.TarInfo("bulky-1.0/" + name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+"#;
+
+/// pip removes what it could not finish: no disk is full any more when somebody looks.
+#[test]
+fn a_temporary_folder_without_room_for_a_package_is_named() {
+    let machine = Machine::new();
+    let made = Command::new("python3")
+        .args(["-c", LARGE_SOURCES, machine.packages.folder()])
+        .status();
+    assert!(made.unwrap().success());
+    let disk = Disk::new(machine.context.folder().join("disk"), "8m");
+    let folder = disk.folder().to_str().unwrap();
+    let script = Script::python("print('never')", "bulky==1.0\n");
+    let task = machine.context.enqueue(script);
+    let mut variables = machine.packages.variables().to_vec();
+    variables.push(("TMPDIR", folder));
+    machine.context.run_one_task(&variables);
+    let reason = machine.context.reason(&task);
+    let expected = format!("disk full: no room in `{folder}` (hint: free space there)");
+    assert!(reason.ends_with(&expected), "{reason}");
+    let console = machine.context.console(&task);
+    assert!(console.contains("No space left on device"), "{console}");
 }

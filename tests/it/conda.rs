@@ -274,7 +274,7 @@ fn a_conda_that_cannot_be_used_is_explained() {
         &[
             "\nCondaHTTPError: HTTP 000 CONNECTION FAILED",
             "\nclearml_agent: ERROR: could not create a conda environment\nCommand '['",
-            "\nhint: conda's lines above say why",
+            "\nhint: conda's lines say why",
         ],
         &[],
     );

@@ -11,7 +11,7 @@ pub(super) const CONFIGURATION: &str =
     "[ ! -f /tmp/clearml.conf ] || cp /tmp/clearml.conf ~/default_clearml.conf";
 
 /// Steps 1 to 3, before packages are looked at.
-const PREPARE: &str = r#"if [ -d /etc/apt/apt.conf.d ]; then
+const PREPARE: &str = r#"if [ -z "${CLEARML_AGENT_SKIP_CONTAINER_APT:-}" ] && [ -d /etc/apt/apt.conf.d ]; then
   echo 'Binary::apt::APT::Keep-Downloaded-Packages "true";' > /etc/apt/apt.conf.d/docker-clean
 fi
 if [ -d ~/.cache/pip ]; then
@@ -35,7 +35,7 @@ if [ -z "${LOCAL_PYTHON:-}" ]; then
 fi
 [ -n "${LOCAL_PYTHON:-}" ] || CLEARML_APT_INSTALL="${CLEARML_APT_INSTALL:-} python3-pip"
 export CLEARML_APT_INSTALL
-if [ -n "${CLEARML_APT_INSTALL:-}" ]; then
+if [ -n "${CLEARML_APT_INSTALL:-}" ] && [ -z "${CLEARML_AGENT_SKIP_CONTAINER_APT:-}" ]; then
   { apt-get update && apt-get install -y $CLEARML_APT_INSTALL; } || dnf install -y $CLEARML_APT_INSTALL
 fi
 rm -f /usr/lib/python3.*/EXTERNALLY-MANAGED

@@ -182,20 +182,26 @@ pub fn deliver(own: &Path, folder: &Path) -> Result<(), RunnerError> {
         mut program, uv, ..
     } = find(None, own, folder)?;
     let mut copied = || {
-        copy(&mut program, &folder.join(PROGRAM))?;
-        match &uv {
-            Some(uv) => copy(&mut File::open(uv)?, &folder.join(UV)),
-            None => Ok(()),
+        // Last, since it is what others look for.
+        if let Some(uv) = &uv {
+            copy_whole(&mut File::open(uv)?, &folder.join(UV))?;
         }
+        copy_whole(&mut program, &folder.join(PROGRAM))
     };
-    match copied() {
-        // The container of the copy was started again.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        copied => copied.map_err(|source| RunnerError::Folder {
-            folder: folder.to_owned(),
-            source,
-        }),
+    copied().map_err(|source| RunnerError::Folder {
+        folder: folder.to_owned(),
+        source,
+    })
+}
+
+/// The container of the copy may be killed and started again: what has its name is whole.
+fn copy_whole(from: &mut File, to: &Path) -> io::Result<()> {
+    let aside = to.with_extension("part");
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => copy(from, &aside)?,
     }
+    fs::rename(aside, to)
 }
 
 /// Fills a folder aside and puts it in its place in one step.
@@ -226,4 +232,23 @@ fn copy(from: &mut File, to: &Path) -> io::Result<()> {
     io::copy(from, &mut file)?;
     file.set_permissions(Permissions::from_mode(0o755))?;
     file.sync_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever copied before was killed in the middle, or was done.
+    #[test]
+    fn a_copy_is_whole_whatever_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+        fs::write(&from, "whole").expect("written");
+        fs::write(&to, "wh").expect("written");
+        fs::write(folder.path().join("to.part"), "who").expect("written");
+        let mut from = File::open(from).expect("open");
+        copy_whole(&mut from, &to).expect("copied");
+        assert_eq!(fs::read_to_string(&to).expect("read"), "whole");
+        assert!(!folder.path().join("to.part").exists());
+    }
 }

@@ -356,7 +356,9 @@ fn the_official_agent_is_installed_by_pip() {
         for part in [
             "/.ssh/. ~/.ssh/",
             "/.ssh.git/. ~/",
+            "if [ -z \"${CLEARML_AGENT_SKIP_CONTAINER_APT:-}\" ] && [ -d /etc/apt/",
             "DEBIAN_FRONTEND=noninteractive",
+            "&& [ -z \"${CLEARML_AGENT_SKIP_CONTAINER_APT:-}\" ]; then\n  { apt-get",
             "pip install -U 'pip<20.2 ; python_version < '\\''3.10'\\'''\n",
             "pip install -U /tmp/clearml_agent-9.9-py3-none-any.whl\n",
             "export A=1 # why\n'\n",

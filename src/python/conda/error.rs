@@ -53,7 +53,7 @@ impl CondaError {
                 "have the `conda` of a whole installation on `PATH`, such as /opt/conda/bin/conda"
             }
             Self::NotCreated(_) => {
-                "conda's lines above say why; does a channel of `agent.package_manager.conda_channels` have this version of Python?"
+                "conda's lines say why; does a channel of `agent.package_manager.conda_channels` have this version of Python?"
             }
             Self::NotFound(_) => {
                 "`CLEARML_CONDA_ENV_PACKAGE`, or the task's container with `agent.package_manager.conda_env_as_base_docker`, must name an environment folder or an archive of conda-pack on this machine"

@@ -13,7 +13,7 @@ use super::super::venv::{self, Seed};
 use super::{Environment, Origin, remove};
 use crate::process::has_loader;
 
-/// An environment made by uv, without pip in it until that is needed (E-220, E-221, E-225).
+/// An environment made by uv, without pip in it (E-220, E-221, E-225).
 pub(super) async fn by_uv(
     request: &PythonRequest,
     choice: Choice,

@@ -122,7 +122,7 @@ impl EnvironmentPreview {
                     .to_owned(),
             );
         }
-        if self.kind == EnvironmentKind::Uv && options.uv.replaces_pip {
+        if self.kind == EnvironmentKind::Uv {
             preview
                 .notices
                 .push("INFO: using UV as pip drop-in replacement".to_owned());

@@ -29,8 +29,8 @@ pub(super) const PYTHON: Group = group! { "Python and packages":
     "agent.package_manager.uv_sync_extra_args": List eg "[\"--all-extras\"]";
     /// Further arguments of `uv run`.
     "agent.package_manager.uv_run_extra_args": List eg "[\"--all-extras\"]";
-    /// Calls `uv pip` in place of pip, with everything else as it is.
-    "agent.package_manager.uv_replace_pip": Boolean = "false";
+    /// uv installs what tasks ask for in any case: its environments have no pip.
+    "agent.package_manager.uv_replace_pip": Boolean = "false" => Ignored;
     /// Lets uv change nothing in a lock file that is there.
     "agent.package_manager.uv_sync_locked_if_lock_file": Boolean;
     /// Lets uv take the best version of all indexes, not that of the first index that has the package.

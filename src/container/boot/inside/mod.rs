@@ -14,8 +14,9 @@ pub use files::{configuration, files};
 pub use forget::forget;
 pub use shell::become_shell;
 
+use self::python::Bring;
 use super::{RUNNER_FOLDER, script::quoted};
-use crate::settings::Environment;
+use crate::settings::{Environment, env_vars};
 use crate::ui::Printer;
 
 /// What programs with OpenCV want (step 4).
@@ -53,9 +54,12 @@ pub fn python(place: Place<'_>, wishes: PythonWishes) -> String {
     let text = |name: &str| place.environment.get(name).unwrap_or_default().to_owned();
     let mut exports = Vec::new();
     let mut path = text("PATH");
+    let may_install = !place.environment.is_set(&env_vars::SKIP_CONTAINER_APT);
     if !wishes.is_standalone {
         if !wishes.has_own_script {
-            files::keep_archives(place);
+            if may_install {
+                files::keep_archives(place);
+            }
             files::own_pip_cache(place);
         }
         exports.push(("DEBIAN_FRONTEND", "noninteractive".to_owned()));
@@ -65,12 +69,24 @@ pub fn python(place: Place<'_>, wishes: PythonWishes) -> String {
         }
         let packages = packages.trim().to_owned();
         if !packages.is_empty() && !wishes.has_own_script {
-            let words: Vec<&str> = packages.split_whitespace().collect();
-            packages::install(place, |_| words.clone());
+            if may_install {
+                let words: Vec<&str> = packages.split_whitespace().collect();
+                packages::install(place, |_| words.clone());
+            } else {
+                place.printer.line(format!(
+                    "Packages are not installed, as {} says: {packages}",
+                    env_vars::SKIP_CONTAINER_APT.name
+                ));
+            }
         }
         exports.push(("CLEARML_APT_INSTALL", packages));
     }
-    let found = python::find(place, !wishes.is_standalone && !wishes.needs_none);
+    let may_bring = match (wishes.is_standalone || wishes.needs_none, may_install) {
+        (true, _) => Bring::Nothing,
+        (false, false) => Bring::WithoutPackages,
+        (false, true) => Bring::Any,
+    };
+    let found = python::find(place, may_bring);
     if !wishes.is_standalone {
         files::allow_packages(place);
     }

@@ -24,6 +24,17 @@ const SEED_PROBE: &str = "import sys, venv, ensurepip\n\
 /// The answer of any other.
 const PLAIN_PROBE: &str = "import sys\nprint('%d.%d.%d' % tuple(sys.version_info[:3]))";
 
+/// Whence a Python may come where the image has none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Bring {
+    /// From nowhere.
+    Nothing,
+    /// By uv.
+    WithoutPackages,
+    /// By uv, else by a package of the distribution.
+    Any,
+}
+
 /// What was found.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Found {
@@ -34,7 +45,7 @@ pub(super) struct Found {
 }
 
 /// The container's Python; one is brought where that is allowed. The console says which.
-pub(super) fn find(place: Place<'_>, may_bring: bool) -> Found {
+pub(super) fn find(place: Place<'_>, bring: Bring) -> Found {
     let on_path = |python: PathBuf| Found {
         python: python.to_string_lossy().into_owned(),
         folder: None,
@@ -67,7 +78,7 @@ pub(super) fn find(place: Place<'_>, may_bring: bool) -> Found {
         return on_path(python);
     }
     // What can be brought needs a C library; who has none says so where a Python is wanted.
-    if may_bring && has_loader(place.root) {
+    if bring != Bring::Nothing && has_loader(place.root) {
         if let Some((python, version)) = of_uv(place) {
             say(&python, &version, "brought by uv");
             return Found {
@@ -80,7 +91,8 @@ pub(super) fn find(place: Place<'_>, may_bring: bool) -> Found {
             "apk" => vec!["python3", "py3-pip"],
             _ => vec!["python3", "python3-pip"],
         };
-        if install(place, packages)
+        if bring == Bring::Any
+            && install(place, packages)
             && let Some((python, version)) = of_image(place)
         {
             say(&python, &version, "from a package");

@@ -195,6 +195,31 @@ fn packages_come_where_they_were_asked_for() {
     );
 }
 
+/// C-600, C-625: `CLEARML_AGENT_SKIP_CONTAINER_APT` leaves the image's package manager alone, whatever asks for it.
+#[test]
+fn nothing_is_installed_where_a_variable_says_so() {
+    let world = World::new();
+    world.program("bin/apt-get", "");
+    let all = PythonWishes {
+        installs_opencv_libs: true,
+        ..NOTHING
+    };
+    let asked = ("CLEARML_APT_INSTALL", "one");
+    let skip = ("CLEARML_AGENT_SKIP_CONTAINER_APT", "1");
+    let printed = world.python(&[asked, skip], all);
+    assert!(printed.contains("LOCAL_PYTHON=python3\n"), "{printed}");
+    assert_eq!(world.calls(), "");
+    assert!(!world.path("etc/apt/apt.conf.d/docker-clean").exists());
+    // What uv brings is no package of the distribution.
+    world.program("bin/uv", "echo /bin/python-of-uv");
+    world.python(&[skip], NOTHING);
+    let calls = world.calls();
+    assert!(calls.contains("uv python install"), "{calls}");
+    assert!(!calls.contains("apt-get"), "{calls}");
+    world.python(&[asked], all);
+    assert!(world.calls().contains("apt-get install -y one"));
+}
+
 /// C-238: where the image has none, uv brings one, else a package does.
 #[test]
 fn an_image_without_python_gets_one() {
