@@ -332,6 +332,12 @@ impl Environment {
         if self.conda.is_some() || self.uv.is_some() {
             return Ok(None);
         }
+        let is_unmade = matches!(self.origin, Origin::Existing | Origin::Untouched)
+            && self.python == self.interpreter.path
+            && !self.is_changed;
+        if let Some(known) = self.interpreter.sys_path.as_ref().filter(|_| is_unmade) {
+            return Ok(Some(known.clone()));
+        }
         let taken = self.cache.as_ref().and_then(|place| place.taken.as_ref());
         let taken = taken.filter(|_| !self.is_changed && self.project.is_none());
         let kept = taken.and_then(|taken| Some((taken, interpreter::variables()?)));

@@ -33,6 +33,8 @@ pub struct Interpreter {
     pub(super) libc: String,
     /// Where its own packages are.
     pub(super) site_folders: Vec<PathBuf>,
+    /// Its `sys.path`, joined with colons, where nothing at its start decides about it anew each time.
+    pub(super) sys_path: Option<String>,
 }
 
 impl Interpreter {
@@ -226,6 +228,7 @@ impl Choice {
             abi: String::new(),
             libc: String::new(),
             site_folders: Vec::new(),
+            sys_path: None,
         };
         Self {
             interpreter,
@@ -284,7 +287,16 @@ except (ImportError, AttributeError, OSError, TypeError, ValueError):
 for path in sys.path:
     if path.endswith("-packages"):
         print("site=" + path)
+at_start = [sys.modules[name] for name in ("sitecustomize", "usercustomize") if name in sys.modules]
+try:
+    # Debian's only reports crashes.
+    is_fixed = not any(b"path" in open(module.__file__, "rb").read() for module in at_start)
+except (AttributeError, OSError, TypeError):
+    is_fixed = False
+if is_fixed and not any("\n" in path or ":" in path for path in sys.path):
+    print("path=" + ":".join(sys.path))
 watched = [path for path in sys.path if path] + [os.__file__, os.path.join(sys.prefix, "pyvenv.cfg")]
+watched += [module.__file__ for module in at_start if getattr(module, "__file__", None)]
 try:
     import site
     watched += site.getsitepackages() + [site.getusersitepackages()]
@@ -356,6 +368,7 @@ fn parse_probe(name: &str, text: &str) -> Option<Interpreter> {
         abi: named("abi=").concat(),
         libc: named("libc=").concat(),
         site_folders: named("site=").into_iter().map(PathBuf::from).collect(),
+        sys_path: named("path=").pop(),
     })
 }
 
@@ -388,6 +401,25 @@ mod tests {
             let expected = case["expect"]["version"].as_str().map(str::to_owned);
             assert_eq!(requested_version(binary), expected, "{}", case_id(&case));
         }
+    }
+
+    /// E-105: what an interpreter says of its `sys.path` beside all the rest is what it says when asked for that alone.
+    #[tokio::test]
+    async fn an_interpreter_says_where_it_looks_for_modules() {
+        let cancel = CancellationToken::new();
+        let found = probe("python3", &cancel).await.expect("ran");
+        let found = found.expect("python3 is installed");
+        let command = Command::new(&found.path)
+            .args(["-c", "import sys; print(':'.join(sys.path))"])
+            .env_remove("PYTHONPATH");
+        let said = command.capture(&cancel).await.expect("ran").text();
+        assert_eq!(found.sys_path.as_deref(), Some(said.trim_end()));
+        assert_eq!(
+            parse_probe("python3", "3.11.2\n/python\nFalse\n")
+                .unwrap()
+                .sys_path,
+            None
+        );
     }
 
     /// E-113, E-115

@@ -17,7 +17,7 @@ pub use atomic::{
 pub use held_folder::HeldFolder;
 pub use lock::{FileLock, LockKind};
 pub use places::Places;
-pub use room::is_full;
+pub use room::{is_full, with_least_room};
 pub use shared::{create_shared, own_folder};
 pub use slots::{Instance, Slot, SlotError, SlotFolder};
 pub use temporary::{age, create_temporary, temporaries, temporary_name};

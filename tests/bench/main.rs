@@ -1,6 +1,7 @@
 //! Runs this agent and the official one in turn against the local server, and writes the table of docs/performance.md.
 //!
-//! `cargo bench --bench compare`; words behind `--` choose measurements by the beginnings of their names, and leave the document as it is.
+//! `cargo bench --bench compare`; words behind `--` choose measurements by the beginnings of their names, also
+//! those that have tables of their own, and leave the document as it is.
 //! A new row is a [`Row`] in the list of a file in `rows/`.
 #![expect(clippy::print_stdout, reason = "it reports its progress")]
 
@@ -28,10 +29,13 @@ fn main() -> anyhow::Result<()> {
         .map(String::as_str)
         .filter(|word| !word.starts_with("--"))
         .collect();
-    let measurements: Vec<Measurement> = rows::all()
-        .into_iter()
-        .filter(|one| wanted.is_empty() || wanted.iter().any(|word| one.name.starts_with(word)))
-        .collect();
+    let mut measurements = if wanted.is_empty() {
+        rows::of_table()
+    } else {
+        rows::all()
+    };
+    measurements
+        .retain(|one| wanted.is_empty() || wanted.iter().any(|word| one.name.starts_with(word)));
     let conditions = table::Conditions::now()?;
     let worlds = [
         World::new(Contender::this())?,

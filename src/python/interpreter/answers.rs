@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::python::store::{file_in_image, packages_in_image};
 use crate::storage::{Places, write_private};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Those that were asked last stay.
 const MOST: usize = 16;
 /// A larger file is not ours.

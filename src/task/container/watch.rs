@@ -13,7 +13,7 @@ use super::{Contained, ContainedRun, Containment, RUN_LABEL, end};
 use crate::api::TaskStatus;
 use crate::container::engine::{End, Engine, EngineError, State};
 use crate::logs::Level;
-use crate::process::{Step, reached};
+use crate::process::{Step, forget_own_code, reached};
 use crate::task::diagnosis::{Death, Diagnosis};
 use crate::task::journal::{Journal, Phase};
 use crate::task::outcome::Outcome;
@@ -132,6 +132,8 @@ impl Containment {
             Err(failure) => return said(failure, run),
         };
         reached(Step::Started);
+        // What has prepared it is not used again.
+        forget_own_code();
         let diagnosis = Diagnosis::begin(run.gpus.clone());
         let begun = CancellationToken::new();
         let lines = Lines::new(&entry.task, self.is_own_worker, begun.clone());

@@ -1,12 +1,14 @@
 //! A task without a container: code and environment are made here, and its program runs beside its supervisor.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::Notify;
 
 use super::{Shape, Supervision};
-use crate::process::{Command, Output, Step, reached};
-use crate::storage::is_full;
+use crate::process::{Command, Output, Step, forget_own_code, reached};
+use crate::storage::{is_full, with_least_room};
 use crate::task::diagnosis::{Death, Diagnosis};
 use crate::task::failure::PrepareError;
 use crate::task::journal::Phase;
@@ -17,6 +19,11 @@ use crate::task::program::Prepared;
 use crate::task::stop::Stop;
 use crate::task::streams::Streams;
 use crate::ui::is_quiet;
+
+/// ENOSPC, as programs show it.
+const NO_SPACE: &str = "No space left on device";
+/// So many bytes of an output are its last lines.
+const LAST_LINES: usize = 64 << 10;
 
 impl Supervision {
     /// Makes everything ready, and runs the program to its end.
@@ -49,18 +56,14 @@ impl Supervision {
                 if let Some(reason) = &failure.status_reason {
                     self.tell_at_once(reason).await;
                 }
-                // In the plain shape the whole message is in the console, and one of the two is the reason.
+                let why = failure.reason();
+                // In the plain shape the whole message is in the console.
                 if self.shape != Shape::Plain {
-                    let why = failure.reason();
                     return Outcome::Failed { code: 1, why };
                 }
-                let of_disk = failure.room.is_some().then(|| failure.reason());
-                match failure.status_reason.or(of_disk) {
-                    None => Outcome::not_started(failure.message),
-                    Some(reason) => Outcome::NotStarted {
-                        message: failure.message,
-                        reason,
-                    },
+                Outcome::NotStarted {
+                    reason: failure.status_reason.unwrap_or(why),
+                    message: failure.message,
                 }
             }
         }
@@ -130,6 +133,8 @@ impl Supervision {
         reached(Step::Launched);
         self.enter(Phase::Running { program: identity });
         reached(Step::Running);
+        // A program may run for days; what has prepared it is not used again.
+        forget_own_code();
         let abort_command = prepared.abort_command.clone().map(|command| {
             let (server, output) = (self.server.clone(), streams.output.clone());
             command.stand_by(server, self.watch.interval, output)
@@ -186,8 +191,11 @@ impl Supervision {
             output.parent(),
         ];
         let temporary = std::env::temp_dir();
-        let mut folders = folders.into_iter().flatten().chain([temporary.as_path()]);
-        folders.find(|folder| is_full(folder)).map(Path::to_owned)
+        let folders = folders.into_iter().flatten().chain([temporary.as_path()]);
+        let full = folders.clone().find(|folder| is_full(folder));
+        // A tool that has removed what it could not finish has made room again.
+        let said = || says_that_a_disk_is_full(&output).then(|| with_least_room(folders))?;
+        full.or_else(said).map(Path::to_owned)
     }
 
     /// The folder of the output where the disk had no room for what the program has printed last.
@@ -207,4 +215,16 @@ impl Supervision {
         let places = [folder, output.parent().map(Path::to_owned)];
         places.into_iter().flatten().chain([temporary]).collect()
     }
+}
+
+/// True where the last lines of git, pip, uv and the like say so, with the words of the operating system.
+fn says_that_a_disk_is_full(output: &Path) -> bool {
+    let Ok(file) = File::open(output) else {
+        return false;
+    };
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut last = vec![0; LAST_LINES];
+    let start = length.saturating_sub(LAST_LINES as u64);
+    let read = file.read_at(&mut last, start).unwrap_or(0);
+    String::from_utf8_lossy(&last[..read]).contains(NO_SPACE)
 }
