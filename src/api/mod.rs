@@ -54,7 +54,7 @@ pub use retry::{Retry, RetryPolicy};
 pub use server::{Server, ServerInfo};
 pub use session::Session;
 pub use tasks::{
-    ConfigurationItem, Container, Dequeue, Enqueue, Execution, HyperParameter, NewTask,
+    ConfigurationItem, Container, Dequeue, Enqueue, Execution, HyperParameter, NewTask, Page,
     Requirement, Requirements, Runtime, Script, ScriptEdit, StatusChange, Task, TaskFilter,
     TaskStatus, Tasks, Updated,
 };

@@ -128,11 +128,12 @@ impl Outages {
 
     /// A login was refused.
     pub(super) fn refused(&self, error: &ApiError, starting: bool) {
-        let before = self.refusal().replace(Instant::now());
-        match before {
-            // It counts from the first.
-            Some(before) => *self.refusal() = Some(before),
-            None => self.tell(&SessionEvent::Refused { error, starting }),
+        let mut refusal = self.refusal();
+        // It counts from the first.
+        if refusal.is_none() {
+            *refusal = Some(Instant::now());
+            drop(refusal);
+            self.tell(&SessionEvent::Refused { error, starting });
         }
     }
 

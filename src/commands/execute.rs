@@ -19,17 +19,19 @@ use super::{ExitStatus, Failed, container, plan, slot, unavailable};
 use crate::api::{NameMatch, Session, Task, TaskId, WorkerId};
 use crate::monitor::VisibleGpus;
 use crate::process::{Output, replace_self, run_below_first_process};
-use crate::settings::{AgentSettings, Settings};
+use crate::settings::{AgentSettings, Settings, env_vars};
 use crate::storage::{Places, create_temporary};
 use crate::task::{
     CurrentTask, DequeuePolicy, Devices, Entry, Failure, FinalStatus, Node, Outcome, PrepareError,
     RunFolder, RunOptions, Shape, StatusReporter, Supervised, Supervision, TaskServer, USER_ABORT,
-    fetch_task, run_beside, take_task,
+    fetch_task, join_task, run_beside, take_task,
 };
 use crate::ui::{Printer, is_quiet};
 use crate::visible;
 use crate::worker::{WorkerName, placed};
 
+/// So long the task of a job that has begun again may be on its way into a queue.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How long the farewell may take (D-300).
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -181,7 +183,13 @@ impl Assignment {
         arguments: &Arguments,
         printer: Printer,
     ) -> Result<ExitStatus, Failed> {
-        let name = worker_name(&self.agent, &self.devices);
+        let name = match worker_name(&self.agent, &self.devices) {
+            // All nodes of a job have the same variables.
+            WorkerName::Fixed(id) if !self.node().is_first() => {
+                WorkerName::Fixed(format!("{id}:rank{}", self.node().rank()))
+            }
+            name => name,
+        };
         let slot = slot::claim(&self.places, &name, &self.session, printer).await?;
         let worker: WorkerId = slot.worker.parse()?;
         let settings = placed(&self.settings, worker.as_str(), slot.number);
@@ -242,7 +250,7 @@ impl Assignment {
         if !arguments.require_queue {
             settle_left_runs(&self.places, &self.task, printer).await;
         }
-        if Node::of(self.settings.environment()).is_first() {
+        if self.node().is_first() {
             warn_of_living_runs(&self.places, &self.task, printer);
         }
         let task = tokio::select! {
@@ -347,6 +355,18 @@ impl Assignment {
         is_in_container() || self.settings.environment().get("SLURM_JOB_ID").is_some()
     }
 
+    /// A job that Slurm has begun again may be faster than whoever queues its task again.
+    fn patience(&self) -> Duration {
+        let restarts = &env_vars::SLURM_RESTART_COUNT;
+        let restarts = self.settings.environment().text(restarts);
+        let is_restarted = restarts.is_some_and(|count| count != "0");
+        if is_restarted {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        }
+    }
+
     fn server(&self, worker: &WorkerId) -> TaskServer {
         let server = TaskServer::new(self.session.clone(), self.task.clone(), worker.clone());
         server.on(self.node())
@@ -365,13 +385,20 @@ impl Assignment {
     ) -> Result<Task, Failed> {
         let policy = match (arguments.clone, arguments.require_queue) {
             (true, _) => DequeuePolicy::Never,
-            (false, true) => DequeuePolicy::Required,
+            (false, true) => DequeuePolicy::Required {
+                patience: self.patience(),
+            },
             (false, false) => DequeuePolicy::IfQueued,
         };
         if arguments.clone {
             self.duplicate(worker, printer).await?;
         }
-        let taken = take_task(&self.server(worker), policy).await;
+        let server = self.server(worker);
+        let taken = if arguments.require_queue && !arguments.clone && !self.node().is_first() {
+            join_task(&server).await
+        } else {
+            take_task(&server, policy).await
+        };
         taken.map_err(not_taken)
     }
 
@@ -394,7 +421,8 @@ impl Assignment {
 
     /// The journal makes sure that the task is settled, also when this process is killed.
     fn create_run(&self, arguments: &Arguments, worker: &WorkerId) -> Result<RunFolder, Failed> {
-        let (configuration, _) = create_temporary(&self.places.system, ".clearml_agent.", ".cfg")?;
+        let (configuration, _) =
+            create_temporary(&self.places.temporary, ".clearml_agent.", ".cfg")?;
         self.settings.write(&configuration)?;
         let output = match &arguments.log_file {
             Some(path) => std::path::absolute(path)?,

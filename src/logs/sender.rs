@@ -14,6 +14,8 @@ pub trait EventSink {
     fn add(&self, events: &[LogEvent]) -> impl Future<Output = Result<(), SinkError>>;
     /// The events of the task from this time on, whoever wrote them; older ones may be among them.
     fn since(&self, timestamp: u64) -> impl Future<Output = Result<Vec<LogEvent>, SinkError>>;
+    /// Called at each look at what is to be sent, several times a second while nothing holds up whoever sends.
+    fn awake(&self) {}
 }
 
 /// Why a batch was not acknowledged.
@@ -93,17 +95,22 @@ impl<S: EventSink> Sender<S> {
         Self { sink }
     }
 
+    /// See [`EventSink::awake`].
+    pub(super) fn awake(&self) {
+        self.sink.awake();
+    }
+
     /// Brings `batch` to the server once; `doubtful` where an earlier process may have sent it already.
     ///
     /// After an ambiguous answer the newest events are read back and compared before anything is sent
     /// again; while that fails, nothing is sent.
     pub async fn deliver(
         &self,
-        batch: &Batch,
+        batch: Batch,
         doubtful: bool,
         give_up: &CancellationToken,
     ) -> Delivery {
-        let mut open = vec![batch.events.clone()];
+        let mut open = vec![batch.events];
         let mut doubtful = doubtful;
         let mut pause = Self::FIRST_PAUSE;
         while let Some(events) = open.last_mut() {
@@ -236,7 +243,7 @@ mod tests {
         let sender = Sender::new(&server);
         let delivery = sender
             .deliver(
-                &batch(&["a", "b", "c", "d"]),
+                batch(&["a", "b", "c", "d"]),
                 false,
                 &CancellationToken::new(),
             )
@@ -291,7 +298,7 @@ mod tests {
         let server = Server::default();
         server.stored.borrow_mut().extend(batch(&["a", "b"]).events);
         let delivery = Sender::new(&server)
-            .deliver(&batch(&["a", "b"]), true, &CancellationToken::new())
+            .deliver(batch(&["a", "b"]), true, &CancellationToken::new())
             .await;
         assert_eq!(
             (delivery, server.stored.borrow().len()),
@@ -316,7 +323,7 @@ mod tests {
         });
         assert_eq!(
             Sender::new(&server)
-                .deliver(&batch(&["a"]), false, &give_up)
+                .deliver(batch(&["a"]), false, &give_up)
                 .await,
             Delivery::Abandoned
         );

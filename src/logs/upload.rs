@@ -6,7 +6,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use super::sender::InDoubt;
 use super::{
     Batch, Delivery, EventSink, Headroom, Level, LineRules, Progress, Segment, Sender, Spool,
 };
+use crate::process::milliseconds_since_epoch;
 use crate::secrets::{self, Registry};
 
 /// How often the disk is looked at while the server does not answer.
@@ -93,7 +94,7 @@ impl<S: EventSink, J: FnMut(&Progress) -> bool> Upload<S, J> {
     /// How often the file is looked at.
     const TICK: Duration = Duration::from_millis(200);
     /// The least time between two requests while a task prints.
-    const SPACING: Duration = Duration::from_millis(500);
+    const SPACING: Duration = Duration::from_millis(450);
 
     /// An actor for the output in `spool`; `journal` is told before and after each request, and says whether
     /// it has that on the disk.
@@ -120,6 +121,7 @@ impl<S: EventSink, J: FnMut(&Progress) -> bool> Upload<S, J> {
                 Self::SPACING.saturating_sub(at.elapsed()).max(Self::TICK)
             });
             let request = tokio::time::timeout(pause, self.requests.recv()).await;
+            self.sender.awake();
             match request {
                 Err(_) => {
                     if self.pump(false).await? {
@@ -214,14 +216,9 @@ impl<S: EventSink, J: FnMut(&Progress) -> bool> Upload<S, J> {
             self.record(|progress| progress.in_doubt = None);
             return Ok(());
         };
-        let text = self.text(&segment);
-        self.is_open = !text.ends_with('\n');
-        self.deliver(
-            Batch::split(&text, Level::Debug, doubt.timestamp),
-            segment.end,
-            true,
-        )
-        .await;
+        let end = segment.end;
+        let batches = self.batches(segment, doubt.timestamp);
+        self.deliver(batches, end, true).await;
         Ok(())
     }
 
@@ -240,15 +237,26 @@ impl<S: EventSink, J: FnMut(&Progress) -> bool> Upload<S, J> {
     }
 
     async fn send_segment(&mut self, segment: Segment) {
+        let end = segment.end;
+        let batches = self.batches(segment, self.next_timestamp());
+        self.deliver(batches, end, false).await;
+    }
+
+    /// What was read is in memory once while it is sent: in its events.
+    fn batches(&mut self, segment: Segment, timestamp: u64) -> Vec<Batch> {
         let text = self.text(&segment);
+        drop(segment);
         self.is_open = !text.ends_with('\n');
-        self.send(&text, Level::Debug, segment.end).await;
+        Batch::split(&text, Level::Debug, timestamp)
+    }
+
+    fn next_timestamp(&self) -> u64 {
+        milliseconds_since_epoch().max(self.options.progress.last_timestamp + 1)
     }
 
     async fn send(&mut self, text: &str, level: Level, end: u64) {
-        let timestamp = now().max(self.options.progress.last_timestamp + 1);
-        self.deliver(Batch::split(text, level, timestamp), end, false)
-            .await;
+        let batches = Batch::split(text, level, self.next_timestamp());
+        self.deliver(batches, end, false).await;
     }
 
     async fn deliver(&mut self, batches: Vec<Batch>, end: u64, doubtful: bool) {
@@ -267,22 +275,23 @@ impl<S: EventSink, J: FnMut(&Progress) -> bool> Upload<S, J> {
             });
         }
         let mut gap: Option<(usize, String)> = None;
-        for batch in &batches {
+        for batch in batches {
             if self.dropped {
                 break;
             }
+            let messages = batch
+                .events
+                .iter()
+                .map(|event| event.message.lines().count());
+            let lines: usize = messages.sum();
             match self.hand_over(batch, doubtful).await {
                 Delivery::Acknowledged => {}
                 Delivery::Abandoned => return,
                 Delivery::Gone => self.dropped = true,
                 Delivery::Refused(reason) => {
                     tracing::warn!("the server refused a part of the console: {reason}");
-                    let lines = batch
-                        .events
-                        .iter()
-                        .map(|event| event.message.lines().count());
                     let before = gap.map_or(0, |(lines, _)| lines);
-                    gap = Some((before + lines.sum::<usize>(), reason));
+                    gap = Some((before + lines, reason));
                 }
             }
         }
@@ -343,17 +352,17 @@ impl<S: EventSink, J: FnMut(&Progress) -> bool> Upload<S, J> {
 
     /// A line of the agent's own between the lines of the program.
     async fn say_in_place(&mut self, text: &str) {
-        let timestamp = now().max(self.options.progress.last_timestamp + 1);
+        let timestamp = self.next_timestamp();
         self.record(|progress| progress.last_timestamp = timestamp);
         for batch in Batch::split(&secrets::mask(text), Level::Warning, timestamp) {
-            if let Delivery::Refused(reason) = self.hand_over(&batch, false).await {
+            if let Delivery::Refused(reason) = self.hand_over(batch, false).await {
                 tracing::warn!("the server refused the line about it as well: {reason}");
             }
         }
     }
 
     /// Gives one request to the server, and looks at the room on the disk as long as that takes.
-    async fn hand_over(&mut self, batch: &Batch, doubtful: bool) -> Delivery {
+    async fn hand_over(&mut self, batch: Batch, doubtful: bool) -> Delivery {
         let delivery = self.sender.deliver(batch, doubtful, &self.options.give_up);
         let look = || {
             look(
@@ -404,11 +413,4 @@ async fn with_looks<T>(work: impl Future<Output = T>, mut look: impl FnMut()) ->
             Err(_) => look(),
         }
     }
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -67,9 +66,7 @@ pub fn kill_cgroup(path: &Path) -> bool {
         match fs::remove_dir(path) {
             Ok(()) => return true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
-            Err(error) if Errno::EBUSY as i32 != error.raw_os_error().unwrap_or_default() => {
-                return false;
-            }
+            Err(error) if error.kind() != io::ErrorKind::ResourceBusy => return false,
             Err(_) if Instant::now() > end => return false,
             Err(_) => {}
         }

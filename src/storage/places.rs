@@ -22,14 +22,14 @@ pub struct Places {
     pub control: PathBuf,
     /// Slot files, which the official agent reads as well (D-126).
     pub slots: SlotFolder,
-    /// Children's configuration: the system's folder for temporary files.
+    /// The system's folder for temporary files, which is that of tools and programs.
     pub system: PathBuf,
-    /// Capture files (D-077).
+    /// Capture files and children's configuration (D-077, C-801).
     pub temporary: PathBuf,
 }
 
 impl Places {
-    /// The folders for this user: `temporary` overrides the system's for capture files (D-077), and slot files are in
+    /// The folders for this user: `temporary` overrides the system's for files of tasks (D-077, C-801), and slot files are in
     /// `shared`, where agents of other containers keep theirs as well (D-081).
     pub fn new(temporary: Option<PathBuf>, shared: Option<PathBuf>) -> io::Result<Self> {
         let directories = ProjectDirs::from("", "", "clearml-agent").ok_or_else(|| {

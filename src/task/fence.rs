@@ -5,12 +5,13 @@
 //! must not go on. The time at which a task came into progress tells one run from the other.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::DateTime;
 
 use super::journal::Journal;
 use crate::api::{Task, TaskStatus, WorkerId};
+use crate::process::Moment;
 
 /// What tells whose run the server speaks of.
 pub(super) const RUN_FIELDS: [&str; 5] = [
@@ -27,6 +28,10 @@ const LOOKS: u32 = 3;
 const LATE: [u32; 2] = [3, 2];
 /// However often the task is looked at.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(1);
+/// Whoever sees that a fifth of a second took so long was stopped, or has waited for an answer: anything may have happened.
+const NAP: Duration = Duration::from_secs(2);
+/// Every run begins with the same words: whether the task has the begin of this one is asked once in this time.
+const BEGINS: Duration = Duration::from_secs(30);
 /// Behind it is the worker that has changed a task.
 pub(super) const SIGNATURE: &str = "Changed by clearml-agent ";
 /// A program may begin its own task anew; that nobody else has done it is believed after several of another worker's reports
@@ -49,10 +54,16 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Seen {
     /// When the server last said that nothing has changed.
-    answered: Option<Instant>,
+    answered: Option<Moment>,
     message: Option<String>,
+    /// When the server last said when the task began.
+    told: Option<Moment>,
     /// A begin that is not known to be this run's, and since when.
-    strange: Option<(i64, Instant)>,
+    strange: Option<(i64, Moment)>,
+    /// When whoever sends lines was last at work.
+    awake: Option<Moment>,
+    /// When a nap was noticed, behind which nobody was asked yet.
+    woken: Option<Moment>,
     is_closed: bool,
 }
 
@@ -71,7 +82,8 @@ impl Fence {
     /// The task was brought into progress by this run, with this message; `started` where it was not yet.
     pub(super) fn begun(&self, started: Option<&str>, message: Option<&str>) {
         let mut seen = self.seen();
-        seen.answered = Some(Instant::now());
+        seen.answered = Some(Moment::now());
+        seen.told = seen.answered;
         seen.message = message.map(str::to_owned);
         drop(seen);
         if let Some(started) = started.and_then(milliseconds) {
@@ -79,13 +91,25 @@ impl Fence {
         }
     }
 
-    /// True where the run is to be told from others before anything is said of the task that has this message.
-    pub(super) fn is_in_doubt_with(&self, message: Option<&str>) -> bool {
+    /// True where the next look at the task is to say when it began.
+    pub(super) fn wants_begin(&self) -> bool {
+        let told = self.seen().told;
+        told.is_some_and(|told| told.elapsed() > BEGINS)
+    }
+
+    /// True where the run is to be told from others before anything is said of the task, of which its message and its begin are
+    /// known.
+    pub(super) fn is_in_doubt_with(&self, task: &Task) -> bool {
         let mut seen = self.seen();
-        let is_known = self.0.journal.entry().started.is_some();
-        let is_same = seen.message.as_deref() == message;
-        if is_known && is_same && seen.strange.is_none() && !self.is_silent(&seen) {
-            seen.answered = Some(Instant::now());
+        if task.started.is_some() {
+            seen.told = Some(Moment::now());
+        }
+        let known = self.0.journal.entry().started;
+        let is_known = known.is_some() && begin(task).is_none_or(|begin| known == Some(begin));
+        let is_same = seen.message == task.status_message;
+        let is_quiet = seen.strange.is_none() && seen.woken.is_none();
+        if is_known && is_same && is_quiet && !self.is_silent(&seen) {
+            seen.answered = Some(Moment::now());
             return false;
         }
         true
@@ -93,14 +117,26 @@ impl Fence {
 
     /// True where nothing was heard of the task for so long that another run may have begun, and lines wait for a look.
     pub(super) fn is_in_doubt(&self) -> bool {
+        self.awake();
         let seen = self.seen();
-        !seen.is_closed && seen.answered.is_none_or(|at| at.elapsed() > self.0.late)
+        let is_late = seen.answered.is_none_or(|at| at.elapsed() > self.0.late);
+        !seen.is_closed && (is_late || seen.woken.is_some())
+    }
+
+    /// Whoever sends lines is at work, as he is several times a second.
+    pub(super) fn awake(&self) {
+        let mut seen = self.seen();
+        let now = Moment::now();
+        let before = seen.awake.replace(now);
+        if before.is_some_and(|before| now.since(before) > NAP) {
+            seen.woken = Some(now);
+        }
     }
 
     /// True where that is to be known as it is now: before a final status.
     pub(super) fn is_stale(&self) -> bool {
         let seen = self.seen();
-        let is_fresh = |at: Instant| at.elapsed() < SHORTEST_SILENCE;
+        let is_fresh = |at: Moment| at.elapsed() < SHORTEST_SILENCE;
         !seen.is_closed && !seen.answered.is_some_and(is_fresh)
     }
 
@@ -119,11 +155,13 @@ impl Fence {
         self.seen().is_closed = true;
     }
 
-    /// What the server says of the task, with [`RUN_FIELDS`].
-    pub(super) fn look(&self, task: &Task) {
+    /// What the server said of the task, with [`RUN_FIELDS`], to a question of the time `asked`.
+    pub(super) fn look(&self, asked: Moment, task: &Task) {
         let mut seen = self.seen();
+        // What was asked before a nap says nothing of the time since.
+        seen.woken = seen.woken.filter(|woken| *woken > asked);
         let was_silent = self.is_silent(&seen);
-        seen.answered = Some(Instant::now());
+        seen.answered = Some(Moment::now());
         seen.message.clone_from(&task.status_message);
         let known = self.0.journal.entry().started;
         if was_silent && known.is_some() && task.status == Some(TaskStatus::Queued) {
@@ -150,7 +188,7 @@ impl Fence {
                     self.learn(begin);
                 }
             }
-            (Some(_), _) => seen.strange = Some((begin, Instant::now())),
+            (Some(_), _) => seen.strange = Some((begin, Moment::now())),
         }
     }
 
@@ -257,6 +295,28 @@ mod tests {
         serde_json::from_value(task).expect("a task")
     }
 
+    /// As each run has it in its first seconds.
+    fn launched(started: &str) -> Task {
+        let mut task = task(started, "", "");
+        task.status_message = Some("launch by agent".to_owned());
+        task
+    }
+
+    /// Each run begins with the same words.
+    #[test]
+    fn a_run_with_the_same_message_is_told_by_its_begin() {
+        let (fence, _folder) = fence();
+        assert!(!fence.is_in_doubt_with(&launched(BEGIN)));
+        assert!(fence.is_in_doubt_with(&launched(ANOTHER)));
+        assert!(!fence.wants_begin());
+        fence.seen().told = Some(Moment::now().before(BEGINS * 2));
+        assert!(fence.wants_begin());
+    }
+
+    fn look(fence: &Fence, task: &Task) {
+        fence.look(Moment::now(), task);
+    }
+
     fn fall_silent(fence: &Fence) {
         fence.seen().answered = None;
     }
@@ -266,7 +326,10 @@ mod tests {
     fn a_run_knows_its_own_task() {
         let (fence, _folder) = fence();
         fall_silent(&fence);
-        fence.look(&task("2026-11-21T01:29:56.371000+00:00", "host:0", BEGIN));
+        look(
+            &fence,
+            &task("2026-11-21T01:29:56.371000+00:00", "host:0", BEGIN),
+        );
         assert!(!fence.is_closed() && !fence.is_in_doubt());
     }
 
@@ -276,20 +339,34 @@ mod tests {
         let (fence, _folder) = fence();
         assert!(!fence.is_in_doubt());
         let eight = Duration::from_secs(8);
-        fence.seen().answered = Instant::now().checked_sub(eight);
+        fence.seen().answered = Some(Moment::now().before(eight));
         assert!(fence.is_in_doubt());
-        fence.look(&task(ANOTHER, "host:0", ANOTHER));
+        look(&fence, &task(ANOTHER, "host:0", ANOTHER));
         assert!(!fence.is_closed(), "it may be the program's own");
-        fence.seen().answered = Instant::now().checked_sub(eight);
-        fence.look(&task(ANOTHER, "elsewhere:0", ANOTHER));
+        fence.seen().answered = Some(Moment::now().before(eight));
+        look(&fence, &task(ANOTHER, "elsewhere:0", ANOTHER));
         assert!(fence.is_closed());
+    }
+
+    /// An answer that was on its way when the process fell asleep is older than the nap.
+    #[test]
+    fn the_next_lines_after_a_nap_wait_for_a_question_behind_it() {
+        let (fence, _folder) = fence();
+        assert!(!fence.is_in_doubt());
+        let asked = Moment::now();
+        fence.seen().awake = Some(asked.before(NAP * 2));
+        assert!(fence.is_in_doubt());
+        fence.look(asked, &task(BEGIN, "host:0", BEGIN));
+        assert!(fence.is_in_doubt() && fence.is_in_doubt_with(&launched(BEGIN)));
+        look(&fence, &task(BEGIN, "host:0", BEGIN));
+        assert!(!fence.is_in_doubt());
     }
 
     #[test]
     fn another_begin_in_a_silence_is_another_runs() {
         let (fence, _folder) = fence();
         fall_silent(&fence);
-        fence.look(&task(ANOTHER, "host:0", BEGIN));
+        look(&fence, &task(ANOTHER, "host:0", BEGIN));
         assert!(fence.is_closed());
     }
 
@@ -301,20 +378,20 @@ mod tests {
         queued.status = Some(TaskStatus::Queued);
         fence.0.journal.update(|entry| entry.started = None);
         fall_silent(&fence);
-        fence.look(&queued);
+        look(&fence, &queued);
         assert!(!fence.is_closed());
         fence.begun(Some(BEGIN), None);
         fall_silent(&fence);
-        fence.look(&queued);
+        look(&fence, &queued);
         assert!(fence.is_closed());
     }
 
     #[test]
     fn another_begin_that_another_worker_reports_is_another_runs() {
         let (fence, _folder) = fence();
-        fence.look(&task(BEGIN, "elsewhere:0", BEGIN));
+        look(&fence, &task(BEGIN, "elsewhere:0", BEGIN));
         assert!(!fence.is_closed(), "it began with this run");
-        fence.look(&task(ANOTHER, "elsewhere:0", BEGIN));
+        look(&fence, &task(ANOTHER, "elsewhere:0", BEGIN));
         assert!(fence.is_closed());
     }
 
@@ -323,10 +400,10 @@ mod tests {
         let (fence, _folder) = fence();
         let mut task = task(ANOTHER, "host:0", ANOTHER);
         task.status_message = Some(format!("{SIGNATURE}host:0"));
-        fence.look(&task);
+        look(&fence, &task);
         assert!(!fence.is_closed());
         task.status_message = Some(format!("{SIGNATURE}elsewhere:0"));
-        fence.look(&task);
+        look(&fence, &task);
         assert!(fence.is_closed());
     }
 
@@ -336,7 +413,7 @@ mod tests {
         fall_silent(&fence);
         let mut task = task(ANOTHER, "elsewhere:0", ANOTHER);
         task.status = Some(TaskStatus::Completed);
-        fence.look(&task);
+        look(&fence, &task);
         assert!(fence.is_closed());
     }
 
@@ -345,17 +422,17 @@ mod tests {
     fn a_begin_that_nobody_else_reports_becomes_the_runs_own() {
         let (fence, _folder) = fence();
         let anew = task(ANOTHER, "host:0", ANOTHER);
-        fence.look(&anew);
-        assert!(fence.is_in_doubt_with(None), "it is looked at each time");
+        look(&fence, &anew);
+        assert!(fence.is_in_doubt_with(&anew), "it is looked at each time");
         fall_silent(&fence);
-        fence.look(&anew);
+        look(&fence, &anew);
         assert!(!fence.is_closed());
-        let long_ago = Instant::now().checked_sub(REPORTS * 2).expect("a time");
+        let long_ago = Moment::now().before(REPORTS * 2);
         fence.seen().strange = begin(&anew).map(|begin| (begin, long_ago));
-        fence.look(&anew);
+        look(&fence, &anew);
         assert_eq!(fence.0.journal.entry().started, begin(&anew));
         fall_silent(&fence);
-        fence.look(&anew);
+        look(&fence, &anew);
         assert!(!fence.is_closed());
     }
 
@@ -363,8 +440,8 @@ mod tests {
     fn a_begin_whose_answer_was_lost_is_learned() {
         let (fence, _folder) = fence();
         fence.0.journal.update(|entry| entry.started = None);
-        assert!(fence.is_in_doubt_with(Some("launch by agent")));
-        fence.look(&task(ANOTHER, "", ""));
+        assert!(fence.is_in_doubt_with(&launched(BEGIN)));
+        look(&fence, &task(ANOTHER, "", ""));
         assert!(!fence.is_closed() && fence.0.journal.entry().started.is_some());
     }
 }

@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -22,7 +22,7 @@ use super::outcome::Outcome;
 use super::requeue::WayBack;
 use super::run_options::RunOptions;
 use crate::logs::Progress;
-use crate::process::ProcessIdentity;
+use crate::process::{ProcessIdentity, milliseconds_since_epoch};
 use crate::storage::{
     FileLock, LockKind, Places, age, exchange, make_spare, read_private, refill_spare,
     temporary_name, write_private, write_roomy,
@@ -485,7 +485,7 @@ impl Entry {
             is_told: false,
             supervisor: None,
             phase: Phase::Pulled,
-            since: now(),
+            since: milliseconds_since_epoch(),
             progress: Progress::default(),
             unknown: Map::new(),
         }
@@ -498,7 +498,7 @@ impl Entry {
 
     /// True where it is so long since the phase began that the task may have been given to somebody else meanwhile.
     pub fn is_old(&self) -> bool {
-        now().saturating_sub(self.since) > AGE
+        milliseconds_since_epoch().saturating_sub(self.since) > AGE
     }
 
     /// False after a reboot: no process of the run can be alive.
@@ -526,7 +526,7 @@ impl Journal {
         let before = entry.phase.clone();
         change(&mut entry);
         if entry.phase != before {
-            entry.since = now();
+            entry.since = milliseconds_since_epoch();
         }
         let written = self.0.folder.write(&entry);
         let is_written = written.is_ok();
@@ -554,12 +554,6 @@ impl Journal {
     fn lock(&self) -> MutexGuard<'_, Entry> {
         self.0.entry.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Milliseconds since the epoch.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The kernel's name for the time since the machine was started.

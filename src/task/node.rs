@@ -26,6 +26,11 @@ impl Node {
         self.rank == 0
     }
 
+    /// Its number, from 0.
+    pub fn rank(self) -> u64 {
+        self.rank
+    }
+
     /// What stands behind the last line of a node that is not the first.
     pub(super) fn suffix(self) -> String {
         if self.is_first() {

@@ -1,6 +1,7 @@
 //! From the task's fields to a command that can be started: code, environment, variables (E 1.2).
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,12 +10,14 @@ use super::prefetch_folder::others_are_done;
 use super::program::Prepared;
 use super::server::TaskServer;
 use super::timeline::{Earlier, Timeline};
-use crate::api::Task;
+use crate::api::{Retry, Task, TaskStatus};
 use crate::process::Output;
 use crate::python::{Optimization, PythonOptions};
 use crate::settings;
 use crate::source::SourceOptions;
 
+/// Between two looks at a task that is to be queued.
+const LOOK: Duration = Duration::from_secs(2);
 /// Said where somebody fetches for this very task already.
 const PREFETCHED: &str = "The environment of this task is being made already, waiting for it";
 
@@ -65,7 +68,10 @@ pub enum DequeuePolicy {
     /// A clone is in none.
     Never,
     /// A task in no queue is not run.
-    Required,
+    Required {
+        /// How long somebody may still put it into one.
+        patience: Duration,
+    },
 }
 
 impl Preparation {
@@ -147,14 +153,34 @@ impl Preparation {
 
 /// Fetches the task and takes it out of its queue (E-014, E-015, E-020).
 pub async fn take_task(server: &TaskServer, policy: DequeuePolicy) -> Result<Task, PrepareError> {
-    let task = fetch_task(server).await?;
-    if policy == DequeuePolicy::Never {
-        return Ok(task);
-    }
-    // Whether the task was queued matters to `--require-queue` alone (E-015).
-    let queued = server.dequeue().await.unwrap_or(false);
-    if queued || policy == DequeuePolicy::IfQueued {
-        return Ok(task);
+    let begun = Instant::now();
+    loop {
+        let task = fetch_task(server).await?;
+        if policy == DequeuePolicy::Never {
+            return Ok(task);
+        }
+        // Whether the task was queued matters to `--require-queue` alone (E-015).
+        let retry = match policy {
+            DequeuePolicy::Required { .. } => Retry::WhenNotSent,
+            DequeuePolicy::IfQueued | DequeuePolicy::Never => Retry::Always,
+        };
+        let queued = match server.dequeue(retry).await {
+            Ok(queued) => queued,
+            // The server may have done it.
+            Err(error) if error.is_ambiguous() && task.status == Some(TaskStatus::Queued) => {
+                fetch_task(server).await?.status == Some(TaskStatus::InProgress)
+            }
+            Err(_) => false,
+        };
+        match policy {
+            DequeuePolicy::Required { patience } if !queued => {
+                if begun.elapsed() >= patience {
+                    break;
+                }
+            }
+            _ => return Ok(task),
+        }
+        tokio::time::sleep(LOOK).await;
     }
     let id = server.task();
     let message = format!("Execution required enqueued task, but task id={id} is not queued.");

@@ -16,6 +16,7 @@ use crate::api::{
     json_lines,
 };
 use crate::logs::{EventSink, Level, LogEvent, SinkError};
+use crate::process::Moment;
 use crate::python::CondaReport;
 use crate::secrets;
 
@@ -136,8 +137,9 @@ impl TaskServer {
         let Some(fence) = &self.fence else {
             return Ok(());
         };
+        let asked = Moment::now();
         match self.standing(&RUN_FIELDS).await {
-            Ok(Some(task)) => fence.look(&task),
+            Ok(Some(task)) => fence.look(asked, &task),
             Ok(None) => {}
             // A server that refuses to tell has nothing against this run.
             Err(error) if error.refusal().is_some() && !is_server_fault(&error) => {
@@ -240,12 +242,12 @@ impl TaskServer {
     }
 
     /// Takes the task out of its queue; true where it was in one (E-015).
-    pub async fn dequeue(&self) -> Result<bool, ApiError> {
-        let dequeued = self
-            .session
-            .tasks()
-            .dequeue(&Dequeue::into_progress(self.task.clone()))
-            .await?;
+    ///
+    /// What is asked again after a lost answer says that it is in none, where it was taken out before.
+    pub async fn dequeue(&self, retry: Retry) -> Result<bool, ApiError> {
+        let session = self.session.clone().with_retry(retry);
+        let dequeue = Dequeue::into_progress(self.task.clone());
+        let dequeued = session.tasks().dequeue(&dequeue).await?;
         if dequeued.updated == 0 {
             return Ok(false);
         }
@@ -255,16 +257,21 @@ impl TaskServer {
         let change = StatusChange::forced(self.task.clone())
             .reason("starting execution soon")
             .message("");
-        self.start(&change).await?;
+        // It is in progress without that, too.
+        if let Err(error) = self.start(&change).await {
+            tracing::info!(%error, "could not say that the task begins");
+        }
         Ok(true)
     }
 
     /// State and message alone; none where the task does not exist (D 5.4).
     pub async fn status(&self) -> Result<Option<Task>, ApiError> {
-        let task = self.session.tasks().status(&self.task).await?;
+        let with_begin = self.fence.as_ref().is_some_and(Fence::wants_begin);
+        let tasks = self.session.tasks();
+        let task = tasks.status(&self.task, with_begin).await?;
         if let (Some(fence), Some(task)) = (&self.fence, &task)
             && !is_stopped(Some(task))
-            && fence.is_in_doubt_with(task.status_message.as_deref())
+            && fence.is_in_doubt_with(task)
         {
             self.look_for_others().await?;
         }
@@ -432,6 +439,12 @@ const READ_BACK: u32 = 500;
 const LARGEST_READ_BACK: u32 = 8000;
 
 impl EventSink for TaskServer {
+    fn awake(&self) {
+        if let Some(fence) = &self.fence {
+            fence.awake();
+        }
+    }
+
     async fn add(&self, events: &[LogEvent]) -> Result<(), SinkError> {
         let unasked = Self {
             session: self.session.clone().with_retry(Retry::Never),

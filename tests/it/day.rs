@@ -188,6 +188,8 @@ fn with_a_lost_answer(fault: Fault) -> (TestContext, FaultProxy, Agent, String) 
     agent.wait_for_output("No tasks in Queues");
     let is_next = |call: &str| call == "queues.get_next_task";
     proxy.set(move |call| is_next(call).then_some(Fault::ServerError));
+    // One that was on its way already would bring the task, and its answer.
+    assert!(wait_until(|| !proxy.faults().is_empty()));
     let task = context.enqueue(Script::shell("echo here"));
     let mut is_lost = false;
     proxy.set(move |call| {

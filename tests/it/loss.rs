@@ -30,9 +30,14 @@ impl Lost {
 
     /// It runs still.
     pub(crate) fn running(context: TestContext) -> (Agent, Self) {
+        Self::running_with(context, &[])
+    }
+
+    /// The same with a daemon that has these variables.
+    pub(crate) fn running_with(context: TestContext, variables: &[(&str, &str)]) -> (Agent, Self) {
         let (counter, script) = Counter::new(&context, "");
         let task = context.enqueue(script);
-        let daemon = context.daemon();
+        let daemon = context.daemon_with(variables);
         context.wait_for_console(&task, "line 5\n");
         let lost = Self {
             context,

@@ -29,6 +29,9 @@ with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
         wheel.writestr(path, text)
 ";
 
+/// What the official agent says of a program that has ended well.
+const LAST_WORDS: &str = "Process completed successfully";
+
 /// A task that the official agent runs in a container.
 struct Mixed {
     context: TestContext,
@@ -106,11 +109,9 @@ fn ours_runs_the_task_in_a_container_of_the_official_agent() {
     context.wait_for_status(&mixed.task, "completed");
     assert_eq!(context.reason(&mixed.task), "worker execution done");
     let console = context.console(&mixed.task);
-    assert_whole(&console, "host:cpu:0");
-    assert!(
-        console.contains("Process completed successfully"),
-        "{console}"
-    );
+    assert_eq!(console.matches(LAST_WORDS).count(), 1, "{console}");
+    // The official agent dates many lines later than they were printed, and so sometimes behind its last words (D-225).
+    assert_whole(&console.replace(LAST_WORDS, ""), "host:cpu:0");
     assert!(wait_until(|| containers(&mixed.task).is_empty()));
     assert_eq!(daemon.terminate(), 254);
 }

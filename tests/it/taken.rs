@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::loss::{Lost, pid, requeuing};
 use super::support::containers::{containers, daemon};
-use super::support::{Counter, Fault, FaultProxy, Script, TestContext, images, wait_until};
+use super::support::{Agent, Counter, Fault, FaultProxy, Script, TestContext, images, wait_until};
 
 const LETS_GO: &str = "was begun again by another run";
 
@@ -59,6 +59,15 @@ fn clear_up(context: &TestContext) {
     assert_eq!(context.leftovers(), Vec::<String>::new());
 }
 
+/// The same, and nothing is said of the task, which stays as it was.
+#[track_caller]
+fn assert_left_alone(context: &TestContext, task: &str) -> [String; 3] {
+    let before = state(context, task);
+    clear_up(context);
+    assert_eq!(state(context, task), before);
+    before
+}
+
 #[test]
 fn a_run_elsewhere_is_not_ended_by_the_agent_that_has_lost_the_task() {
     for (context, reset) in [(TestContext::new(), false), (requeuing(), true)] {
@@ -66,9 +75,7 @@ fn a_run_elsewhere_is_not_ended_by_the_agent_that_has_lost_the_task() {
         let (context, task) = (&lost.context, lost.task.as_str());
         enqueue_again(context, task, reset);
         run_elsewhere(context, task);
-        let before = state(context, task);
-        clear_up(context);
-        assert_eq!(state(context, task), before);
+        let before = assert_left_alone(context, task);
         assert_eq!(before[0], "in_progress");
     }
 }
@@ -103,9 +110,7 @@ fn a_task_that_waits_in_a_queue_again_is_left_there() {
         let lost = Lost::in_context(requeuing());
         let (context, task) = (&lost.context, lost.task.as_str());
         enqueue_again(context, task, reset);
-        let before = state(context, task);
-        clear_up(context);
-        assert_eq!(state(context, task), before);
+        let before = assert_left_alone(context, task);
         assert_eq!(before[0], "queued");
     }
 }
@@ -164,9 +169,7 @@ fn a_task_that_was_only_pulled_is_not_run_twice() {
     fs::write(path, journal.to_string()).unwrap();
     enqueue_again(&context, &task, true);
     run_elsewhere(&context, &task);
-    let before = state(&context, &task);
-    clear_up(&context);
-    assert_eq!(state(&context, &task), before);
+    assert_left_alone(&context, &task);
     assert_eq!(counter.count(), 0);
 }
 
@@ -196,7 +199,21 @@ fn a_machine_that_was_cut_off_lets_go_of_a_task_that_runs_elsewhere() {
 /// The machine, or the agent alone, has slept meanwhile, and knows nothing of it.
 #[test]
 fn an_agent_that_was_stopped_lets_go_of_a_task_that_runs_elsewhere() {
-    let (mut daemon, lost) = Lost::running(TestContext::new());
+    let (daemon, lost) = Lost::running(TestContext::new());
+    lose_while_stopped(daemon, &lost, 60);
+}
+
+/// The next look at the task is seconds away, and the next lines are not.
+#[test]
+fn an_agent_that_was_stopped_between_two_looks_sends_nothing_before_the_next_one() {
+    let variables = [("CLEARML_AGENT_QUEUE_POLL_FREQ_SEC", "5")];
+    let (daemon, lost) = Lost::running_with(TestContext::new(), &variables);
+    lose_while_stopped(daemon, &lost, 120);
+}
+
+/// Another run begins while daemon and supervisor are stopped and the program prints as many lines.
+#[track_caller]
+fn lose_while_stopped(mut daemon: Agent, lost: &Lost, lines: usize) {
     let (context, task) = (&lost.context, lost.task.as_str());
     let supervisor = pid(&context.journal()["supervisor"]);
     for signal in [Signal::SIGSTOP, Signal::SIGCONT] {
@@ -207,7 +224,7 @@ fn an_agent_that_was_stopped_lets_go_of_a_task_that_runs_elsewhere() {
         }
         enqueue_again(context, task, true);
         run_elsewhere(context, task);
-        lost.counter.wait_for(60);
+        lost.counter.wait_for(lines);
         assert_eq!(context.console(task), "");
     }
     context.wait_for_no_runs();

@@ -473,7 +473,7 @@ fn a_requirement_must_exist() {
         script,
         &packages.variables(),
         "worker execution exit code 1: environment: Could not install task requirements! (hint: \
-         `this-package-does-not-exist-xyz==1.0` cannot be installed; the installer's lines above say why)",
+         `this-package-does-not-exist-xyz==1.0` cannot be installed; the installer's lines say why)",
     );
     assert!(
         console.contains(
@@ -551,6 +551,20 @@ fn the_temporary_folders_must_be_writable() {
         own.display()
     );
     assert!(finished.stdout.contains(&stored), "{}", finished.stdout);
+    assert_eq!(std::fs::read_dir(own).unwrap().count(), 0);
+}
+
+/// C-801, D-077: what a task of a daemon reads lies beside what it prints.
+#[test]
+fn the_configuration_of_a_task_lies_in_the_folder_for_its_files() {
+    let context = TestContext::new();
+    let task = context.enqueue(Script::shell("echo \"configured by $CLEARML_CONFIG_FILE\""));
+    let own = context.folder().join("own");
+    let variables = [("CLEARML_AGENT_TEMP_STDOUT_FILE_DIR", own.to_str().unwrap())];
+    context.run_one_task(&variables);
+    let console = context.console(&task);
+    let expected = format!("configured by {}/.clearml_agent.", own.display());
+    assert!(console.contains(&expected), "{console}");
     assert_eq!(std::fs::read_dir(own).unwrap().count(), 0);
 }
 

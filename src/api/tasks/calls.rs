@@ -4,10 +4,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::requests::{
-    ByName, Copy, Deletion, Dequeue, DockerCommand, Edit, Enqueue, FieldsFirst, HiddenFirst,
-    NewTask, One, ScriptEdit, SetRequirements, Several, StatusChange, TaskFilter, Update, Updated,
+    ByName, ByReason, Copy, Deletion, Dequeue, DockerCommand, Edit, Enqueue, FieldsFirst,
+    HiddenFirst, NewTask, One, Page, Pattern, ScriptEdit, SetRequirements, Several, StatusChange,
+    TaskFilter, Update, Updated,
 };
 use super::requirements::Requirements;
+use super::status::TaskStatus;
 use super::task::{Container, HyperParameter, Runtime, Task};
 use crate::api::endpoint::Endpoint;
 use crate::api::error::ApiError;
@@ -84,6 +86,47 @@ impl Tasks<'_> {
         Ok(list.tasks)
     }
 
+    /// The same, page by page, since a server gives a part of a long list only. A task that changes meanwhile may be missed.
+    pub async fn all_pages(&self, mut filter: TaskFilter) -> Result<Vec<Task>, ApiError> {
+        let mut all = Vec::new();
+        for page in 0.. {
+            filter.page = Some(Page::of(page));
+            let tasks = self.all(&filter).await?;
+            let is_last = tasks.len() < Page::LARGEST;
+            all.extend(tasks);
+            if is_last {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Tasks in this state for this reason, word by word, with the queues that they were put into.
+    pub async fn with_reason(
+        &self,
+        status: &TaskStatus,
+        reason: &str,
+    ) -> Result<Vec<Task>, ApiError> {
+        let arguments = ByReason {
+            status: [status],
+            search_hidden: true,
+            only_fields: &[
+                "id",
+                "status_reason",
+                "status_changed",
+                "system_tags",
+                "execution.queue",
+            ],
+            all: Pattern {
+                fields: &["status_reason"],
+                pattern: pattern(reason),
+            },
+        };
+        let list: TaskList = self.0.call(&GET_ALL, &arguments).await?;
+        let is_meant = |task: &Task| task.status_reason.as_deref() == Some(reason);
+        Ok(list.tasks.into_iter().filter(is_meant).collect())
+    }
+
     /// `tasks.get_all` by name: the task with this name in any case, and what to suggest if none has it (D-040).
     pub async fn by_name(&self, name: &str) -> Result<NameMatch<Task>, ApiError> {
         let arguments = ByName {
@@ -96,9 +139,16 @@ impl Tasks<'_> {
         }))
     }
 
-    /// State and message: the question of every few seconds while it runs. None where the task was deleted (D-232).
-    pub async fn status(&self, id: &TaskId) -> Result<Option<Task>, ApiError> {
-        self.hidden_first(id, &["status", "status_message"]).await
+    /// State and message: the question of every few seconds while it runs; now and then also which run it is. None where the task
+    /// was deleted (D-232).
+    pub async fn status(&self, id: &TaskId, with_begin: bool) -> Result<Option<Task>, ApiError> {
+        let fields = ["status", "status_message", "started"];
+        let asked = if with_begin {
+            &fields[..]
+        } else {
+            &fields[..2]
+        };
+        self.hidden_first(id, asked).await
     }
 
     /// The state alone: the question before an abort is reported (D-243).

@@ -161,6 +161,33 @@ pub struct TaskFilter {
     /// Which fields; empty: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub only_fields: Vec<String>,
+    /// Which part of them; none: as many as the server gives at once.
+    #[serde(flatten)]
+    pub page: Option<Page>,
+}
+
+/// A part of a long list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Page {
+    #[serde(rename = "page")]
+    number: usize,
+    #[serde(rename = "page_size")]
+    size: usize,
+    order_by: [&'static str; 1],
+}
+
+impl Page {
+    /// So many a server gives at once.
+    pub const LARGEST: usize = 500;
+
+    /// The one with this number, from 0, of the largest ones.
+    pub fn of(number: usize) -> Self {
+        Self {
+            number,
+            size: Self::LARGEST,
+            order_by: ["id"],
+        }
+    }
 }
 
 /// The arguments of `tasks.create`.
@@ -220,6 +247,22 @@ pub(super) struct FieldsFirst<'a> {
 pub(super) struct ByName<'a> {
     pub(super) name: String,
     pub(super) only_fields: &'a [&'a str],
+}
+
+#[derive(Serialize)]
+pub(super) struct ByReason<'a> {
+    pub(super) status: [&'a TaskStatus; 1],
+    pub(super) search_hidden: bool,
+    pub(super) only_fields: &'a [&'a str],
+    #[serde(rename = "_all_")]
+    pub(super) all: Pattern<'a>,
+}
+
+/// A regular expression that all of the fields must match.
+#[derive(Serialize)]
+pub(super) struct Pattern<'a> {
+    pub(super) fields: &'a [&'a str],
+    pub(super) pattern: String,
 }
 
 #[derive(Serialize)]

@@ -127,7 +127,7 @@ async fn a_task_goes_from_the_queue_to_its_end() {
 
     let stop = StatusChange::new(task.clone()).reason("by a test");
     session.tasks().stop(&stop).await.unwrap();
-    let status = session.tasks().status(&task).await.unwrap().unwrap();
+    let status = session.tasks().status(&task, false).await.unwrap().unwrap();
     assert_eq!(status.status, Some(TaskStatus::InProgress));
     assert!(status.status_message.unwrap().contains("stopping"));
     assert!(
@@ -173,6 +173,7 @@ async fn tasks_are_found_copied_reset_and_deleted() {
         status: vec![TaskStatus::Created],
         search_hidden: true,
         only_fields: vec!["id".into(), "status".into()],
+        ..TaskFilter::default()
     };
     assert_eq!(tasks.all(&filter).await.unwrap().len(), 2);
     let refused = tasks
@@ -197,7 +198,7 @@ async fn tasks_are_found_copied_reset_and_deleted() {
     let nowhere = ProjectId::new("0".repeat(32)).unwrap();
     assert_eq!(session.projects().name(&nowhere).await.unwrap(), None);
     tasks.delete(&task, true).await.unwrap();
-    assert_eq!(tasks.status(&task).await.unwrap(), None);
+    assert_eq!(tasks.status(&task, false).await.unwrap(), None);
     assert!(tasks.by_id(&task).await.unwrap_err().is_unknown_task());
     let nowhere = Enqueue::new(copy, "0".repeat(32).parse().unwrap());
     assert!(

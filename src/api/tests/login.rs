@@ -277,7 +277,7 @@ async fn no_version_above_the_limit_is_asked_for() {
     options.version_limit = "2.9".parse().ok();
     let session = Session::new(options).unwrap();
     assert!(!session.has_version("2.10".parse().unwrap()).await.unwrap());
-    assert_eq!(session.tasks().status(&task()).await.unwrap(), None);
+    assert_eq!(session.tasks().status(&task(), false).await.unwrap(), None);
     assert_eq!(server.requests()[1].path, "/v2.9/tasks.get_all");
 }
 

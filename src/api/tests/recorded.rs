@@ -246,7 +246,7 @@ async fn missing_tasks_are_recognised() {
     assert!(error.is_unknown_task());
     let id = task_id("361c88bfe8e741c0b5f12b6f8ffa3a7c");
     let gone = replay("status of a deleted task", async |s| {
-        s.tasks().status(&id).await
+        s.tasks().status(&id, false).await
     })
     .await;
     assert_eq!(gone.unwrap(), None);
@@ -256,7 +256,7 @@ async fn missing_tasks_are_recognised() {
 #[tokio::test]
 async fn questions_about_a_running_task() {
     let id = task_id(TASK);
-    let task = replay("status", async |s| s.tasks().status(&id).await)
+    let task = replay("status", async |s| s.tasks().status(&id, false).await)
         .await
         .unwrap()
         .unwrap();

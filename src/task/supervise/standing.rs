@@ -2,6 +2,7 @@
 
 use super::{Inherited, Supervision};
 use crate::api::{ApiError, Task, TaskStatus};
+use crate::process::Moment;
 use crate::task::definition::register_secrets;
 use crate::task::journal::Phase;
 use crate::task::outcome::{Outcome, StopReason};
@@ -96,7 +97,7 @@ impl Supervision {
         if !is_ours {
             return Ok(Standing::Others);
         }
-        fence.look(task);
+        fence.look(Moment::now(), task);
         Ok(match &task.status {
             Some(TaskStatus::InProgress) if is_stopped(Some(task)) => Standing::Aborted,
             Some(TaskStatus::Queued | TaskStatus::InProgress) | None => Standing::Ours,
