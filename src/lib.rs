@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod commands;
 pub mod container;
+pub mod control;
 #[cfg(test)]
 mod documents;
 #[cfg(any(test, feature = "fuzzing"))]

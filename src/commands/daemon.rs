@@ -67,7 +67,7 @@ pub(super) async fn daemon(
         return Ok(status(&session, &worker, &queues, &schedule, printer).await);
     }
     docker_arguments::check(&settings, &run, arguments.use_owner_token, printer).await?;
-    let metrics = metrics::listen(&arguments, printer)?;
+    let metrics = metrics::listen(arguments.metrics_listen.as_deref(), printer)?;
     let former = former_workers(&places);
     let slot = slot::claim(&places, &name, &session, printer).await?;
     let worker: WorkerId = slot.worker.parse()?;

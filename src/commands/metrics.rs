@@ -1,17 +1,16 @@
-//! `daemon --metrics-listen`: takes the address before anything else is taken.
+//! `--metrics-listen` of `daemon`, `k8s` and `slurm`: takes the address before anything else is taken.
 
 use std::net::TcpListener;
 
 use super::Failed;
-use crate::cli::Daemon as Arguments;
 use crate::ui::Printer;
 
 /// A listener at the wanted address; says where it is, since port 0 means any that is free.
 pub(super) fn listen(
-    arguments: &Arguments,
+    wanted: Option<&str>,
     printer: Printer,
 ) -> Result<Option<TcpListener>, Failed> {
-    let Some(wanted) = &arguments.metrics_listen else {
+    let Some(wanted) = wanted else {
         return Ok(None);
     };
     let failed = |error: std::io::Error| {
@@ -20,7 +19,7 @@ pub(super) fn listen(
             "name an address of this machine and a free port, such as 127.0.0.1:9090; each worker needs its own",
         )
     };
-    let listener = TcpListener::bind(wanted.as_str()).map_err(failed)?;
+    let listener = TcpListener::bind(wanted).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     printer.line(format!("Metrics: http://{address}/metrics"));
     Ok(Some(listener))

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{ExitStatus, Failed, options};
+use crate::control::{Ask, AskError, ask, listening};
 use crate::settings::Settings;
 use crate::storage::Instance;
 use crate::ui::Printer;
-use crate::worker::{Ask, AskError, ask, listening, supervisors};
+use crate::worker::supervisors;
 
 /// Prints one JSON object; the server is not needed.
 pub(super) async fn print(settings: &Settings, printer: Printer) -> Result<ExitStatus, Failed> {

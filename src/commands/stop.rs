@@ -1,4 +1,5 @@
-//! `clearml-agent daemon --stop`: ends agents of this machine, also where the server is away (D-288 to D-293).
+//! `clearml-agent daemon --stop`: ends agents of this machine, also where the server is away (D-288 to D-293); a glue where it is
+//! named.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,11 +8,12 @@ use nix::sys::signal::Signal;
 
 use super::daemon::{Arguments, capacity, daemon_name, named_devices};
 use super::{ExitStatus, Failed, connect, options};
+use crate::control::{Ask, ask, listening};
 use crate::process::ProcessIdentity;
 use crate::settings::{Detected, Settings};
 use crate::storage::{Instance, Places};
 use crate::ui::Printer;
-use crate::worker::{Ask, Lease, WorkerName, ask, supervisors};
+use crate::worker::{Lease, WorkerName, supervisors};
 
 /// How long each of the two polite signals may take (D-290).
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,8 +21,34 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE_OF_POOL: Duration = Duration::from_mins(2);
 /// The same for a worker with services, which takes 20 s for their end and a little for its own.
 const PATIENCE_OF_SERVICES: Duration = Duration::from_secs(25);
+/// The same for a glue, which waits for an answer that may be a task, and takes its leave.
+const PATIENCE_OF_GLUE: Duration = Duration::from_secs(20);
 /// How long the kernel may take to end a process.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// An agent that lives.
+struct Living {
+    pid: i32,
+    worker: String,
+    /// Its slot; a glue has none.
+    slot: Option<Instance>,
+}
+
+impl From<Instance> for Living {
+    fn from(slot: Instance) -> Self {
+        Self {
+            pid: slot.pid,
+            worker: slot.worker.clone(),
+            slot: Some(slot),
+        }
+    }
+}
+
+impl Living {
+    fn forget(&self) {
+        self.slot.iter().for_each(Instance::forget);
+    }
+}
 
 /// Which agents are meant.
 #[derive(Debug, Eq, PartialEq)]
@@ -51,12 +79,15 @@ pub(super) async fn stop(
     let places = options::places(&agent)?;
     let supervisors = supervisors(&places);
     let mut living = living(&places, &supervisors).await;
-    let above = |instance: &Instance| {
+    let above = |instance: &Living| {
         let found = supervisors.iter().find(|(pid, _)| *pid == instance.pid);
         found.map(|(_, above)| above.as_str())
     };
     // A supervisor whose worker is gone leaves with its task anyway.
     living.retain(|instance| arguments.drain.is_none() || above(instance).is_none());
+    if !wanted.is_empty() || name.fixed().is_some() {
+        living.extend(glues(&places.control, &living).await);
+    }
     living.sort_by(|a, b| a.worker.cmp(&b.worker));
     let ids: Vec<&str> = living
         .iter()
@@ -85,7 +116,10 @@ pub(super) async fn stop(
         if arguments.drain.is_some() {
             refused |= !drain(&places.control, instance, printer).await;
         } else {
-            let patience = patience(&instance.worker, &ids);
+            let patience = match instance.slot {
+                Some(_) => patience(&instance.worker, &ids),
+                None => PATIENCE_OF_GLUE,
+            };
             end(
                 instance,
                 process,
@@ -117,21 +151,44 @@ pub(super) async fn stop(
 }
 
 /// The agents whose processes can be signalled from here.
-async fn living(places: &Places, supervisors: &[(i32, String)]) -> Vec<Instance> {
+async fn living(places: &Places, supervisors: &[(i32, String)]) -> Vec<Living> {
     let mut living = places.slots.all();
     living.retain(|instance| instance.is_alive() && !Lease::is_one(instance));
     if !places.slots.is_shared() {
-        return living;
+        return living.into_iter().map(Living::from).collect();
     }
     // What has the same number here may be another agent than the one that wrote the file in its container.
     let mut here = Vec::new();
     for instance in living {
         let is_supervisor = supervisors.iter().any(|(pid, _)| *pid == instance.pid);
         if is_supervisor || speaks_as(&places.control, &instance).await {
-            here.push(instance);
+            here.push(instance.into());
         }
     }
     here
+}
+
+/// What runs the tasks of queues on a cluster, which nobody means who does not name it.
+async fn glues(folder: &Path, others: &[Living]) -> Vec<Living> {
+    let mut glues = Vec::new();
+    for pid in listening(folder) {
+        let Ok(number) = i32::try_from(pid) else {
+            continue;
+        };
+        if others.iter().any(|other| other.pid == number) {
+            continue;
+        }
+        if let Ok(status) = ask(folder, pid, Ask::Status).await
+            && status.cluster.is_some()
+        {
+            glues.push(Living {
+                pid: number,
+                worker: status.worker,
+                slot: None,
+            });
+        }
+    }
+    glues
 }
 
 /// True where the process answers as this worker, or as the one above it.
@@ -173,7 +230,7 @@ fn choose<'a>(ids: &[&'a str], name: &WorkerName, wanted: &[String]) -> Choice<'
 
 /// SIGTERM, once more, then SIGKILL (D-290); its programs may take `grace` before the second one cuts that short.
 async fn end(
-    instance: &Instance,
+    instance: &Living,
     process: Option<ProcessIdentity>,
     patience: Duration,
     grace: Duration,
@@ -210,12 +267,14 @@ async fn end(
 }
 
 /// Lets the worker end when its tasks have ended; true where it will.
-async fn drain(folder: &Path, instance: &Instance, printer: Printer) -> bool {
+async fn drain(folder: &Path, instance: &Living, printer: Printer) -> bool {
     let (worker, pid) = (&instance.worker, instance.pid);
     match ask(folder, u32::try_from(pid).unwrap_or_default(), Ask::Drain).await {
         Ok(status) => {
             let tasks: Vec<&str> = status.tasks.iter().map(|task| task.task.as_str()).collect();
             let tasks = match tasks.as_slice() {
+                [_] if status.cluster.is_some() => "1 task under way".to_owned(),
+                tasks if status.cluster.is_some() => format!("{} tasks under way", tasks.len()),
                 [] => "no running task".to_owned(),
                 [task] => format!("running task {task}"),
                 tasks => format!("running tasks {}", tasks.join(", ")),

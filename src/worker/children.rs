@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::gpus::Lease;
+use super::keys;
 use super::poller::Pulled;
-use super::{keys, service};
 use crate::api::{QueueId, Session, TaskOwner, UserId, WorkerId};
+use crate::control::service;
 use crate::process::{Output, ProcessIdentity, Step, reached, start_session};
 use crate::secrets::{Registry, SecretString};
 use crate::settings::{Settings, env_vars};
@@ -141,7 +142,7 @@ impl Nursery {
             pulled.task.to_string(),
             worker,
             pulled.queue.to_string(),
-            name(&self.places.system, ".clearml_agent.", ".cfg"),
+            name(&self.places.temporary, ".clearml_agent.", ".cfg"),
             name(&self.places.temporary, ".clearml_agent_out.", ".txt"),
         );
         entry.slot = slot;

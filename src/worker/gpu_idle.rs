@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::control::tasks;
 use super::state::State;
+use super::tasks::tasks;
 use crate::monitor::{GpuReading, VisibleGpus, watch_gpus};
 
 /// Between two looks.

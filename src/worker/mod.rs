@@ -6,18 +6,15 @@
 mod answers;
 mod capacity;
 mod children;
-mod control;
 mod crew;
 mod daemon;
 mod engine;
 mod gpu_idle;
 mod gpus;
-mod http;
 mod identity;
 mod keys;
 mod log_file;
 mod options;
-mod pages;
 mod poller;
 mod prefetch;
 mod presence;
@@ -25,16 +22,14 @@ mod recovery;
 mod requests;
 mod room;
 mod schedule;
-mod service;
 mod state;
 mod strays;
 mod survival;
+mod tasks;
+mod watched;
 
 pub use capacity::Capacity;
 pub use children::{Nursery, placed};
-pub use control::{
-    Ask, AskError, EngineStatus, QueueStatus, TaskStatus, WorkerStatus, ask, listening,
-};
 pub use daemon::Daemon;
 pub use gpus::{
     Demand, Gpu, GpuPool, GpuQueues, InvalidGpus, KnownGpu, Lease, PoolOptions, Shortage,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::service;
 use crate::api::{QueueId, WorkerId};
+use crate::control::{Vitals, service};
 use crate::task::{CurrentTask, Ending, RunFolder};
 
 /// What a worker is, for as long as it lives.
@@ -23,17 +23,6 @@ pub(super) struct About {
     pub(super) report_interval: Duration,
 }
 
-/// What is counted from the worker's start on.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counters {
-    /// Looks at the queues.
-    pub(super) polls: u64,
-    /// Questions to a queue that had no answer, or a refusal.
-    pub(super) poll_errors: u64,
-    /// Tasks that have ended, by [`Ending::ALL`].
-    pub(super) tasks: [u64; Ending::ALL.len()],
-}
-
 /// A run that the worker watches.
 #[derive(Clone, Debug)]
 pub(super) struct KnownRun {
@@ -46,48 +35,26 @@ pub(super) struct KnownRun {
 /// What is known at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    /// When the worker began.
-    pub(super) started: Instant,
-    /// What is counted.
-    pub(super) counters: Counters,
+    /// What is known of every worker.
+    pub(super) vitals: Vitals,
+    /// Tasks that have ended, by [`Ending::ALL`].
+    pub(super) endings: [u64; Ending::ALL.len()],
     /// Runs that are not settled.
     pub(super) runs: Vec<KnownRun>,
-    /// When the server last answered.
-    pub(super) contact: Option<Instant>,
-    /// When it last took a report.
-    pub(super) report: Option<Instant>,
-    /// When the queues are asked again; none while they are asked, and while there is no reason to.
-    pub(super) next_poll: Option<Instant>,
-    /// The server knows the worker.
-    pub(super) is_registered: bool,
     /// A queue has answered, or none was to be asked.
     pub(super) has_polled: bool,
     /// What came of the last look at the engine of its containers; none without containers, and before the first look.
     pub(super) engine: Option<Result<(), String>>,
-    /// It takes no more tasks.
-    pub(super) is_draining: bool,
     /// Its GPUs, where they are watched.
     pub(super) gpus: Vec<String>,
     /// How long they have waited for a program.
     pub(super) gpu_idle: Duration,
-    /// Without a task, up to `idle_since`.
-    idle: Duration,
-    /// Without a task from then on.
-    idle_since: Option<Instant>,
 }
 
 impl Known {
     /// Its containers have no engine.
     pub(super) fn has_no_engine(&self) -> bool {
         matches!(self.engine, Some(Err(_)))
-    }
-
-    /// How long the worker has had no task, all in all.
-    pub(super) fn idle(&self) -> Duration {
-        self.idle
-            + self
-                .idle_since
-                .map_or(Duration::ZERO, |since| since.elapsed())
     }
 }
 
@@ -99,32 +66,22 @@ pub(super) struct State(Rc<Inner>);
 struct Inner {
     about: About,
     known: RefCell<Known>,
-    draining: CancellationToken,
 }
 
 impl State {
     /// Of a worker that begins now.
     pub(super) fn new(about: About) -> Self {
-        let now = Instant::now();
         Self(Rc::new(Inner {
             about,
             known: RefCell::new(Known {
-                started: now,
-                counters: Counters::default(),
+                vitals: Vitals::begin(),
+                endings: Default::default(),
                 runs: Vec::new(),
-                contact: None,
-                report: None,
-                next_poll: None,
-                is_registered: false,
                 has_polled: false,
                 engine: None,
-                is_draining: false,
                 gpus: Vec::new(),
                 gpu_idle: Duration::ZERO,
-                idle: Duration::ZERO,
-                idle_since: Some(now),
             }),
-            draining: CancellationToken::new(),
         }))
     }
 
@@ -144,36 +101,25 @@ impl State {
 
     /// The server has registered the worker.
     pub(super) fn registered(&self) {
-        self.change(|known| {
-            known.is_registered = true;
-            known.contact = Some(Instant::now());
-        });
+        self.change(|known| known.vitals.registered());
     }
 
-    /// The server has taken a report, which registers as well (D-105).
+    /// The server has taken a report.
     pub(super) fn report_taken(&self) {
-        self.registered();
-        self.change(|known| known.report = known.contact);
+        self.change(|known| known.vitals.report_taken());
     }
 
     /// A queue was asked.
     pub(super) fn asked(&self, has_answered: bool) {
         self.change(|known| {
-            if has_answered {
-                known.contact = Some(Instant::now());
-                known.has_polled = true;
-            } else {
-                known.counters.poll_errors += 1;
-            }
+            known.vitals.asked(has_answered);
+            known.has_polled |= has_answered;
         });
     }
 
     /// A look at the queues begins.
     pub(super) fn poll_begins(&self) {
-        self.change(|known| {
-            known.counters.polls += 1;
-            known.next_poll = None;
-        });
+        self.change(|known| known.vitals.poll_begins());
     }
 
     /// Outside of its hours a worker asks no queue, and is well all the same.
@@ -192,18 +138,16 @@ impl State {
 
     /// The queues are left alone for so long.
     pub(super) fn rests(&self, interval: Duration) {
-        self.change(|known| known.next_poll = Some(Instant::now() + interval));
+        let next = Instant::now() + interval;
+        self.change(|known| known.vitals.rests_until(Some(next)));
     }
 
     /// The worker watches these runs.
     pub(super) fn runs(&self, runs: Vec<KnownRun>) {
         self.change(|known| {
-            if runs.is_empty() {
-                known.idle_since.get_or_insert_with(Instant::now);
-            } else {
-                known.idle = known.idle();
-                known.idle_since = None;
-                known.next_poll = None;
+            known.vitals.has_tasks(!runs.is_empty());
+            if !runs.is_empty() {
+                known.vitals.rests_until(None);
             }
             known.runs = runs;
         });
@@ -212,7 +156,7 @@ impl State {
 
     /// A task has ended, with or without a run.
     pub(super) fn task_ends(&self, ending: Ending) {
-        self.change(|known| known.counters.tasks[ending as usize] += 1);
+        self.change(|known| known.endings[ending as usize] += 1);
     }
 
     /// These GPUs are watched.
@@ -227,29 +171,25 @@ impl State {
 
     /// No more tasks; the worker leaves when it has none.
     pub(super) fn drain(&self) {
-        self.change(|known| {
-            known.is_draining = true;
-            known.next_poll = None;
-        });
-        self.0.draining.cancel();
+        self.change(|known| known.vitals.drain());
         self.tell_service();
     }
 
     /// True from [`Self::drain`] on.
     pub(super) fn is_draining(&self) -> bool {
-        self.0.draining.is_cancelled()
+        self.0.known.borrow().vitals.is_draining()
     }
 
     /// Cancelled from [`Self::drain`] on.
     pub(super) fn draining(&self) -> CancellationToken {
-        self.0.draining.clone()
+        self.0.known.borrow().vitals.draining()
     }
 
     /// What it does, for the status of a service.
     pub(super) fn tell_service(&self) {
         let known = self.0.known.borrow();
         let mut does = self.running(&known);
-        if known.is_draining {
+        if known.vitals.is_draining() {
             does = match known.runs.len() {
                 0 => "draining".to_owned(),
                 _ => format!("draining, {does}"),

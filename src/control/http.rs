@@ -1,39 +1,30 @@
 //! As much of HTTP/1.1 as it takes to hand out a few short pages: GET, one question a connection.
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::spawn_local;
 
-use super::pages::page;
-use super::state::State;
+use super::visitors::{places, receive};
+use super::watched::Watched;
+use crate::monitor::Exposition;
 
-/// How long one visitor may take, from the first byte to the last.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest question in bytes, with all its headers.
 const LONGEST_QUESTION: usize = 8192;
 /// What is read behind it, so that the answer arrives before the connection is reset.
 const LONGEST_REST: u64 = 1 << 16;
-/// How many are answered at once; others wait.
-const MOST_VISITORS: usize = 16;
-/// Before the next try where the system gives no connection.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// A page with its status.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Page {
-    pub(super) status: &'static str,
-    pub(super) content_type: &'static str,
-    pub(super) body: String,
+struct Page {
+    status: &'static str,
+    content_type: &'static str,
+    body: String,
 }
 
 impl Page {
     /// A line for people.
-    pub(super) fn line(status: &'static str, line: &str) -> Self {
+    fn line(status: &'static str, line: &str) -> Self {
         Self {
             status,
             content_type: "text/plain; charset=utf-8",
@@ -43,31 +34,20 @@ impl Page {
 }
 
 /// Answers until it is dropped. Must run on a `LocalSet`.
-pub(super) async fn serve(listener: TcpListener, state: State) {
-    let places = Arc::new(Semaphore::new(MOST_VISITORS));
-    // It is never closed.
-    while let Ok(place) = places.clone().acquire_owned().await {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::debug!(%error, "nobody can read the metrics");
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-        };
-        let state = state.clone();
-        spawn_local(async move {
-            // A visitor that is slow or gone is no business of the worker.
-            let _ = tokio::time::timeout(PATIENCE, converse(stream, &state)).await;
-            drop(place);
-        });
-    }
+pub(super) async fn serve(listener: TcpListener, watched: impl Watched) {
+    let accept = async || Ok(listener.accept().await?.0);
+    let converse = async move |stream| {
+        // A visitor that is gone is no business of the worker.
+        let _ = converse(stream, &watched).await;
+    };
+    let complaint = "nobody can read the metrics";
+    receive(places(), complaint, accept, converse).await;
 }
 
-async fn converse(mut stream: TcpStream, state: &State) -> io::Result<()> {
+async fn converse(mut stream: TcpStream, watched: &impl Watched) -> io::Result<()> {
     let question = read(&mut stream).await?;
     let page = match path(&question) {
-        Ok(path) => page(path, state).await,
+        Ok(path) => page(path, watched).await,
         Err(page) => page,
     };
     let allow = if page.status.starts_with("405") {
@@ -87,6 +67,26 @@ async fn converse(mut stream: TcpStream, state: &State) -> io::Result<()> {
     let mut rest = stream.take(LONGEST_REST);
     tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
     Ok(())
+}
+
+/// The page at this path.
+async fn page(path: &str, watched: &impl Watched) -> Page {
+    let condition = match path {
+        "/metrics" => {
+            return Page {
+                status: "200 OK",
+                content_type: Exposition::CONTENT_TYPE,
+                body: watched.metrics().await,
+            };
+        }
+        "/healthz" => watched.health(),
+        "/readyz" => watched.readiness(),
+        _ => return Page::line("404 Not Found", "there are /metrics, /healthz and /readyz"),
+    };
+    match condition {
+        Ok(()) => Page::line("200 OK", "ok"),
+        Err(why) => Page::line("503 Service Unavailable", &why),
+    }
 }
 
 /// What came until the empty line, the end, or the limit.

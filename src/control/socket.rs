@@ -13,22 +13,17 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::super::state::State;
 use super::folder::Folder;
-use super::protocol::{Answer, Ask, LONGEST_QUESTION, Question, VERSION, WorkerStatus};
+use super::protocol::{Answer, Ask, LONGEST_QUESTION, Question, VERSION};
+use super::visitors::{MOST, places, receive};
+use super::watched::Watched;
 
-/// How long an asker may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The same where the worker leaves.
+/// How long an asker may take where the worker leaves.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How many may ask at once; others wait.
-const MOST_ASKERS: usize = 16;
-/// Before the next try where the system gives no connection.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// A socket that answers until it is dropped; then it is gone.
 #[derive(Debug)]
-pub(in crate::worker) struct ControlSocket {
+pub(super) struct ControlSocket {
     folder: Folder,
     pid: u32,
     places: Arc<Semaphore>,
@@ -38,7 +33,7 @@ pub(in crate::worker) struct ControlSocket {
 impl ControlSocket {
     /// Listens for the worker of this process in the folder at `path`, and removes what dead workers have left there.
     /// Must run on a `LocalSet`.
-    pub(in crate::worker) fn listen(path: &Path, state: State) -> io::Result<Self> {
+    pub(super) fn listen(path: &Path, watched: impl Watched) -> io::Result<Self> {
         let folder = Folder::create(path)?;
         folder.clean();
         let pid = std::process::id();
@@ -47,22 +42,21 @@ impl ControlSocket {
         let address = folder.address(pid);
         let listener = UnixListener::bind(&address)?;
         fs::set_permissions(&address, fs::Permissions::from_mode(0o600))?;
-        let places = Arc::new(Semaphore::new(MOST_ASKERS));
+        let places = places();
         Ok(Self {
             folder,
             pid,
-            server: spawn_local(serve(listener, places.clone(), state)),
+            server: spawn_local(serve(listener, places.clone(), watched)),
             places,
         })
     }
 
     /// Listens no more, and gives those who have asked already a moment for their answers: one of them may have told the
     /// worker to leave.
-    pub(in crate::worker) async fn finish(self) {
+    pub(super) async fn finish(self) {
         self.server.abort();
-        let all = u32::try_from(MOST_ASKERS).unwrap_or_default();
         // Whoever does not read has had its time.
-        let _ = tokio::time::timeout(LAST_WORDS, self.places.acquire_many(all)).await;
+        let _ = tokio::time::timeout(LAST_WORDS, self.places.acquire_many(MOST)).await;
     }
 }
 
@@ -73,35 +67,24 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn serve(listener: UnixListener, places: Arc<Semaphore>, state: State) {
-    // It is never closed.
-    while let Ok(place) = places.clone().acquire_owned().await {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::debug!(%error, "nobody can ask the worker");
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-        };
-        let state = state.clone();
-        spawn_local(async move {
-            if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, converse(stream, &state)).await {
-                tracing::debug!(%error, "somebody asked the worker in vain");
-            }
-            drop(place);
-        });
-    }
+async fn serve(listener: UnixListener, places: Arc<Semaphore>, watched: impl Watched) {
+    let accept = async || Ok(listener.accept().await?.0);
+    let converse = async move |stream| {
+        if let Err(error) = converse(stream, &watched).await {
+            tracing::debug!(%error, "somebody asked the worker in vain");
+        }
+    };
+    receive(places, "nobody can ask the worker", accept, converse).await;
 }
 
-async fn converse(stream: UnixStream, state: &State) -> io::Result<()> {
+async fn converse(stream: UnixStream, watched: &impl Watched) -> io::Result<()> {
     let is_owner = stream.peer_cred()?.uid() == geteuid().as_raw();
     let mut stream = BufReader::new(stream);
     let answer = if is_owner {
         let mut line = Vec::new();
         let mut limited = (&mut stream).take(LONGEST_QUESTION);
         limited.read_until(b'\n', &mut line).await?;
-        answer(&line, state).await
+        answer(&line, watched).await
     } else {
         Answer::refusal("this worker belongs to another user")
     };
@@ -111,7 +94,7 @@ async fn converse(stream: UnixStream, state: &State) -> io::Result<()> {
     stream.shutdown().await
 }
 
-async fn answer(line: &[u8], state: &State) -> Answer {
+async fn answer(line: &[u8], watched: &impl Watched) -> Answer {
     if line.last() != Some(&b'\n') {
         return Answer::refusal("a question is one line of at most 4096 bytes");
     }
@@ -131,11 +114,11 @@ async fn answer(line: &[u8], state: &State) -> Answer {
         ));
     }
     if question.ask == Ask::Drain {
-        state.drain();
+        watched.drain();
     }
     Answer {
         version: VERSION,
-        status: Some(WorkerStatus::of(state).await),
+        status: Some(watched.status().await),
         error: None,
     }
 }

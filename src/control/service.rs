@@ -5,25 +5,25 @@ use std::fmt::Display;
 use sd_notify::NotifyState;
 
 /// Variables by which a service manager is found: for this process alone, never for a task.
-pub(super) const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+pub const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
 /// The worker is registered and polls.
-pub(super) fn is_ready() {
+pub fn is_ready() {
     tell(&[NotifyState::Ready]);
 }
 
 /// What it does, for people who look.
-pub(super) fn does(what: impl Display) {
+pub fn does(what: impl Display) {
     tell(&[NotifyState::Status(&what.to_string())]);
 }
 
 /// The server has taken a report: the worker is of use.
-pub(super) fn is_alive() {
+pub fn is_alive() {
     tell(&[NotifyState::Watchdog]);
 }
 
 /// It takes its leave.
-pub(super) fn is_stopping() {
+pub fn is_stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
