@@ -415,6 +415,10 @@ fn the_program_for_slurm_has_a_second_name() {
         "q=b",
         "--max-jobs",
         "3",
+        "--log-format",
+        "json",
+        "--metrics-listen",
+        "127.0.0.1:9090",
     ];
     let cli = parse(words.map(OsString::from).to_vec()).expect("parsed");
     let Some(Command::Slurm(slurm)) = cli.command else {
@@ -422,6 +426,8 @@ fn the_program_for_slurm_has_a_second_name() {
     };
     assert_eq!(slurm.template_files, ["a", "q=b"]);
     assert_eq!(slurm.max_jobs, Some(3));
+    assert_eq!(slurm.log_format, LogFormat::Json);
+    assert_eq!(slurm.metrics_listen.as_deref(), Some("127.0.0.1:9090"));
     assert_eq!(slurm.pending_queue_name, "slurm_scheduler");
 }
 
@@ -464,6 +470,32 @@ fn the_glue_for_kubernetes_has_every_option_of_the_reference() {
         "{}",
         complaint(&both)
     );
+}
+
+/// D-004: what a glue has beyond the reference takes no short form away from the options that had them all.
+#[test]
+fn short_forms_of_the_glue_for_kubernetes_mean_what_they_did() {
+    let words = "k8s --template-yaml t --m 3 --log-f json --me 127.0.0.1:9090";
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let Some(Command::Kubernetes(k8s)) = parsed(&words).command else {
+        panic!("{words:?}");
+    };
+    assert_eq!(k8s.max_pods, Some(3));
+    assert_eq!(k8s.log_format, LogFormat::Json);
+    assert_eq!(k8s.metrics_listen.as_deref(), Some("127.0.0.1:9090"));
+    let words = [
+        "k8s",
+        "--template-yaml",
+        "t",
+        "--ports-mode",
+        "--l",
+        "a={pod_number}",
+    ];
+    let Some(Command::Kubernetes(k8s)) = parsed(&words).command else {
+        panic!("{words:?}");
+    };
+    assert_eq!(k8s.limit_pod_label, "a={pod_number}");
+    assert_eq!(k8s.log_format, LogFormat::Text);
 }
 
 /// D-048: understood.

@@ -4,11 +4,12 @@ use tokio::sync::watch;
 use tokio::task::spawn_local;
 
 use super::queues::{find_queues, resolve_queues};
-use super::{ExitStatus, Failed, connect, execute, options};
+use super::{ExitStatus, Failed, connect, execute, metrics, options};
 use crate::api::{NameMatch, Queue, QueueId, Session, WorkerId};
-use crate::glue::{Cluster, Glue, GlueOptions, Holding, Ledger, Work};
+use crate::control::{Answers, service};
+use crate::glue::{Cluster, Glue, GlueEnd, GlueOptions, Holding, Ledger, Work};
 use crate::settings::{AgentSettings, Settings};
-use crate::task::{RunOptions, StatusReporter};
+use crate::task::{ReportOptions, RunOptions, StatusReporter, Taken};
 use crate::ui::{Printer, speak_as};
 
 /// Between two looks, in seconds, where the configuration says nothing else.
@@ -33,9 +34,11 @@ pub(super) struct Start<'a> {
     pub(super) limit: Option<usize>,
     /// A task whose job waits again goes back into the queue of those that wait (C-642).
     pub(super) holds_again: bool,
+    /// Where a monitoring system asks.
+    pub(super) metrics_listen: Option<&'a str>,
 }
 
-/// Works until a signal ends it.
+/// Works until a signal ends it, or until it is drained.
 pub(super) async fn run<C: Cluster>(
     cluster: C,
     start: Start<'_>,
@@ -46,6 +49,7 @@ pub(super) async fn run<C: Cluster>(
     } = start;
     let worker = start.worker;
     let agent = settings.agent()?;
+    let listener = metrics::listen(start.metrics_listen, printer)?;
     let (holding, tags) = start.holding;
     let queue = holding_queue(session, holding, tags, start.holding_option).await?;
     speak_as(worker.as_str(), None);
@@ -58,12 +62,9 @@ pub(super) async fn run<C: Cluster>(
         names.join(", ")
     ));
     let ids: Vec<QueueId> = start.queues.iter().map(|(id, _)| id.clone()).collect();
-    if let Err(error) = session.workers().register(&worker, &ids).await {
-        printer.warning(&format!(
-            "could not register the worker: {}",
-            error.reference_text()
-        ));
-    }
+    let run = RunOptions::default();
+    let devices = options::devices(settings, &run).devices;
+    let report = options::report(&agent, &run, &devices, worker.clone(), Some(ids.clone()));
     let glue = Glue::new(
         cluster,
         Holding::new(
@@ -79,14 +80,30 @@ pub(super) async fn run<C: Cluster>(
             interval: options::polling_interval(&agent, POLLING),
             holds_again: start.holds_again,
             requeues_lost: agent.requeue_on_agent_loss,
+            report_interval: report.interval,
         },
     );
+    let state = glue.state();
+    let answers = Answers::begin(&places.control, listener, &state)?;
+    match session.workers().register(&worker, &ids).await {
+        Ok(()) => state.registered(),
+        Err(error) => printer.warning(&format!(
+            "could not register the worker: {}",
+            error.reference_text()
+        )),
+    }
+    service::is_ready();
     let (nothing, reported) = watch::channel(None);
-    let run = RunOptions::default();
-    let devices = options::devices(settings, &run).devices;
-    let report = options::report(&agent, &run, &devices, worker.clone(), Some(ids.clone()));
+    let report = ReportOptions {
+        taken: Taken::new(move || {
+            service::is_alive();
+            state.report_taken();
+        }),
+        ..report
+    };
     let reporter = spawn_local(StatusReporter::new(session.clone(), report).run(reported));
-    glue.run().await?;
+    let end = glue.run().await?;
+    service::is_stopping();
     drop(nothing);
     reporter.abort();
     let leave = session
@@ -98,7 +115,11 @@ pub(super) async fn run<C: Cluster>(
             error.reference_text()
         ));
     }
-    Ok(ExitStatus::INTERRUPTED)
+    answers.finish().await;
+    Ok(match end {
+        GlueEnd::Drained => ExitStatus::SUCCESS,
+        GlueEnd::Terminated => ExitStatus::INTERRUPTED,
+    })
 }
 
 /// The queues of a command line with their names.

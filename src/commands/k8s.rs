@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::connect::{self, Patience};
 use super::container::container_options;
 use super::daemon::check_owner_tokens;
-use super::{ExitStatus, Failed, glue};
+use super::{ExitStatus, Failed, glue, renewal};
 use crate::container::command::{ContainerOptions, configuration};
-use crate::glue::{Kind, KubernetesOptions, PodTemplate, Pods, PortsMode};
+use crate::glue::{Kind, KubernetesOptions, PodConfiguration, PodTemplate, Pods, PortsMode};
 use crate::settings::env_vars::{self, Variable};
 use crate::settings::{Environment, Settings, hocon, truth};
 use crate::task::RunOptions;
@@ -87,6 +87,7 @@ pub(super) async fn k8s(
         found: format!("Kubernetes, namespace {namespace}"),
         limit: arguments.max_pods.or(limit),
         holds_again: !is_on(environment, &env_vars::K8S_DISABLE_ENQUEUE_ON_PREEMPTION),
+        metrics_listen: arguments.metrics_listen.as_deref(),
     };
     glue::run(kubernetes, start, printer).await
 }
@@ -155,15 +156,22 @@ fn pod_configuration(
     settings: &Settings,
     arguments: &Arguments,
     container: &ContainerOptions,
-) -> Result<String, Failed> {
-    let inner = match &arguments.pod_clearml_conf {
-        None => configuration(container, settings, true),
-        Some(path) => {
-            let own = Settings::from_text(&file(path)?, settings.environment())?;
-            configuration(container, &own, true)
-        }
+) -> Result<PodConfiguration, Failed> {
+    let text = |container: &ContainerOptions, settings: &Settings| {
+        hocon::print(configuration(container, settings, true).root())
     };
-    Ok(hocon::print(inner.root()))
+    if let Some(path) = &arguments.pod_clearml_conf {
+        let own = Settings::from_text(&file(path)?, settings.environment())?;
+        let text = text(container, &own);
+        return Ok(PodConfiguration::new(move || text.clone()));
+    }
+    let (first, container) = (settings.clone(), container.clone());
+    Ok(PodConfiguration::new(move || {
+        // Other changes count from the next start on, as everywhere.
+        let reread = first.reread().ok();
+        let reread = reread.filter(|new| renewal::keys(new) != renewal::keys(&first));
+        text(&container, reread.as_ref().unwrap_or(&first))
+    }))
 }
 
 fn file(path: &Path) -> Result<String, Failed> {

@@ -20,6 +20,10 @@ mod git_options;
 mod glue;
 mod hours;
 mod init;
+#[cfg(feature = "kubernetes")]
+mod k8s;
+#[cfg(not(feature = "kubernetes"))]
+#[path = "without_kubernetes.rs"]
 mod k8s;
 mod left_runs;
 mod list;
@@ -191,6 +195,8 @@ fn dispatch(
     let log_format = match &command {
         Command::Daemon(options) => options.log_format,
         Command::Supervise(options) => options.log_format,
+        Command::Kubernetes(options) => options.log_format,
+        Command::Slurm(options) => options.log_format,
         _ => LogFormat::Text,
     };
     if log_format == LogFormat::Json {

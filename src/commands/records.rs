@@ -54,6 +54,8 @@ impl Records {
 fn up_to(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(LevelFilter::WARN)
+        // What it says of watches that end is said where they are read.
+        .with_target("kube_client", LevelFilter::ERROR)
         .with_target("clearml_agent", level)
 }
 

@@ -40,6 +40,7 @@ fn read(environment: &Environment, home: &Path, file: &Path) -> Option<Credentia
     keys(&Settings::load(environment, home, &overrides).ok()?)
 }
 
-fn keys(settings: &Settings) -> Option<Credentials> {
+/// Those that `settings` name.
+pub(super) fn keys(settings: &Settings) -> Option<Credentials> {
     Some(credentials(&settings.api().ok()?))
 }

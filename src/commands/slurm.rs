@@ -55,6 +55,7 @@ pub(super) async fn slurm(
         found: version,
         limit: arguments.max_jobs,
         holds_again: true,
+        metrics_listen: arguments.metrics_listen.as_deref(),
     };
     glue::run(slurm, start, printer).await
 }

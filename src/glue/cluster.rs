@@ -1,7 +1,9 @@
 //! What the glue asks of a cluster.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -69,7 +71,7 @@ pub struct Job {
 /// How far a job is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum JobState {
-    /// It waits, for this reason.
+    /// It waits, for this reason; an empty one is not known yet.
     Pending(String),
     /// It has what it needs.
     Running,
@@ -135,6 +137,12 @@ pub struct Unreachable(pub String);
 
 /// A scheduler of jobs.
 pub trait Cluster {
+    /// The cluster itself may begin a job anew, which finds its task as its first run has left it.
+    const BEGINS_ANEW: bool = false;
+    /// It takes no second job of a name while there is one.
+    const NAMES_ARE_UNIQUE: bool = true;
+    /// So long a job may be on its way whose submission had no answer; none is submitted for the same task meanwhile.
+    const SETTLING: Duration = Duration::ZERO;
     /// How a job is called: `Slurm job`.
     const JOB: &'static str;
     /// What a limit counts: `job`.
@@ -168,9 +176,14 @@ pub trait Cluster {
     /// Makes a job of the task.
     fn submit(&self, work: &Work) -> impl Future<Output = Result<JobId, NotSubmitted>>;
 
-    /// Makes a job whole that a glue has submitted which may have been killed meanwhile.
-    fn complete(&self, _work: &Work, _job: &JobId) -> impl Future<Output = ()> {
-        std::future::ready(())
+    /// Whether something of this job may be missing, which a glue was killed before it made.
+    fn may_lack(&self, _job: &JobId) -> bool {
+        false
+    }
+
+    /// Makes a job whole that a glue has submitted which may have been killed meanwhile; false where it is to be tried again.
+    fn complete(&self, _work: &Work, _job: &JobId) -> impl Future<Output = bool> {
+        std::future::ready(true)
     }
 
     /// All jobs of this glue, for one that has no ledger any more.
@@ -181,8 +194,16 @@ pub trait Cluster {
     /// The jobs with these names that the cluster knows, those that have ended lately as well.
     fn jobs(&self, names: &[String]) -> impl Future<Output = Result<Vec<Job>, Unreachable>>;
 
-    /// What became of a job that is not among them any more.
-    fn end_of(&self, job: &JobId) -> impl Future<Output = Result<JobEnd, Unreachable>>;
+    /// Whether the jobs of the last look are those that the cluster had said of itself, some time ago perhaps.
+    fn may_be_old(&self) -> bool {
+        false
+    }
+
+    /// The next look asks the cluster.
+    fn look_anew(&self) {}
+
+    /// What became of these jobs, which are not among them any more; those of which that is not to be known now are left out.
+    fn ends_of(&self, jobs: &[JobId]) -> impl Future<Output = HashMap<JobId, JobEnd>>;
 
     /// Ends a job, whatever it does.
     fn cancel(&self, job: &JobId) -> impl Future<Output = Result<(), Unreachable>>;
@@ -206,10 +227,14 @@ pub trait Cluster {
 
     /// Why a task has failed whose job has ended so.
     fn reason(&self, job: &str, end: &JobEnd) -> String {
-        let hint = self.hint(end.cause);
-        let hint = hint.map(|hint| format!(" (hint: {hint})"));
-        let hint = hint.unwrap_or_default();
-        format!("{} {job} ended: {}{hint}", Self::JOB, end.word)
+        let advice = self.advice(end.cause);
+        format!("{} {job} ended: {}{advice}", Self::JOB, end.word)
+    }
+
+    /// [`Cluster::hint`] as it stands behind a reason; empty where there is none.
+    fn advice(&self, cause: Cause) -> String {
+        let hint = self.hint(cause);
+        hint.map_or_else(String::new, |hint| format!(" (hint: {hint})"))
     }
 
     /// What a user can do about such an end.

@@ -1,19 +1,32 @@
 //! The server's side: the holding queue in which a task waits for its job, and what the server is told of it (C-613, C-614).
 
 use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use chrono::DateTime;
 
 use crate::api::{
-    ApiError, Dequeue, Enqueue, LogEvent, LogLevel, QueueId, Session, StatusChange, TaskFilter,
-    TaskId, TaskStatus, WorkerId, json_lines,
+    ApiError, Dequeue, Enqueue, LogEvent, LogLevel, Page, QueueId, Session, StatusChange, Task,
+    TaskFilter, TaskId, TaskStatus, WorkerId, json_lines,
 };
+use crate::process::milliseconds_since_epoch;
 use crate::secrets;
 use crate::task::USER_ABORT;
 
 use super::cluster::Waiting;
 use super::verdict::Standing;
 
-/// So many tasks are asked for at once.
-const BATCH: usize = 500;
+/// What tells how a task stands.
+const FIELDS: [&str; 6] = [
+    "id",
+    "status",
+    "status_reason",
+    "started",
+    "last_worker",
+    "last_worker_report",
+];
+/// A glue whose machine is lost is there again within this time.
+const LATELY: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
 /// The holding queue, and the worker that speaks of it.
 #[derive(Debug)]
@@ -62,35 +75,56 @@ impl Holding {
         &self.session
     }
 
+    pub(super) fn worker(&self) -> &WorkerId {
+        &self.worker
+    }
+
     /// How each of these tasks stands, in their order.
     pub(super) async fn standings(&self, tasks: &[TaskId]) -> Result<Vec<Standing>, ApiError> {
-        let mut standings = Vec::with_capacity(tasks.len());
-        for ids in tasks.chunks(BATCH) {
+        let mut found = HashMap::with_capacity(tasks.len());
+        for ids in tasks.chunks(Page::LARGEST) {
             let filter = TaskFilter {
                 id: ids.to_vec(),
                 search_hidden: true,
-                only_fields: ["id", "status", "status_reason"].map(str::to_owned).into(),
+                only_fields: FIELDS.map(str::to_owned).into(),
                 ..TaskFilter::default()
             };
-            let found = self.session.tasks().all(&filter).await?;
-            let waiting = self.waiting().await?;
-            standings.extend(ids.iter().map(|id| {
-                let task = found.iter().find(|task| task.id.as_ref() == Some(id));
-                let reason = task.and_then(|task| task.status_reason.as_deref());
-                let is_moving = reason == Some(self.moving().as_str());
-                match task.and_then(|task| task.status.clone()) {
-                    None => Standing::Deleted,
-                    Some(TaskStatus::Stopped) if is_moving => Standing::Moving,
-                    Some(TaskStatus::Stopped) if reason == Some(USER_ABORT) => {
-                        Standing::Interrupted
-                    }
-                    Some(TaskStatus::Queued) if waiting.contains(id) => Standing::Held,
-                    Some(TaskStatus::Queued) => Standing::QueuedElsewhere,
-                    Some(status) => Standing::Is(status),
-                }
-            }));
+            let tasks = self.session.tasks().all(&filter).await?.into_iter();
+            found.extend(tasks.filter_map(|task| Some((task.id.clone()?, task))));
         }
-        Ok(standings)
+        if tasks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let waiting: HashSet<TaskId> = self.waiting().await?.into_iter().collect();
+        let moving = self.moving();
+        let standing = |id: &TaskId| {
+            let task = found.get(id);
+            let reason = task.and_then(|task| task.status_reason.as_deref());
+            match task.and_then(|task| task.status.clone()) {
+                None => Standing::Deleted,
+                Some(TaskStatus::Stopped) if reason == Some(moving.as_str()) => Standing::Moving,
+                Some(TaskStatus::Stopped) if reason == Some(USER_ABORT) => Standing::Interrupted,
+                Some(TaskStatus::Queued) if waiting.contains(id) => Standing::Held,
+                Some(TaskStatus::Queued) => Standing::QueuedElsewhere,
+                Some(TaskStatus::InProgress) if task.is_some_and(is_anothers) => {
+                    Standing::RunsElsewhere
+                }
+                Some(status) => Standing::Is(status),
+            }
+        };
+        Ok(tasks.iter().map(standing).collect())
+    }
+
+    /// Tasks that are between two queues, or were left there, with the queues that they came from.
+    pub(super) async fn on_their_way(&self) -> Result<HashMap<TaskId, QueueId>, ApiError> {
+        let tasks = self.session.tasks();
+        let reason = self.moving();
+        let moving = tasks.with_reason(&TaskStatus::Stopped, &reason).await?;
+        Ok(moving
+            .into_iter()
+            .filter(was_left_lately)
+            .filter_map(|task| Some((task.id?, task.execution.queue?)))
+            .collect())
     }
 
     fn moving(&self) -> String {
@@ -163,8 +197,13 @@ impl Holding {
         lines: &str,
     ) -> Result<(), ApiError> {
         let reason = secrets::mask(reason);
-        self.log(task, LogLevel::Error, &format!("{lines}{reason}\n"))
-            .await?;
+        let text = format!("{lines}{reason}\n");
+        if let Err(error) = self.log(task, LogLevel::Error, &text).await {
+            if error.refusal().is_none() {
+                return Err(error);
+            }
+            tracing::warn!(%error, %task, "the server takes no line for a task that has failed");
+        }
         let tasks = self.session.tasks();
         // In the holding queue it would be taken for one that waits.
         let _ = tasks.dequeue(&Dequeue::new(task.clone())).await;
@@ -195,10 +234,53 @@ impl Holding {
 
     async fn log(&self, task: &TaskId, level: LogLevel, text: &str) -> Result<(), ApiError> {
         let text = secrets::mask(text);
-        let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
-        let now = u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or_default();
+        let now = milliseconds_since_epoch();
         let event = LogEvent::new(level, task, &self.worker, &text, now);
         let events = self.session.events();
         events.add_batch(json_lines(&[event])).await.map(drop)
+    }
+}
+
+/// What lies there for longer was left by somebody who does not come back, and may have been run elsewhere since.
+fn was_left_lately(task: &Task) -> bool {
+    let changed = task.status_changed.as_deref();
+    let changed = changed.and_then(|time| DateTime::parse_from_rfc3339(time).ok());
+    let is_archived = task.system_tags.iter().any(|tag| tag == "archived");
+    changed.is_some_and(|time| chrono::Utc::now() - time.to_utc() < LATELY) && !is_archived
+}
+
+/// Another worker than one in a job of this task, whose id ends with the task's, has reported it since it came into progress.
+fn is_anothers(task: &Task) -> bool {
+    let time = |text: &Option<String>| DateTime::parse_from_rfc3339(text.as_deref()?).ok();
+    let id = task.id.as_ref().map_or("", TaskId::as_str);
+    let worker = task.last_worker.as_deref().unwrap_or_default();
+    let is_known = !worker.is_empty() && !id.is_empty();
+    let (begun, reported) = (time(&task.started), time(&task.last_worker_report));
+    is_known && !worker.contains(id) && begun.is_some() && reported >= begun
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const BEGIN: &str = "2026-11-21T01:29:56+00:00";
+    const BEFORE: &str = "2026-11-21T01:00:00+00:00";
+
+    fn is_run_by_another(worker: &str, reported: &str) -> bool {
+        let task = json!({
+            "id": "7ad4", "status": "in_progress", "started": BEGIN, "last_worker": worker, "last_worker_report": reported,
+        });
+        is_anothers(&serde_json::from_value(task).expect("a task"))
+    }
+
+    /// Whoever reports a task that is in progress runs it; who did so before has run it before.
+    #[test]
+    fn a_task_is_anothers_where_another_worker_reports_it() {
+        assert!(is_run_by_another("elsewhere:0", BEGIN));
+        assert!(!is_run_by_another("elsewhere:0", BEFORE));
+        assert!(!is_run_by_another("login1:slurm:7ad4", BEGIN));
+        assert!(!is_run_by_another("", BEGIN));
     }
 }

@@ -12,6 +12,8 @@ use crate::api::{QueueId, TaskId};
 use crate::storage::{FileLock, LockKind, Places, read_private, write_private};
 
 const VERSION: u32 = 1;
+/// Stands in the ledger while a glue works with it.
+const OPEN: &str = "open";
 
 /// How far a task is on its way to its job; each is written before the step that it names is taken.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -37,7 +39,7 @@ pub(super) struct Entry {
     /// How far it is.
     pub(super) phase: Phase,
     /// Since when, in seconds since the epoch.
-    since: u64,
+    pub(super) since: u64,
     /// What was last said of its waiting.
     #[serde(default)]
     pub(super) said: Option<String>,
@@ -77,7 +79,9 @@ impl Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// Another glue has it.
-    #[error("another process has the ledger `{0}`: a glue of this name works on this machine")]
+    #[error(
+        "another process has the ledger `{0}`: a glue of this name works on this machine (hint: end it, or give this one another name with CLEARML_WORKER_ID)"
+    )]
     Busy(PathBuf),
     /// The file system said no.
     #[error("could not use the ledger `{folder}`")]
@@ -94,6 +98,7 @@ pub enum LedgerError {
 pub struct Ledger {
     folder: PathBuf,
     entries: Vec<Entry>,
+    was_closed: bool,
     _lock: FileLock,
 }
 
@@ -104,6 +109,7 @@ impl Ledger {
             folder: folder.clone(),
             source,
         };
+        let is_new = !folder.exists();
         Places::create(&folder).map_err(storage)?;
         let file = fs::File::options()
             .create(true)
@@ -114,16 +120,36 @@ impl Ledger {
         let lock = FileLock::try_on(file, LockKind::Exclusive).map_err(storage)?;
         let lock = lock.ok_or_else(|| LedgerError::Busy(folder.clone()))?;
         let entries = read(&folder).map_err(storage)?;
+        let open = folder.join(OPEN);
+        let was_closed = !is_new && !open.exists();
+        write_private(&open, b"").map_err(storage)?;
         Ok(Self {
             folder,
             entries,
+            was_closed,
             _lock: lock,
         })
+    }
+
+    /// Whether the glue before this one has ended in order; not so where the ledger is new, since another one may have been lost.
+    pub(super) fn was_closed(&self) -> bool {
+        self.was_closed
+    }
+
+    /// This glue ends in order: no task has left a queue without an entry here.
+    pub(super) fn close(&self) {
+        // Otherwise the next one looks in vain.
+        let _ = fs::remove_file(self.folder.join(OPEN));
     }
 
     /// All that is under way.
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// What is known of this task.
+    pub(super) fn entry(&self, task: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.task == task)
     }
 
     /// Writes the entry in place of what was known of its task.
@@ -139,7 +165,7 @@ impl Ledger {
 
     /// The entry of a task that has come into another phase.
     pub(super) fn advance(&mut self, task: &str, phase: Phase) -> io::Result<()> {
-        let Some(entry) = self.entries.iter().find(|entry| entry.task == task) else {
+        let Some(entry) = self.entry(task) else {
             return Ok(());
         };
         self.put(Entry {
@@ -209,8 +235,12 @@ mod tests {
         let mut ledger = Ledger::open(path.clone()).unwrap();
         assert_eq!(ledger.entries().len(), 1);
         assert_eq!(ledger.entries()[0].job(), Some(&job));
+        assert!(!ledger.was_closed());
         ledger.forget("0a");
+        ledger.close();
         drop(ledger);
-        assert!(Ledger::open(path).unwrap().entries().is_empty());
+        let ledger = Ledger::open(path).unwrap();
+        assert!(ledger.entries().is_empty());
+        assert!(ledger.was_closed());
     }
 }

@@ -6,21 +6,27 @@
 
 mod cluster;
 mod holding;
+#[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod ledger;
 mod round;
 mod slurm;
+mod state;
+mod under_way;
 mod verdict;
+mod watched;
 
 pub use cluster::{
     Cause, Cluster, JOB_PREFIX, Job, JobEnd, JobId, JobState, Known, NotSubmitted, Unreachable,
     Waiting, Work,
 };
 pub use holding::Holding;
+#[cfg(feature = "kubernetes")]
 pub use kubernetes::{
-    Kind, Kubernetes, KubernetesOptions, KubernetesProblem, PodTemplate, PodTemplateError, Pods,
-    PortsMode,
+    Kind, Kubernetes, KubernetesOptions, KubernetesProblem, PodConfiguration, PodTemplate,
+    PodTemplateError, Pods, PortsMode,
 };
 pub use ledger::{Ledger, LedgerError};
-pub use round::{Glue, GlueOptions};
+pub use round::{Glue, GlueEnd, GlueOptions};
 pub use slurm::{BatchTemplate, Slurm, SlurmOptions, TemplateError};
+pub use state::GlueState;

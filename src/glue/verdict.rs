@@ -21,6 +21,8 @@ pub(super) enum Standing {
     Moving,
     /// It waits in another queue, or in none.
     QueuedElsewhere,
+    /// It is in progress, and another worker than the one in its job has reported it since.
+    RunsElsewhere,
     /// Its agent was told to end by a signal, and has stopped it (D-295).
     Interrupted,
     /// It has this status.
@@ -55,6 +57,18 @@ pub(super) enum Verdict {
     Forget,
 }
 
+/// Task and job wait, or run: there is nothing to do, and nothing to find out.
+pub(super) fn is_steady(standing: &Standing, job: Option<&JobState>) -> bool {
+    match job {
+        Some(JobState::Pending(_)) => *standing == Standing::Held,
+        Some(JobState::Running) => matches!(
+            standing,
+            Standing::Held | Standing::Is(TaskStatus::InProgress)
+        ),
+        Some(JobState::Ending | JobState::Ended(_)) | None => false,
+    }
+}
+
 /// Decides; `since` is how long the pair has been as it is.
 pub(super) fn judge(standing: &Standing, seen: &Seen, since: Duration) -> Verdict {
     match (standing, seen) {
@@ -62,6 +76,9 @@ pub(super) fn judge(standing: &Standing, seen: &Seen, since: Duration) -> Verdic
             Verdict::Hold
         }
         (Standing::Held, Seen::None) => Verdict::Submit,
+        (Standing::Held, Seen::Job(JobState::Pending(reason))) if reason.is_empty() => {
+            Verdict::Wait
+        }
         (Standing::Held, Seen::Job(JobState::Pending(reason))) => Verdict::Say(reason.clone()),
         // The cluster has put the job back: the agent in it is to find its task in a queue again.
         (Standing::Is(TaskStatus::InProgress), Seen::Job(JobState::Pending(_))) => {
@@ -99,6 +116,12 @@ pub(super) fn judge(standing: &Standing, seen: &Seen, since: Duration) -> Verdic
         }
         (_, Seen::None | Seen::Job(JobState::Ended(_))) => Verdict::Forget,
     }
+}
+
+/// An agent that was told to end has left its job long since: what runs there is the job begun anew, which is to find its task.
+pub(super) fn has_begun_anew(standing: &Standing, seen: &Seen, since: Duration) -> bool {
+    let runs = *seen == Seen::Job(JobState::Running);
+    *standing == Standing::Interrupted && runs && since >= IN_FLIGHT
 }
 
 /// Whether the cluster ends jobs so, with a signal first.
@@ -144,7 +167,10 @@ mod tests {
     fn a_task_that_waits_for_its_job_is_told_why() {
         let verdict = judge(&Standing::Held, &pending(), LONG);
         assert_eq!(verdict, Verdict::Say("Resources".to_owned()));
-        assert_eq!(judge(&Standing::Held, &RUNNING, LONG), Verdict::Wait);
+        let unknown = Seen::Job(JobState::Pending(String::new()));
+        for seen in [unknown, RUNNING] {
+            assert_eq!(judge(&Standing::Held, &seen, LONG), Verdict::Wait);
+        }
     }
 
     /// C-645
@@ -171,6 +197,17 @@ mod tests {
         let cancelled = Seen::Job(JobState::Ended(end(Cause::Cancelled)));
         let verdict = judge(&Standing::Interrupted, &cancelled, LONG);
         assert_eq!(verdict, Verdict::Forget);
+    }
+
+    /// An agent ends within seconds of its signal; what is still there then is another one.
+    #[test]
+    fn an_interrupted_task_whose_job_runs_on_has_begun_anew() {
+        let interrupted = Standing::Interrupted;
+        assert!(!has_begun_anew(&interrupted, &RUNNING, Duration::ZERO));
+        assert!(has_begun_anew(&interrupted, &RUNNING, LONG));
+        assert!(!has_begun_anew(&interrupted, &ended(), LONG));
+        let stopped = Standing::Is(TaskStatus::Stopped);
+        assert!(!has_begun_anew(&stopped, &RUNNING, LONG));
     }
 
     /// C-643

@@ -61,7 +61,7 @@ fn sockets(context: &TestContext) -> Vec<PathBuf> {
 
 /// What `--status --json` says.
 #[track_caller]
-fn status(context: &TestContext) -> Vec<Value> {
+pub(crate) fn status(context: &TestContext) -> Vec<Value> {
     let finished = context.run(&["daemon", "--status", "--json"]);
     assert_eq!(finished.code, 0, "{}", finished.stdout);
     let status: Value = serde_json::from_str(&finished.stdout).expect(&finished.stdout);

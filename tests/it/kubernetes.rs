@@ -75,6 +75,24 @@ impl Site {
             .map_or(0, Vec::len)
     }
 
+    /// What the agent in the task's pod does first.
+    pub(crate) fn begin(&self, task: &str) {
+        let dequeue = json!({ "task": task, "new_status": "in_progress" });
+        self.context.call("tasks.dequeue", dequeue);
+        let started = json!({ "task": task, "force": true });
+        self.context.call("tasks.started", started);
+        let running = json!({ "phase": "Running" });
+        self.cluster.set_status(task, &running);
+    }
+
+    /// The glue has looked several times since: each time it asks for a task or how one stands.
+    #[track_caller]
+    pub(crate) fn wait_for_looks(&self) {
+        let asked = || self.context.server.request_count();
+        let before = asked();
+        assert!(wait_until(|| asked() > before + 20));
+    }
+
     pub(crate) fn enqueue(&self, text: &str) -> String {
         self.context.enqueue(Script::shell(text))
     }
@@ -105,7 +123,7 @@ impl Site {
     }
 }
 
-fn refusal(
+pub(crate) fn refusal(
     collection: &'static str,
     code: u16,
     reason: &'static str,
@@ -378,6 +396,68 @@ fn a_glue_that_is_killed_loses_no_task() {
     site.wait_for_no("pods");
 }
 
+/// C-647: killed between the pod and its secret. Of a pod that runs the secret is not looked for.
+#[test]
+fn a_secret_that_is_missing_after_a_crash_is_made() {
+    let site = Site::still();
+    let mut glue = site.glue(&[]);
+    let task = site.enqueue("echo never");
+    site.cluster.wait_for_pod(&task);
+    let secrets = || site.cluster.names("secrets");
+    assert!(wait_until(|| secrets().len() == 1));
+    let before = secrets();
+    glue.kill();
+    let data = site.cluster.object("secrets", &before[0]).unwrap();
+    site.cluster.remove("secrets", &before[0]);
+    let mut glue = site.glue(&[]);
+    assert!(wait_until(|| secrets() == before), "{:?}", secrets());
+    let made = site.cluster.object("secrets", &before[0]).unwrap();
+    assert_eq!(made["stringData"], data["stringData"]);
+    assert_eq!(
+        made["metadata"]["ownerReferences"],
+        data["metadata"]["ownerReferences"]
+    );
+    glue.kill();
+    site.cluster
+        .set_status(&task, &json!({ "phase": "Running" }));
+    let get = format!("GET /api/v1/namespaces/{NAMESPACE}/pods/clearml-id-{task}");
+    let gets = || {
+        let requests = site.cluster.requests();
+        requests.iter().filter(|one| **one == get).count()
+    };
+    let before = gets();
+    let glue = site.glue(&[]);
+    glue.wait_for_output("Taking over 1 tasks that are under way");
+    assert_eq!(gets(), before);
+}
+
+/// C-642: a pod waits again whose task runs. The task goes back among those that wait, unless that is not wanted.
+#[test]
+fn a_task_whose_pod_waits_again_is_held_unless_that_is_not_wanted() {
+    let started = |variables: &[(&str, &str)]| {
+        let site = Site::still();
+        let glue = site.started(TEMPLATE, &[], variables);
+        glue.wait_for_output("listening to queues: default");
+        let task = site.enqueue("echo never");
+        let said = format!("Task '{task}' is Kubernetes pod");
+        glue.wait_for_output(&said);
+        let dequeue = json!({ "task": task, "new_status": "created" });
+        site.context.call("tasks.dequeue", dequeue);
+        let begin = json!({ "task": task, "force": true });
+        site.context.call("tasks.started", begin);
+        site.cluster
+            .set_status(&task, &json!({ "phase": "Pending" }));
+        (site, glue, task)
+    };
+    let no = ("K8S_GLUE_POD_MONITOR_DISABLE_ENQUEUE_ON_PREEMPTION", "1");
+    let (left, _glue, stays) = started(&[no]);
+    let (held, _other, waits) = started(&[]);
+    held.context.wait_for_status(&waits, "queued");
+    assert_eq!(held.queued("k8s_scheduler"), 1);
+    left.wait_for_looks();
+    assert_eq!(left.context.status(&stays), "in_progress");
+}
+
 /// C-610: what cannot be counted blocks, unlike in the official glue; the task is anybody's meanwhile.
 #[test]
 fn tasks_stay_in_their_queue_while_the_api_is_away() {
@@ -593,12 +673,7 @@ fn pods_that_have_ended_stay_where_that_is_wanted() {
     site.context.wait_for_status(&task, "completed");
     let phase = || site.cluster.pod(&task).unwrap()["status"]["phase"].clone();
     assert!(wait_until(|| phase() == "Succeeded"));
-    let lists = || {
-        let requests = site.cluster.requests();
-        requests.iter().filter(|one| one.ends_with("/pods")).count()
-    };
-    let before = lists();
-    assert!(wait_until(|| lists() > before + 5));
+    site.wait_for_looks();
     assert_eq!(phase(), "Succeeded");
     // A number of minutes that has passed.
     glue.signal(Signal::SIGTERM);

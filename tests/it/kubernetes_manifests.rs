@@ -2,10 +2,12 @@
 
 use std::fs;
 
+use nix::sys::signal::Signal;
 use nix::unistd::gethostname;
 use serde_json::{Value, json};
 
 use super::kubernetes::{OWNER, Site, TEMPLATE};
+use super::metrics::Watched;
 use super::support::kubernetes::{KubernetesStandIn, NAMESPACE, OTHER, documents, rights};
 use super::support::{Script, ServerIdentity, TestContext, TlsFront, wait_until};
 
@@ -138,6 +140,56 @@ fn a_task_acts_as_its_owner() {
     assert!(!text.contains("secret_key"), "{text}");
 }
 
+/// C-615: a rule that fits, else the default image, and `CLEARML_DOCKER_IMAGE` before it; the task is told of each.
+#[test]
+fn a_task_without_an_image_gets_one() {
+    let context = TestContext::enterprise();
+    let cluster = KubernetesStandIn::still(&context);
+    context.configure(
+        r#"agent.default_docker {
+            image: "default:1", arguments: ["-e", "WHOSE=default"]
+            match_rules: [{image: "rule:1", arguments: "-e WHOSE=rule", match: {script: {binary: "special$"}}}]
+        }"#,
+    );
+    let site = Site { cluster, context };
+    let got = |script: Script, container: Value| {
+        let task = site.context.create(script);
+        let edit = json!({ "task": task, "container": container });
+        site.context.call("tasks.edit", edit);
+        let enqueue = json!({ "task": task, "queue": site.context.queue() });
+        site.context.call("tasks.enqueue", enqueue);
+        let pod = site.cluster.wait_for_pod(&task);
+        let main = pod["spec"]["containers"][0].clone();
+        let told = || site.context.field(&task, "container")["image"].clone();
+        assert!(wait_until(|| told() == main["image"]), "{}", told());
+        let variables = main["env"].as_array().unwrap().iter();
+        let mut whose = variables.filter(|one| one["name"] == "WHOSE");
+        let whose = whose.next().map(|one| one["value"].clone());
+        (main["image"].clone(), whose.unwrap_or_default())
+    };
+    let shell = || Script::shell("echo never");
+    let special = shell().with("binary", "special");
+    let own = json!({ "image": "own:1", "arguments": "-e WHOSE=own" });
+    let mut glue = site.glue(&[]);
+    assert_eq!(
+        got(shell(), json!({})),
+        (json!("default:1"), json!("default"))
+    );
+    assert_eq!(
+        got(special.clone(), json!({})),
+        (json!("rule:1"), json!("rule"))
+    );
+    // No rule that is not forced changes what a task asks for.
+    assert_eq!(got(special, own), (json!("own:1"), json!("own")));
+    glue.signal(Signal::SIGTERM);
+    glue.wait();
+    let variables = [("CLEARML_DOCKER_IMAGE", "variable:1")];
+    let glue = site.started(TEMPLATE, &[], &variables);
+    glue.wait_for_output("listening to queues: default");
+    let (image, _) = got(shell(), json!({}));
+    assert_eq!(image, "variable:1");
+}
+
 /// C-600: what a task would become, without a cluster.
 #[test]
 fn a_manifest_is_shown() {
@@ -210,10 +262,10 @@ fn the_example_is_what_the_glue_needs() {
         account.metadata.name.as_ref()
     );
     let expected = [
-        ("pods", "get list create delete"),
+        ("pods", "get list watch create delete"),
         ("pods/log", "get"),
         ("secrets", "create"),
-        ("jobs", "get list create delete"),
+        ("jobs", "get list watch create delete"),
     ];
     let expected = expected.iter().flat_map(|(resource, verbs)| {
         let verbs = verbs.split(' ');
@@ -231,6 +283,7 @@ fn the_example_is_what_the_glue_needs() {
     let words = spec.containers[0].args.as_ref().unwrap().iter();
     let words: Vec<String> = words
         .map(|word| word.replace("/etc/clearml/template.yaml", &template))
+        .map(|word| word.replace("0.0.0.0:9090", "127.0.0.1:0"))
         .collect();
     // The image is that of the pod in which the glue runs.
     let host = gethostname().unwrap();
@@ -244,9 +297,13 @@ fn the_example_is_what_the_glue_needs() {
     let mut command = site.context.command(&words);
     let (name, value) = site.cluster.variable();
     command.env(name, value);
-    let _glue = site.context.start_command(command);
+    let glue = Watched::of(site.context.start_command(command));
     let task = site.enqueue("echo never");
     let pod = site.cluster.wait_for_pod(&task);
+    // What its probe asks for is answered.
+    let probe = spec.containers[0].readiness_probe.clone().unwrap();
+    let path = probe.http_get.unwrap().path.unwrap();
+    assert!(wait_until(|| glue.is_ok(&path)), "{:?}", glue.get(&path));
     assert_eq!(pod["spec"]["automountServiceAccountToken"], false);
     assert_eq!(pod["spec"]["initContainers"][0]["image"], "our/agent:2");
     let kustomization = &documents(&read("kustomization.yaml"))[0];

@@ -15,7 +15,7 @@ const JSON: [&str; 6] = [
 
 /// Each line is an object.
 #[track_caller]
-fn objects(output: &str) -> Vec<Value> {
+pub(crate) fn objects(output: &str) -> Vec<Value> {
     let object = |line: &str| {
         let object: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("`{line}`"));
         let time = object["timestamp"].as_str().expect("a time");

@@ -12,6 +12,7 @@
     clippy::type_complexity
 )]
 
+mod air_gapped;
 mod background;
 mod bad_packages;
 mod boot;
@@ -47,6 +48,7 @@ mod differential;
 mod docker_args;
 mod docker_start;
 mod doctor;
+mod documents;
 mod dynamic_gpus;
 mod execute;
 mod execute_shapes;
@@ -56,6 +58,10 @@ mod fast_motion;
 mod faults;
 mod full_disk;
 mod fuzz;
+mod glue_others;
+mod glue_scale;
+mod glue_status;
+mod glue_strays;
 mod gpus;
 mod grace;
 mod hostile;
@@ -65,6 +71,7 @@ mod init;
 mod instructions;
 mod kubernetes;
 mod kubernetes_manifests;
+mod kubernetes_watch;
 mod large_output;
 mod layers;
 mod lifecycle;
@@ -94,6 +101,7 @@ mod services;
 mod shared_folder;
 mod side_by_side;
 mod slurm;
+mod slurm_day;
 mod start_up;
 mod stop;
 mod store;

@@ -25,9 +25,9 @@ for family in text_string_to_metric_families(sys.stdin.read()):
         print(f'{sample.name}[{labels}]', sample.value)
 ";
 
-/// A daemon that answers on a port of its own.
-struct Watched {
-    daemon: Agent,
+/// A worker that answers on a port of its own.
+pub(crate) struct Watched {
+    pub(crate) daemon: Agent,
     address: String,
 }
 
@@ -47,7 +47,11 @@ impl Watched {
         ];
         let mut command = context.command(&words);
         command.args(more).envs(variables.iter().copied());
-        let daemon = context.start_command(command);
+        Self::of(context.start_command(command))
+    }
+
+    /// One that was started with `--metrics-listen 127.0.0.1:0`.
+    pub(crate) fn of(daemon: Agent) -> Self {
         daemon.wait_for_output("/metrics\n");
         let output = daemon.output();
         let address = output.split("Metrics: http://").nth(1).unwrap();
@@ -67,16 +71,16 @@ impl Watched {
         (head.lines().next().unwrap().to_owned(), body.to_owned())
     }
 
-    fn get(&self, path: &str) -> (String, String) {
+    pub(crate) fn get(&self, path: &str) -> (String, String) {
         self.say(&format!("GET {path} HTTP/1.1\r\nHost: worker\r\n\r\n"))
     }
 
-    fn is_ok(&self, path: &str) -> bool {
+    pub(crate) fn is_ok(&self, path: &str) -> bool {
         self.get(path).0 == "HTTP/1.1 200 OK"
     }
 
     /// All samples, as the parser of Prometheus understands them.
-    fn samples(&self) -> BTreeMap<String, f64> {
+    pub(crate) fn samples(&self) -> BTreeMap<String, f64> {
         let (status, text) = self.get("/metrics");
         assert_eq!(status, "HTTP/1.1 200 OK");
         let python = package_folder("prometheus_client==0.26.0").join("python");

@@ -11,10 +11,10 @@ use nix::sys::signal::Signal;
 use super::support::{Fault, FaultProxy, Script, TestContext, wait_until};
 
 /// The service manager's end of the line.
-struct Manager(UnixDatagram);
+pub(crate) struct Manager(UnixDatagram);
 
 impl Manager {
-    fn listen(path: &Path) -> Self {
+    pub(crate) fn listen(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_mins(2)))
@@ -24,7 +24,7 @@ impl Manager {
 
     /// Waits until this is said.
     #[track_caller]
-    fn wait_for(&self, wanted: &str) {
+    pub(crate) fn wait_for(&self, wanted: &str) {
         let mut heard = Vec::new();
         let mut bytes = [0; 4096];
         loop {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::support::slurm::SlurmCluster;
 use super::support::{Agent, Counter, Script, TestContext, wait_until};
 
-const TEMPLATE: &str = "#!/bin/bash
+pub(crate) const TEMPLATE: &str = "#!/bin/bash
 #SBATCH --partition=one
 #SBATCH --time=0:10:00
 #SBATCH --ntasks=1
@@ -19,20 +19,29 @@ ${CLEARML_POST_SETUP}
 ";
 
 /// A cluster, and a server with the queue `default`.
-struct Site {
+pub(crate) struct Site {
     // Dropped before the folder of its processes.
-    cluster: SlurmCluster,
-    context: TestContext,
+    pub(crate) cluster: SlurmCluster,
+    pub(crate) context: TestContext,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let context = TestContext::new();
         let cluster = SlurmCluster::start(&context);
         Self { cluster, context }
     }
 
-    fn glue(&self, template: &str, words: &[&str]) -> Agent {
+    pub(crate) fn glue(&self, template: &str, words: &[&str]) -> Agent {
+        self.glue_with(template, words, &[])
+    }
+
+    pub(crate) fn glue_with(
+        &self,
+        template: &str,
+        words: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Agent {
         let file = self.context.folder().join("job.sbatch");
         fs::write(&file, template).unwrap();
         let file = file.display().to_string();
@@ -40,7 +49,7 @@ impl Site {
         all.extend(words);
         let mut command = self.context.command(&all);
         let (name, value) = self.cluster.variable();
-        command.env(name, value);
+        command.env(name, value).envs(variables.iter().copied());
         let glue = self.context.start_command(command);
         glue.wait_for_output("listening to queues: default");
         glue
@@ -62,7 +71,29 @@ impl Site {
         (glue, task)
     }
 
-    fn queued(&self, name: &str) -> usize {
+    /// The job of a task gives way to a job of Slurm's own, which ends when `is_off`.
+    fn preempt(&self, task: &str) -> String {
+        let job = self.cluster.job(task);
+        let script = "--wrap=sleep 600";
+        let words = [
+            "--parsable",
+            "--partition=urgent",
+            "--output=/dev/null",
+            "--exclusive",
+            script,
+        ];
+        let urgent = self.cluster.answer("sbatch", &words).trim().to_owned();
+        let waits = || {
+            let job = format!("--jobs={job}");
+            let words = ["--noheader", "--states=all", "--format=%T", &job];
+            let state = self.cluster.answer("squeue", &words);
+            ["PENDING", "PREEMPTED"].contains(&state.trim())
+        };
+        assert!(wait_until(waits), "{:?}", self.cluster.states(task));
+        urgent
+    }
+
+    pub(crate) fn queued(&self, name: &str) -> usize {
         let queues = self.context.call("queues.get_all", json!({ "name": name }));
         queues["queues"][0]["entries"]
             .as_array()
@@ -289,4 +320,174 @@ fn a_batch_script_is_shown_with_the_values_of_the_task() {
         output.contains("export CLEARML_WORKER_ID='host:slurm:"),
         "{output}"
     );
+}
+
+/// C-644, C-645, C-680: Slurm does not begin it again.
+#[test]
+fn a_task_whose_job_gave_way_for_good_is_queued_again_where_that_is_set() {
+    let once = TEMPLATE.replace("--ntasks=1", "--no-requeue");
+    let site = Site::new();
+    let mut glue = site.glue(&once, &[]);
+    let (counter, script) = Counter::new(&site.context, "");
+    let task = site.context.enqueue(script.clone());
+    site.context.wait_for_console(&task, "line 5\n");
+    let urgent = site.preempt(&task);
+    site.context.wait_for_status(&task, "failed");
+    let reason = site.context.reason(&task);
+    assert!(reason.contains("ended: PREEMPTED"), "{reason}");
+    assert!(reason.contains("requeue_on_agent_loss"), "{reason}");
+    site.cluster.answer("scancel", &[&urgent]);
+    assert_eq!(glue.terminate(), 254);
+    site.context.configure("agent.requeue_on_agent_loss: true");
+    let glue = site.glue(&once, &[]);
+    let task = site.context.enqueue(script);
+    site.context.wait_for_console(&task, "line 5\n");
+    let urgent = site.preempt(&task);
+    glue.wait_for_output("goes back into its queue: ");
+    site.cluster.answer("scancel", &[&urgent]);
+    let begins = || site.context.console(&task).matches("line 1\n").count();
+    assert!(wait_until(|| begins() == 2), "{}", glue.output());
+    counter.stop();
+    site.context.wait_for_status(&task, "completed");
+    assert_eq!(site.cluster.states(&task).len(), 2);
+}
+
+/// C-680: a second glue of the same name says so and ends; one of another name shares the work.
+#[test]
+fn two_glues_on_one_queue_do_not_run_a_task_twice() {
+    let site = Site::new();
+    let glue = site.glue(TEMPLATE, &[]);
+    let file = site.context.folder().join("job.sbatch");
+    let words = ["slurm", "--queue", "default", "--template-files"];
+    let command = || {
+        let mut command = site.context.command(&words);
+        let (name, value) = site.cluster.variable();
+        command.arg(&file).env(name, value);
+        command
+    };
+    let mut twin = site.context.start_command(command());
+    assert_eq!(twin.wait(), 1);
+    let output = twin.output();
+    assert!(
+        output.contains("a glue of this name works on this machine"),
+        "{output}"
+    );
+    assert!(output.contains("hint: "), "{output}");
+    let mut other = command();
+    other.env("CLEARML_WORKER_ID", "other");
+    let other = site.context.start_command(other);
+    other.wait_for_output("listening to queues: default");
+    let tasks: Vec<String> = (0..6)
+        .map(|number| {
+            site.context
+                .enqueue(Script::shell(&format!("echo number {number}")))
+        })
+        .collect();
+    for (number, task) in tasks.iter().enumerate() {
+        site.context.wait_for_status(task, "completed");
+        assert_eq!(site.cluster.states(task).len(), 1);
+        let console = site.context.console(task);
+        assert_eq!(console.matches(&format!("number {number}\n")).count(), 1);
+    }
+    let taken = format!("{}{}", glue.output(), other.output());
+    for task in &tasks {
+        assert_eq!(taken.matches(&format!("Received task {task}")).count(), 1);
+    }
+}
+
+/// C-305, C-680: each node runs the program with its rank, and the first alone says how it went.
+#[test]
+fn a_job_of_two_nodes_runs_its_task_on_both() {
+    let site = Site::new();
+    let template = TEMPLATE
+        .replace("=one", "=both")
+        .replace("--ntasks=1", "--nodes=2 --ntasks-per-node=1")
+        .replace("${CLEARML_AGENT_EXECUTE}", "srun ${CLEARML_AGENT_EXECUTE}");
+    let _glue = site.glue(&template, &[]);
+    let ran = site.context.folder().join("ran");
+    let text = format!(
+        "echo $SLURM_PROCID of $SLURM_NTASKS on $SLURMD_NODENAME >> '{}'",
+        ran.display()
+    );
+    let task = site.context.enqueue(Script::shell(&text));
+    site.context.wait_for_status(&task, "completed");
+    let is_over = || site.cluster.states(&task) == ["COMPLETED"];
+    assert!(
+        wait_until(is_over),
+        "{:?}\n{}",
+        site.cluster.states(&task),
+        fs::read_to_string(
+            site.context
+                .home()
+                .join(format!(".clearml/slurm/{task}.log"))
+        )
+        .unwrap_or_default()
+    );
+    let text = fs::read_to_string(&ran).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["0 of 2 on a", "1 of 2 on b"]);
+    let ends = site.context.requests("tasks.completed");
+    assert_eq!(ends.len(), 1);
+}
+
+/// C-680: whose task it is decides; nobody's tasks run with the rights of the glue by accident.
+#[test]
+fn a_task_of_a_user_who_is_not_in_the_map_is_refused() {
+    let site = Site::new();
+    site.context
+        .configure("agent.slurm.user_map { somebody: root }");
+    let mut glue = site.glue(TEMPLATE, &[]);
+    let task = site.context.enqueue(Script::shell("echo never"));
+    site.context.wait_for_status(&task, "failed");
+    let reason = site.context.reason(&task);
+    assert!(
+        reason.contains("is not in `agent.slurm.user_map`") && reason.contains("(hint: "),
+        "{reason}"
+    );
+    assert_eq!(site.queued("slurm_scheduler"), 0);
+    assert_eq!(site.cluster.states(&task), Vec::<String>::new());
+    assert_eq!(glue.terminate(), 254);
+    site.context
+        .configure("agent.slurm.user_map { default: root }");
+    let _glue = site.glue(TEMPLATE, &[]);
+    let task = site.context.enqueue(Script::shell("echo done as $USER"));
+    site.context.wait_for_status(&task, "completed");
+}
+
+/// C-680, C-7.2: what is in the manual works; resources are those of the task's user properties.
+#[test]
+fn the_examples_become_batch_scripts() {
+    let context = TestContext::new();
+    let task = context.create(Script::shell("echo"));
+    let gpus = json!({ "section": "properties", "name": "gpus", "value": "3" });
+    let image = json!({ "image": "ubuntu:22.04" });
+    let edit = json!({ "task": task, "hyperparams": [gpus] });
+    context.call("tasks.edit_hyper_params", edit);
+    context.call("tasks.edit", json!({ "task": task, "container": image }));
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/slurm");
+    for (name, wanted) in [
+        ("job", "#SBATCH --gres=gpu:3\n"),
+        ("apptainer", "\"docker://ubuntu:22.04\" \\\n"),
+        ("pyxis", "--container-image=\"ubuntu:22.04\""),
+    ] {
+        let file = folder.join(name).with_extension("sbatch");
+        let words = ["slurm", "--queue", "default", "--render", &task];
+        let mut command = context.command(&words);
+        command.arg("--template-files").arg(&file);
+        let mut agent = context.start_command(command);
+        assert_eq!(agent.wait(), 0, "{}", agent.output());
+        let output = agent.output();
+        assert!(output.contains(wanted), "{output}");
+        let at = output.find("#!/bin/bash").unwrap();
+        let parsed = std::process::Command::new("bash")
+            .args(["-n", "-c", &output[at..]])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&parsed.stderr);
+        assert!(
+            parsed.status.success() && said.is_empty(),
+            "{said}\n{output}"
+        );
+    }
 }

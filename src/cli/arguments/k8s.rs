@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::values;
+use super::{LogFormat, values};
 
 /// Options of `k8s`.
 #[derive(Args, Debug)]
@@ -35,7 +35,13 @@ pub struct Kubernetes {
     #[arg(long, value_name = "IMAGE", value_parser = values::text)]
     pub agent_image: Option<String>,
     /// Most pods at once [default: as many as Kubernetes takes]
-    #[arg(long, value_name = "NUMBER", conflicts_with = "ports_mode")]
+    // The beginning is one that meant it before there was `--metrics-listen` (D-004).
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        conflicts_with = "ports_mode",
+        alias = "m"
+    )]
     pub max_pods: Option<usize>,
     /// Give each pod a number, by which a service finds it
     #[arg(long)]
@@ -53,7 +59,8 @@ pub struct Kubernetes {
     #[arg(long, value_name = "ADDRESS", value_parser = values::text)]
     pub gateway_address: Option<String>,
     /// In ports mode: the label with the number
-    #[arg(long, value_name = "LABEL", default_value = "ai.allegro.agent.serial=pod-{pod_number}", value_parser = values::text)]
+    // The beginning is one that meant it before there was `--log-format` (D-004).
+    #[arg(long, value_name = "LABEL", default_value = "ai.allegro.agent.serial=pod-{pod_number}", alias = "l", value_parser = values::text)]
     pub limit_pod_label: String,
     /// What the names of pods begin with
     #[arg(long, value_name = "PREFIX", default_value = "clearml-id-", value_parser = values::text)]
@@ -70,6 +77,12 @@ pub struct Kubernetes {
     /// Make queues that the server does not know
     #[arg(long)]
     pub create_queue: bool,
+    /// What is printed: text, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Answer a monitoring system at this address, such as 127.0.0.1:9090: /metrics, /healthz, /readyz
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::text)]
+    pub metrics_listen: Option<String>,
     /// Say more, on stderr
     #[arg(long)]
     pub debug: bool,

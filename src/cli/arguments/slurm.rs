@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::values;
+use super::{LogFormat, values};
 
 /// Options of `slurm`.
 #[derive(Args, Debug)]
@@ -30,6 +30,12 @@ pub struct Slurm {
     /// Make queues that the server does not know
     #[arg(long)]
     pub create_queue: bool,
+    /// What is printed: text, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Answer a monitoring system at this address, such as 127.0.0.1:9090: /metrics, /healthz, /readyz
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::text)]
+    pub metrics_listen: Option<String>,
     /// Print the batch script of this task, and submit nothing
     #[arg(long, value_name = "TASK", value_parser = values::text)]
     pub render: Option<String>,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::Stream;
 use http::{Method, Request};
+use kube::core::WatchEvent;
 use kube::{Client, Config};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -55,12 +57,55 @@ impl Fault {
     pub(super) fn is(&self, wanted: u16) -> bool {
         matches!(self, Self::Refused { code, .. } if *code == wanted)
     }
+
+    /// What the client says, without secrets.
+    pub(super) fn of(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Refused {
+                code: status.code,
+                reason: status.reason,
+                message: secrets::mask(status.message.trim()),
+            },
+            other => Self::Silent(secrets::mask(&causes(&other))),
+        }
+    }
+
+    fn late() -> Self {
+        let seconds = LIMIT.as_secs();
+        Self::Silent(format!(
+            "the Kubernetes API did not answer within {seconds} seconds"
+        ))
+    }
+}
+
+/// The objects with a label, in one namespace.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) of: Collection,
+    pub(super) namespace: String,
+    /// As it stands in a URL.
+    pub(super) label: String,
+}
+
+impl Place {
+    fn path(&self) -> String {
+        let path = self.of.path(&self.namespace);
+        format!("{path}?labelSelector={}", self.label)
+    }
 }
 
 /// Some objects.
 #[derive(Debug, Deserialize)]
 struct List<T> {
     items: Vec<T>,
+    #[serde(default)]
+    metadata: ListMetadata,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListMetadata {
+    resource_version: Option<String>,
 }
 
 /// The Kubernetes API, as this user.
@@ -89,16 +134,32 @@ impl Api {
         Ok((Self { client }, namespace))
     }
 
-    /// All objects with this label.
+    /// All objects of a place, and the version of this list, from which it can be watched.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,
-        of: Collection,
-        namespace: &str,
-        label: &str,
-    ) -> Result<Vec<T>, Fault> {
-        let path = format!("{}?labelSelector={label}", of.path(namespace));
-        let list: List<T> = self.ask(Method::GET, &path, None).await?;
-        Ok(list.items)
+        place: &Place,
+    ) -> Result<(Vec<T>, Option<String>), Fault> {
+        let list: List<T> = self.ask(Method::GET, &place.path(), None).await?;
+        let version = list.metadata.resource_version;
+        Ok((list.items, version.filter(|version| !version.is_empty())))
+    }
+
+    /// What changes in a place after a version, for so long.
+    pub(super) async fn watch<T: Clone + DeserializeOwned>(
+        &self,
+        place: &Place,
+        version: &str,
+        lasts: Duration,
+    ) -> Result<impl Stream<Item = Result<WatchEvent<T>, kube::Error>> + use<T>, Fault> {
+        let (path, seconds) = (place.path(), lasts.as_secs());
+        let path = format!(
+            "{path}&watch=true&resourceVersion={version}&allowWatchBookmarks=true&timeoutSeconds={seconds}"
+        );
+        let request = Request::get(path)
+            .body(Vec::new())
+            .map_err(|error| Fault::Silent(error.to_string()))?;
+        let watched = tokio::time::timeout(LIMIT, self.client.request_events(request)).await;
+        watched.map_err(|_| Fault::late())?.map_err(Fault::of)
     }
 
     /// One object.
@@ -183,20 +244,7 @@ impl Api {
             .body(body.into_bytes())
             .map_err(|error| Fault::Silent(error.to_string()))?;
         let answered = tokio::time::timeout(LIMIT, self.client.request_text(request)).await;
-        let seconds = LIMIT.as_secs();
-        let answered = answered.map_err(|_| {
-            Fault::Silent(format!(
-                "the Kubernetes API did not answer within {seconds} seconds"
-            ))
-        })?;
-        answered.map_err(|error| match error {
-            kube::Error::Api(status) => Fault::Refused {
-                code: status.code,
-                reason: status.reason,
-                message: secrets::mask(status.message.trim()),
-            },
-            other => Fault::Silent(secrets::mask(&causes(&other))),
-        })
+        answered.map_err(|_| Fault::late())?.map_err(Fault::of)
     }
 }
 

@@ -1,16 +1,17 @@
 //! The cluster as the glue asks it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::Utc;
 use serde_json::Value;
 
 use super::api::{Api, Collection, Fault};
-use super::look::Listed;
+use super::look::{Listed, followed};
 use super::maker::{Maker, NotMade};
 use super::place::LOOKS;
 use super::state::Object;
+use super::watch::Followed;
 use super::{names, refusal};
 use crate::api::TaskId;
 use crate::glue::cluster::{
@@ -28,6 +29,8 @@ const AGENT_PROPERTY: &str = "k8s-agent";
 pub struct Kubernetes {
     pub(super) maker: Maker,
     pub(super) api: Api,
+    /// Where its objects are.
+    pub(super) followed: Vec<Followed>,
     /// What the last look has found: pods, and jobs where tasks become jobs.
     pub(super) listed: RefCell<Listed>,
     /// Why pods were ended from outside, until they are asked for.
@@ -40,6 +43,7 @@ impl Kubernetes {
     /// A cluster of which nothing is known yet.
     pub(super) fn new(maker: Maker, api: Api) -> Self {
         Self {
+            followed: followed(&maker),
             maker,
             api,
             listed: RefCell::default(),
@@ -114,6 +118,7 @@ impl Cluster for Kubernetes {
                     .create::<Object>(self.collection(), namespace, &made.manifest, false);
             match created.await {
                 Ok(object) => {
+                    self.has_made(&object);
                     self.seal(&made, &object).await?;
                     self.maker.tell(work, &made).await;
                     let id = format!("{namespace}/{name}");
@@ -133,16 +138,26 @@ impl Cluster for Kubernetes {
         )))
     }
 
-    async fn complete(&self, work: &Work, job: &JobId) {
+    /// A container that runs, or has run, has had its secret.
+    fn may_lack(&self, job: &JobId) -> bool {
+        self.pod_of(job).is_none_or(|pod| !pod.has_begun())
+    }
+
+    async fn complete(&self, work: &Work, job: &JobId) -> bool {
         let Some((namespace, name)) = job.0.split_once('/') else {
-            return;
+            return true;
         };
         let object = self
             .api
             .get::<Object>(self.collection(), namespace, name)
             .await;
-        let (Ok(object), Ok(made)) = (object, self.maker.make(work, &[]).await) else {
-            return;
+        let object = match object {
+            Ok(object) => object,
+            Err(fault) => return fault.is(404),
+        };
+        let made = match self.maker.make(work, &[]).await {
+            Ok(made) => made,
+            Err(error) => return !matches!(error, NotMade::Server(_)),
         };
         let prefix = format!("{name}-");
         let secret = self.pod_of(job).or_else(|| Some(object.clone()));
@@ -152,11 +167,17 @@ impl Cluster for Kubernetes {
             let created = self
                 .api
                 .create::<Value>(Collection::Secrets, namespace, &secret, false);
-            // As a rule it is there.
             if let Err(fault) = created.await {
-                tracing::debug!(%fault, %job, "no second secret");
+                // As a rule it is there.
+                let is_there =
+                    matches!(&fault, Fault::Refused { reason, .. } if reason == "AlreadyExists");
+                if !is_there {
+                    tracing::warn!(%fault, %job, "could not make the secret of a pod");
+                }
+                return is_there;
             }
         }
+        true
     }
 
     async fn known(&self) -> Result<Vec<Known>, Unreachable> {
@@ -174,28 +195,42 @@ impl Cluster for Kubernetes {
 
     async fn jobs(&self, names: &[String]) -> Result<Vec<Job>, Unreachable> {
         self.list().await?;
+        let names: HashSet<&str> = names.iter().map(String::as_str).collect();
         let mut ends = self.ends.borrow_mut();
         ends.retain(|id, _| {
             let name = id.rsplit('/').next().unwrap_or_default();
-            names.iter().any(|wanted| wanted == name)
+            names.contains(name)
         });
-        let all = self.all().into_iter();
-        let jobs = all.filter(|(_, name, _)| names.contains(name));
-        let jobs = jobs.map(|(id, name, state)| {
-            if let Some(end) = self.pod_of(&id).and_then(|pod| pod.disruption()) {
-                ends.insert(id.0.clone(), end);
+        // Also of those that are gone by now.
+        for (id, end) in self.disruptions() {
+            let name = id.0.rsplit('/').next().unwrap_or_default();
+            if names.contains(name) {
+                ends.insert(id.0, end);
             }
-            Job { id, name, state }
-        });
+        }
+        let all = self.all().into_iter();
+        let jobs = all.filter(|(_, name, _)| names.contains(name.as_str()));
+        let jobs = jobs.map(|(id, name, state)| Job { id, name, state });
         Ok(jobs.collect())
     }
 
-    async fn end_of(&self, job: &JobId) -> Result<JobEnd, Unreachable> {
-        let end = self.ends.borrow().get(&job.0).cloned();
-        Ok(end.unwrap_or_else(|| JobEnd {
-            cause: Cause::Gone,
-            word: "somebody has deleted it".to_owned(),
-        }))
+    fn may_be_old(&self) -> bool {
+        self.followed.iter().any(Followed::is_followed)
+    }
+
+    fn look_anew(&self) {
+        self.followed.iter().for_each(Followed::distrust);
+    }
+
+    async fn ends_of(&self, jobs: &[JobId]) -> HashMap<JobId, JobEnd> {
+        let ends = self.ends.borrow();
+        let end = |job: &JobId| {
+            ends.get(&job.0).cloned().unwrap_or_else(|| JobEnd {
+                cause: Cause::Gone,
+                word: "somebody has deleted it".to_owned(),
+            })
+        };
+        jobs.iter().map(|job| (job.clone(), end(job))).collect()
     }
 
     async fn cancel(&self, job: &JobId) -> Result<(), Unreachable> {
@@ -218,14 +253,14 @@ impl Cluster for Kubernetes {
         let over: Vec<Object> = {
             let listed = self.listed.borrow();
             let objects = listed.of(self.collection());
-            let all = self.all();
-            let is_over = |object: &Object| {
-                let mut all = all.iter();
-                let state = all.find(|(id, ..)| id.0 == object.id());
-                matches!(state, Some((_, _, JobState::Ended(_))))
-            };
-            let has_rested = |object: &Object| {
-                let pod = self.pod_of(&JobId(object.id()));
+            let all = self.all().into_iter();
+            let over: HashSet<JobId> = all
+                .filter(|(_, _, state)| matches!(state, JobState::Ended(_)))
+                .map(|(id, ..)| id)
+                .collect();
+            let kept: HashSet<&JobId> = kept.iter().collect();
+            let has_rested = |id: &JobId, object: &Object| {
+                let pod = self.pod_of(id);
                 let finished = pod.as_ref().unwrap_or(object).finished();
                 finished.is_none_or(|finished| {
                     let since = (now - finished).to_std().unwrap_or_default();
@@ -233,7 +268,8 @@ impl Cluster for Kubernetes {
                 })
             };
             let objects = objects.iter().filter(|object| {
-                !kept.iter().any(|id| id.0 == object.id()) && is_over(object) && has_rested(object)
+                let id = JobId(object.id());
+                over.contains(&id) && !kept.contains(&id) && has_rested(&id, object)
             });
             objects.cloned().collect()
         };
@@ -271,13 +307,11 @@ impl Cluster for Kubernetes {
     }
 
     fn reason(&self, job: &str, end: &JobEnd) -> String {
-        let hint = self.hint(end.cause);
-        let hint = hint.map(|hint| format!(" (hint: {hint})"));
-        let hint = hint.unwrap_or_default();
+        let advice = self.advice(end.cause);
         match end.cause {
             // C-641
-            Cause::NeverStarts => format!("K8S glue error: {}{hint}", end.word),
-            _ => format!("{} {job} ended: {}{hint}", Self::JOB, end.word),
+            Cause::NeverStarts => format!("K8S glue error: {}{advice}", end.word),
+            _ => format!("{} {job} ended: {}{advice}", Self::JOB, end.word),
         }
     }
 

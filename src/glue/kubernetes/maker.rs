@@ -125,7 +125,7 @@ impl Maker {
         let mut data = Map::new();
         data.insert(
             CONFIGURATION.to_owned(),
-            options.configuration.as_str().into(),
+            options.configuration.text().into(),
         );
         match &options.script {
             Some(lines) => own_script(lines, task, &container.boot, options, &mut data),

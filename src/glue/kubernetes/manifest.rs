@@ -94,7 +94,9 @@ fn fill(container: &mut Map<String, Value>, parts: &Parts<'_>) {
     for (name, value) in &parts.variables {
         variables.push(match value {
             Value::Object(source) => json!({"name": name, "valueFrom": source}),
-            text => json!({"name": name, "value": text}),
+            // Kubernetes would put other variables in the place of `$(NAME)`.
+            Value::String(text) => json!({"name": name, "value": text.replace('$', "$$")}),
+            value => json!({"name": name, "value": value}),
         });
     }
     let mounts = items(container, "volumeMounts");
@@ -191,6 +193,19 @@ mod tests {
 
     fn template(kind: Kind, manifest: Value) -> PodTemplate {
         PodTemplate { kind, manifest }
+    }
+
+    /// Kubernetes would read `$(NAME)` and `$$` in a value; docker does not.
+    #[test]
+    fn values_of_a_task_arrive_as_they_are() {
+        let parts = Parts {
+            variables: vec![("A".to_owned(), "pa$$word $(HOME)".into())],
+            ..parts()
+        };
+        let template = template(Kind::Pod, json!({"spec": {"containers": [{}]}}));
+        let made = manifest(&template, &parts);
+        let made = made.to_string();
+        assert!(made.contains(r#""value":"pa$$$$word $$(HOME)""#), "{made}");
     }
 
     /// C-620 to C-623: what the template says stays, but for what is the task's.

@@ -15,7 +15,10 @@ mod state;
 #[cfg(test)]
 mod state_cases;
 mod template;
+mod watch;
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::container::command::ContainerOptions;
@@ -24,6 +27,27 @@ pub use begin::Pods;
 pub use cluster::Kubernetes;
 pub use ports::PortsMode;
 pub use template::{Kind, PodTemplate, PodTemplateError};
+
+/// The text of the configuration of agents in pods, as it is now: keys may be replaced while the glue works.
+#[derive(Clone)]
+pub struct PodConfiguration(Arc<dyn Fn() -> String + Send + Sync>);
+
+impl PodConfiguration {
+    /// Asks `text` for each pod.
+    pub fn new(text: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(text))
+    }
+
+    fn text(&self) -> String {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for PodConfiguration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PodConfiguration")
+    }
+}
 
 /// How tasks become pods.
 #[derive(Clone, Debug)]
@@ -37,7 +61,7 @@ pub struct KubernetesOptions {
     /// Images, arguments and scripts.
     pub container: ContainerOptions,
     /// The configuration in them.
-    pub configuration: String,
+    pub configuration: PodConfiguration,
     /// An image with this agent; without it, that of the pod in which the glue runs.
     pub agent_image: Option<String>,
     /// The words of `execute`, but for the task's id.

@@ -23,6 +23,7 @@ pub(super) struct Metadata {
     pub(super) name: String,
     pub(super) namespace: String,
     pub(super) uid: String,
+    pub(super) resource_version: Option<String>,
     pub(super) labels: BTreeMap<String, String>,
     creation_timestamp: Option<String>,
     deletion_timestamp: Option<String>,
@@ -133,6 +134,18 @@ impl Object {
 
     pub(super) fn task(&self) -> Option<&str> {
         self.label(names::TASK)
+    }
+
+    /// The first that it belongs to.
+    pub(super) fn owner(&self) -> Option<&str> {
+        let owner = self.metadata.owner_references.first()?;
+        Some(&owner.name)
+    }
+
+    /// Its volumes were there once.
+    pub(super) fn has_begun(&self) -> bool {
+        let phase = self.status.phase.as_deref();
+        matches!(phase, Some("Running" | "Succeeded" | "Failed"))
     }
 
     pub(super) fn is_of(&self, owner: &str) -> bool {

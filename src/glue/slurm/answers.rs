@@ -1,23 +1,29 @@
 //! What Slurm's programs say.
 
+use std::collections::HashMap;
+
 use super::programs::{Answered, NoAnswer};
 use crate::glue::cluster::{Cause, Job, JobEnd, JobId, JobState, NotSubmitted};
 
 /// Id, state, reason, name; a name is ours and holds no bar.
 pub(super) const FORMAT: &str = "--format=%A|%T|%r|%j";
+/// Id, state.
+pub(super) const ENDS_FORMAT: &str = "--format=JobIDRaw,State";
 /// So many fit into one argument of a program.
 pub(super) const MOST_NAMES: usize = 1000;
 
 /// What `sbatch` says when Slurm takes no jobs at present, and takes them later.
-const LATER: [&str; 7] = [
+const LATER: [&str; 6] = [
     "Unable to contact slurm controller",
-    "Socket timed out",
     "Connection refused",
     "Connection timed out",
     "Slurm temporarily unable to accept job",
     "Resource temporarily unavailable",
     "job submit limit",
 ];
+
+/// What it says when Slurm may have taken the job.
+const UNKNOWN: &str = "Socket timed out";
 
 /// The job of an `sbatch --parsable`: `ID` or `ID;CLUSTER`.
 pub(super) fn submitted(answered: Result<Answered, NoAnswer>) -> Result<JobId, NotSubmitted> {
@@ -27,6 +33,9 @@ pub(super) fn submitted(answered: Result<Answered, NoAnswer>) -> Result<JobId, N
             return Err(NotSubmitted::Later(error.to_string()));
         }
         Err(error @ NoAnswer::TooLate(_)) => return Err(NotSubmitted::Unknown(error.to_string())),
+        Err(NoAnswer::Failed(why)) if why.contains(UNKNOWN) => {
+            return Err(NotSubmitted::Unknown(why));
+        }
         Err(NoAnswer::Failed(why)) if LATER.iter().any(|word| why.contains(word)) => {
             return Err(NotSubmitted::Later(why));
         }
@@ -62,13 +71,18 @@ pub(super) fn jobs(text: &str) -> Vec<Job> {
     text.lines().filter_map(job).collect()
 }
 
-/// The first line of `sacct --format=State`: `CANCELLED by 0`.
-pub(super) fn end(text: &str) -> Option<JobEnd> {
-    let state = text.lines().next()?.trim();
-    match job_state(state, "") {
-        JobState::Ended(end) => Some(end),
-        JobState::Pending(_) | JobState::Running | JobState::Ending => None,
+/// The lines of `sacct` with [`ENDS_FORMAT`]: `7|CANCELLED by 0`. The first one of a job counts.
+pub(super) fn ends(text: &str) -> HashMap<JobId, JobEnd> {
+    let mut ends = HashMap::new();
+    for line in text.lines() {
+        let Some((id, state)) = line.split_once('|') else {
+            continue;
+        };
+        if let JobState::Ended(end) = job_state(state.trim(), "") {
+            ends.entry(JobId(id.trim().to_owned())).or_insert(end);
+        }
     }
+    ends
 }
 
 fn job_state(state: &str, reason: &str) -> JobState {
@@ -81,7 +95,8 @@ fn job_state(state: &str, reason: &str) -> JobState {
         "NODE_FAIL" | "BOOT_FAIL" => Cause::NodeFailed,
         "PREEMPTED" => Cause::Preempted,
         "COMPLETED" | "FAILED" => Cause::Done,
-        // What is ending, stopped or suspended holds its nodes.
+        "COMPLETING" | "SIGNALING" | "STAGE_OUT" => return JobState::Ending,
+        // What is stopped or suspended holds its nodes.
         _ => return JobState::Running,
     };
     let word = if reason.is_empty() || reason == "None" {
@@ -92,9 +107,11 @@ fn job_state(state: &str, reason: &str) -> JobState {
     JobState::Ended(JobEnd { cause, word })
 }
 
-/// Slurm's word, and what it means where that is not plain.
+/// Slurm's word, and what it means where that is not plain; empty where it has none.
 fn pending(reason: &str) -> String {
     let meaning = match reason {
+        // Slurm has not considered it yet.
+        "None" => return String::new(),
         "Resources" => "the resources that it asks for are in use",
         "Priority" => "other jobs come first",
         "PartitionTimeLimit" => {
@@ -134,12 +151,14 @@ mod tests {
         assert_eq!(ended("NODE_FAIL", "NodeDown"), Some(Cause::NodeFailed));
         assert_eq!(ended("PREEMPTED", "None"), Some(Cause::Preempted));
         assert_eq!(ended("FAILED", "NonZeroExitCode"), Some(Cause::Done));
-        assert_eq!(job_state("COMPLETING", "None"), JobState::Running);
+        assert_eq!(job_state("COMPLETING", "None"), JobState::Ending);
         assert_eq!(job_state("SUSPENDED", "None"), JobState::Running);
         assert!(matches!(
             job_state("PENDING", "Priority"),
             JobState::Pending(_)
         ));
+        let unconsidered = JobState::Pending(String::new());
+        assert_eq!(job_state("PENDING", "None"), unconsidered);
     }
 
     #[test]
@@ -154,6 +173,14 @@ mod tests {
             (jobs[1].id.0.as_str(), jobs[1].name.as_str()),
             ("8", "clearml-id-b")
         );
+    }
+
+    /// C-645
+    #[test]
+    fn ends_are_read_from_their_lines() {
+        let ends = ends("7|CANCELLED by 0\n8|RUNNING\n7|COMPLETED\nnonsense\n");
+        assert_eq!(ends.len(), 1);
+        assert_eq!(ends[&JobId("7".to_owned())].cause, Cause::Cancelled);
     }
 
     #[test]
@@ -172,6 +199,9 @@ mod tests {
         let failed = |why: &str| submitted(Err(NoAnswer::Failed(why.to_owned())));
         let away = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)";
         assert!(matches!(failed(away), Err(NotSubmitted::Later(_))));
+        let slow =
+            "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation";
+        assert!(matches!(failed(slow), Err(NotSubmitted::Unknown(_))));
         let partition = "sbatch: error: invalid partition specified: gpu";
         assert!(matches!(failed(partition), Err(NotSubmitted::Refused(_))));
     }

@@ -1,23 +1,22 @@
 //! Slurm: `sbatch`, `squeue`, `scancel` and `sacct`, by their forms for programs (C-680).
 
 mod answers;
+mod log;
 mod programs;
 mod template;
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::cluster::{Cause, Cluster, Job, JobEnd, JobId, NotSubmitted, Unreachable, Work};
 use crate::api::TaskId;
 use crate::container::command::{ContainerFacts, TextTemplates};
 use crate::settings::Settings;
+use log::last_lines;
 use programs::{Answered, Programs};
 
 pub use template::{BatchTemplate, TemplateError};
-
-/// So much of what a job has printed stands in the console of a task that it has lost.
-const LAST_LINES: usize = 20;
 
 /// How tasks become Slurm's jobs.
 #[derive(Clone, Debug)]
@@ -108,6 +107,9 @@ impl Slurm {
 }
 
 impl Cluster for Slurm {
+    const BEGINS_ANEW: bool = true;
+    const NAMES_ARE_UNIQUE: bool = false;
+    const SETTLING: Duration = Duration::from_secs(30);
     const JOB: &'static str = "Slurm job";
 
     async fn submit(&self, work: &Work) -> Result<JobId, NotSubmitted> {
@@ -134,24 +136,30 @@ impl Cluster for Slurm {
         Ok(jobs)
     }
 
-    async fn end_of(&self, job: &JobId) -> Result<JobEnd, Unreachable> {
-        let words = [
-            "--noheader",
-            "--parsable2",
-            "--allocations",
-            "--format=State",
-            "--jobs",
-            &job.0,
-        ];
-        // Many clusters keep no accounts.
-        let answered = self.programs.ask("sacct", &words, "").await;
-        let end = answered
-            .ok()
-            .and_then(|answered| answers::end(&answered.text));
-        Ok(end.unwrap_or_else(|| JobEnd {
-            cause: Cause::Gone,
-            word: "it is not known to Slurm any more".to_owned(),
-        }))
+    async fn ends_of(&self, jobs: &[JobId]) -> HashMap<JobId, JobEnd> {
+        let mut ends = HashMap::with_capacity(jobs.len());
+        for jobs in jobs.chunks(answers::MOST_NAMES) {
+            let ids: Vec<&str> = jobs.iter().map(|job| job.0.as_str()).collect();
+            let ids = format!("--jobs={}", ids.join(","));
+            let words = [
+                "--noheader",
+                "--parsable2",
+                "--allocations",
+                answers::ENDS_FORMAT,
+                &ids,
+            ];
+            // Many clusters keep no accounts.
+            if let Ok(answered) = self.programs.ask("sacct", &words, "").await {
+                ends.extend(answers::ends(&answered.text));
+            }
+            for job in jobs {
+                ends.entry(job.clone()).or_insert_with(|| JobEnd {
+                    cause: Cause::Gone,
+                    word: "it is not known to Slurm any more".to_owned(),
+                });
+            }
+        }
+        ends
     }
 
     async fn cancel(&self, job: &JobId) -> Result<(), Unreachable> {
@@ -161,12 +169,9 @@ impl Cluster for Slurm {
     }
 
     async fn last_lines(&self, task: &TaskId, _job: &JobId) -> Option<String> {
-        let text = fs::read(self.log_file(task)).ok()?;
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
-        let first = lines.len().saturating_sub(LAST_LINES);
-        let lines = lines[first..].iter().map(|line| format!("{line}\n"));
-        Some(lines.collect()).filter(|text: &String| !text.is_empty())
+        let is_of_others = self.options.users.is_some();
+        let lines = last_lines(&self.log_file(task), is_of_others).ok()?;
+        (!lines.is_empty()).then(|| format!("{lines}\n"))
     }
 
     fn hint(&self, cause: Cause) -> Option<&'static str> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::control::service;
 use crate::glue::cluster::Unreachable;
 use crate::secrets;
 
@@ -59,7 +60,12 @@ impl Programs {
             program: program.to_owned(),
             why: error.to_string(),
         };
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        // Jobs inherit variables, and are no business of the service manager.
+        for name in service::VARIABLES {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(words)
             // Variables overrule what stands in a template.
             .env_remove("SBATCH_OUTPUT")

@@ -152,24 +152,29 @@ fn a_worker_that_is_stopped_ends_the_containers_of_its_pool() {
     assert_eq!(context.workers(), [] as [&str; 0]);
 }
 
-/// C-702, D-196, D-204: the share that the container is told is what its agent reports, to a server that knows shares.
+/// C-702, C-800, D-196, D-204: the share that the container is told is what its agent reports, to a server that knows shares; else whole
+/// GPUs, which are its own from the moment in which they were chosen.
 #[test]
 fn an_agent_in_a_container_reports_its_share_of_a_gpu() {
-    let machine = Machine {
-        context: TestContext::enterprise(),
-    };
-    let context = &machine.context;
-    let library = NvmlStandIn::new(context, &["GPUS=4"]);
-    let (dual, _small) = (machine.queue("dual"), machine.queue("small"));
-    let (task, gate) = machine.contained(&dual, "first");
-    let share = "-e CLEARML_AGENT_GPU_FRACTIONS=0.5,0.25";
-    let mut daemon = machine.start_with_containers(&library, share);
-    context.wait_for_console(&task, "\non 0,1 as host:gpu0,1\n");
-    let figures = machine.figures_of("host:gpu0,1");
-    assert_eq!(figures["gpu_fraction"], json!([0.5, 0.25]));
-    let figures = machine.figures_of("host:dgpu0-3");
-    assert_eq!(figures["gpu_fraction"], json!([1.0, 1.0, 1.0, 1.0]));
-    gate.open();
-    context.wait_for_status(&task, "completed");
-    assert_eq!(daemon.terminate(), 254);
+    for (share, expected) in [
+        ("-e CLEARML_AGENT_GPU_FRACTIONS=0.5,0.25", [0.5, 0.25]),
+        ("", [1.0, 1.0]),
+    ] {
+        let machine = Machine {
+            context: TestContext::enterprise(),
+        };
+        let context = &machine.context;
+        let library = NvmlStandIn::new(context, &["GPUS=4"]);
+        let (dual, _small) = (machine.queue("dual"), machine.queue("small"));
+        let (task, gate) = machine.contained(&dual, "first");
+        let mut daemon = machine.start_with_containers(&library, share);
+        context.wait_for_console(&task, "\non 0,1 as host:gpu0,1\n");
+        let figures = machine.figures_of("host:gpu0,1");
+        assert_eq!(figures["gpu_fraction"], json!(expected));
+        let figures = machine.figures_of("host:dgpu0-3");
+        assert_eq!(figures["gpu_fraction"], json!([1.0, 1.0, 1.0, 1.0]));
+        gate.open();
+        context.wait_for_status(&task, "completed");
+        assert_eq!(daemon.terminate(), 254);
+    }
 }

@@ -3,7 +3,10 @@
 //! with faults where a test wants that. A pod is what the test says of it;
 //! or its container really runs, as a process of this machine with the folders of its volumes in their places.
 
-use std::collections::{BTreeMap, HashMap};
+mod objects;
+mod watch;
+
+use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -25,6 +28,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use self::objects::{Key, Objects};
 use super::{TestContext, wait_until};
 
 const TOKEN: &str = "kubernetes-token-1";
@@ -48,13 +52,12 @@ pub(crate) struct InjectedFault {
     pub(crate) times: usize,
 }
 
-/// Collection, namespace, name.
-type Key = (String, String, String);
-
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<Key, Value>,
+    objects: Objects,
     next: usize,
+    /// Who watches from before it has grown is cut off.
+    cuts: usize,
     faults: Vec<InjectedFault>,
     requests: Vec<String>,
     processes: HashMap<String, Pid>,
@@ -210,7 +213,7 @@ impl KubernetesStandIn {
     /// Names of all objects of a collection.
     pub(crate) fn names(&self, collection: &str) -> Vec<String> {
         let state = lock(&self.state);
-        let keys = state.objects.keys();
+        let keys = state.objects.iter().map(|(key, _)| key);
         keys.filter(|(of, ..)| of == collection)
             .map(|(_, _, name)| name.clone())
             .collect()
@@ -226,14 +229,21 @@ impl KubernetesStandIn {
     pub(crate) fn put(&self, collection: &str, object: Value) {
         let name = object["metadata"]["name"].as_str().unwrap();
         let key = key(collection, NAMESPACE, name);
-        lock(&self.state).objects.insert(key, object);
+        lock(&self.state).objects.put(key, object);
+    }
+
+    /// Takes an object away, as if it had never been made.
+    pub(crate) fn remove(&self, collection: &str, name: &str) {
+        let key = key(collection, NAMESPACE, name);
+        lock(&self.state).objects.remove(&key).expect("an object");
     }
 
     /// Members of the status of a task's pod.
     pub(crate) fn set_status(&self, task: &str, status: &Value) {
         let key = key("pods", NAMESPACE, &format!("clearml-id-{task}"));
         let mut state = lock(&self.state);
-        state.objects.get_mut(&key).expect("a pod")["status"] = status.clone();
+        let change = |pod: &mut Value| pod["status"] = status.clone();
+        assert!(state.objects.change(&key, change), "no pod of {task}");
     }
 
     /// The status of a task's container that has ended.
@@ -257,6 +267,12 @@ impl KubernetesStandIn {
         }
     }
 
+    /// A watch says that the pod of a task is gone.
+    pub(crate) fn pretend_lost(&self, task: &str) {
+        let key = key("pods", NAMESPACE, &format!("clearml-id-{task}"));
+        lock(&self.state).objects.pretend_removed(&key);
+    }
+
     /// Kills the process of a pod.
     pub(crate) fn kill(&self, task: &str) {
         let state = lock(&self.state);
@@ -270,13 +286,25 @@ impl KubernetesStandIn {
         delete(&mut lock(&self.state), &key("pods", NAMESPACE, &name));
     }
 
+    /// Where lists are to fail, nobody may watch on.
     pub(crate) fn inject(&self, fault: InjectedFault) {
-        lock(&self.state).faults.push(fault);
+        let mut state = lock(&self.state);
+        if fault.method == "GET" {
+            state.cuts += 1;
+        }
+        state.faults.push(fault);
+    }
+
+    /// Who watches is told that his version is too old, as after a time without changes.
+    pub(crate) fn forget_changes(&self) {
+        lock(&self.state).objects.forget();
     }
 
     /// Connections end without an answer.
     pub(crate) fn go_away(&self, is_away: bool) {
-        lock(&self.state).is_away = is_away;
+        let mut state = lock(&self.state);
+        state.is_away = is_away;
+        state.cuts += 1;
     }
 
     /// Each answer takes so long.
@@ -294,6 +322,7 @@ impl Drop for KubernetesStandIn {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
         state.is_away = true;
+        state.cuts += 1;
         for (_, process) in state.processes.drain() {
             let _ = killpg(process, Signal::SIGKILL);
         }
@@ -343,6 +372,44 @@ fn read(stream: &TcpStream) -> Option<Asked> {
     })
 }
 
+impl Asked {
+    fn is_watch(&self) -> bool {
+        self.method == "GET" && self.query.contains("watch=true")
+    }
+
+    /// `GET`, or `WATCH`, which is one as well.
+    fn verb(&self) -> &str {
+        if self.is_watch() {
+            "WATCH"
+        } else {
+            &self.method
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Option<String> {
+        let mut parameters = self.query.split('&');
+        let value = parameters.find_map(|one| one.strip_prefix(name)?.strip_prefix('='))?;
+        Some(value.replace("%3D", "="))
+    }
+
+    /// Whether an object is one of those that are listed or watched.
+    fn means(&self, (of, place, _): &Key, object: &Value) -> bool {
+        let label = self.parameter("labelSelector").unwrap_or_default();
+        let (name, value) = label.split_once('=').unwrap_or_default();
+        let [.., namespace, collection] = &self.path[..] else {
+            return false;
+        };
+        of == collection && place == namespace && object["metadata"]["labels"][name] == value
+    }
+}
+
+fn status(code: u16, reason: &str, message: &str) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "reason": reason, "message": message, "code": code,
+    })
+}
+
 fn serve(mut stream: TcpStream, state: &Arc<Mutex<State>>, machine: &Arc<Machine>) {
     let Some(asked) = read(&stream) else { return };
     let delay = lock(state).delay;
@@ -350,16 +417,13 @@ fn serve(mut stream: TcpStream, state: &Arc<Mutex<State>>, machine: &Arc<Machine
     if lock(state).is_away {
         return;
     }
+    if asked.is_watch() {
+        return watch::watch(&mut stream, &asked, state);
+    }
     let (code, text) = match answer(&asked, state, machine) {
         Ok(Answer::Object(object)) => (200, object.to_string()),
         Ok(Answer::Text(text)) => (200, text),
-        Err((code, reason, message)) => {
-            let status = json!({
-                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                "reason": reason, "message": message, "code": code,
-            });
-            (code, status.to_string())
-        }
+        Err((code, reason, message)) => (code, status(code, reason, &message).to_string()),
     };
     let _ = write!(
         stream,
@@ -375,28 +439,9 @@ enum Answer {
 
 type Refusal = (u16, &'static str, String);
 
-fn answer(
-    asked: &Asked,
-    shared: &Arc<Mutex<State>>,
-    machine: &Arc<Machine>,
-) -> Result<Answer, Refusal> {
-    let mut state = lock(shared);
-    let state = &mut *state;
-    let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
-    state
-        .requests
-        .push(format!("{} /{}", asked.method, path.join("/")));
-    if !asked.is_signed_in {
-        return Err((401, "Unauthorized", "Unauthorized".to_owned()));
-    }
-    let ([
-        "api",
-        "v1",
-        "namespaces",
-        namespace,
-        collection,
-        ref rest @ ..,
-    ]
+/// Namespace, collection, and what is in it.
+fn parts<'a>(path: &'a [&'a str]) -> Option<(&'a str, &'a str, &'a [&'a str])> {
+    let (["api", "v1", "namespaces", namespace, collection, rest @ ..]
     | [
         "apis",
         "batch",
@@ -404,39 +449,64 @@ fn answer(
         "namespaces",
         namespace,
         collection,
-        ref rest @ ..,
-    ]) = path[..]
+        rest @ ..,
+    ]) = path
     else {
-        return Err((404, "NotFound", "page not found".to_owned()));
+        return None;
     };
-    may(state, &asked.method, namespace, collection, rest)?;
-    let is_asked = |fault: &InjectedFault| {
-        fault.times > 0 && fault.method == asked.method && fault.collection == collection
-    };
-    if let Some(fault) = state.faults.iter_mut().find(|fault| is_asked(fault)) {
-        fault.times -= 1;
-        return Err((fault.code, fault.reason, fault.message.to_owned()));
+    Some((namespace, collection, rest))
+}
+
+/// Why this is not answered with what was asked for.
+fn refused(state: &mut State, asked: &Asked) -> Option<Refusal> {
+    let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
+    let verb = asked.verb();
+    state.requests.push(format!("{verb} /{}", path.join("/")));
+    if !asked.is_signed_in {
+        return Some((401, "Unauthorized", "Unauthorized".to_owned()));
     }
+    let Some((namespace, collection, rest)) = parts(&path) else {
+        return Some((404, "NotFound", "page not found".to_owned()));
+    };
+    if let Err(refusal) = may(state, verb, namespace, collection, rest) {
+        return Some(refusal);
+    }
+    let is_meant = |fault: &InjectedFault| {
+        // Who may not list may not watch.
+        let is_method = fault.method == verb || (fault.method, verb) == ("GET", "WATCH");
+        fault.times > 0 && is_method && fault.collection == collection
+    };
+    let fault = state.faults.iter_mut().find(|fault| is_meant(fault))?;
+    if fault.method == verb {
+        fault.times -= 1;
+    }
+    Some((fault.code, fault.reason, fault.message.to_owned()))
+}
+
+fn answer(
+    asked: &Asked,
+    shared: &Arc<Mutex<State>>,
+    machine: &Arc<Machine>,
+) -> Result<Answer, Refusal> {
+    let mut state = lock(shared);
+    let state = &mut *state;
+    if let Some(refusal) = refused(state, asked) {
+        return Err(refusal);
+    }
+    let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
+    let (namespace, collection, rest) = parts(&path).expect("a known path");
     let not_found = |name: &str| {
         let message = format!("{collection} \"{name}\" not found");
         (404, "NotFound", message)
     };
     match (asked.method.as_str(), rest) {
         ("GET", []) => {
-            let label = asked
-                .query
-                .strip_prefix("labelSelector=")
-                .unwrap_or_default();
-            let label = label.replace("%3D", "=");
-            let (name, value) = label.split_once('=').unwrap_or_default();
-            let objects = state.objects.iter();
-            let found = objects.filter(|((of, place, _), object)| {
-                let has = object["metadata"]["labels"][name] == value;
-                of == collection && place == namespace && has
-            });
+            let found = state.objects.iter();
+            let found = found.filter(|(key, object)| asked.means(key, object));
             let items: Vec<&Value> = found.map(|(_, object)| object).collect();
+            let version = state.objects.version().to_string();
             Ok(Answer::Object(
-                json!({"metadata": {"resourceVersion": "1"}, "items": items}),
+                json!({"metadata": {"resourceVersion": version}, "items": items}),
             ))
         }
         ("GET", [name]) => {
@@ -454,7 +524,7 @@ fn answer(
             if !asked.query.contains("dryRun=All") {
                 let name = object["metadata"]["name"].as_str().unwrap().to_owned();
                 let key = key(collection, namespace, &name);
-                state.objects.insert(key, object.clone());
+                state.objects.put(key, object.clone());
                 if collection == "pods" && state.runs_pods {
                     let (shared, machine) = (Arc::clone(shared), Arc::clone(machine));
                     let pod = object.clone();
@@ -489,6 +559,7 @@ fn may(
 ) -> Result<(), Refusal> {
     let (resource, verb) = match (method, rest) {
         ("GET", []) => (collection.to_owned(), "list"),
+        ("WATCH", _) => (collection.to_owned(), "watch"),
         ("GET", [_]) => (collection.to_owned(), "get"),
         ("GET", [_, below, ..]) => (format!("{collection}/{below}"), "get"),
         ("POST", _) => (collection.to_owned(), "create"),
@@ -524,7 +595,8 @@ fn made(
     }
     if state
         .objects
-        .contains_key(&key(collection, namespace, name))
+        .get(&key(collection, namespace, name))
+        .is_some()
     {
         let message = format!("{collection} \"{name}\" already exists");
         return Err((409, "AlreadyExists", message));
@@ -573,18 +645,22 @@ fn unknown(body: &Value, typed: &Value, path: &str) -> Option<String> {
 fn delete(state: &mut State, key: &Key) {
     if let (Some(process), "pods") = (state.processes.get(&key.2), key.0.as_str()) {
         let _ = kill(*process, Signal::SIGTERM);
-        if let Some(pod) = state.objects.get_mut(key) {
-            pod["metadata"]["deletionTimestamp"] = chrono::Utc::now().to_rfc3339().into();
-        }
+        let now = chrono::Utc::now().to_rfc3339();
+        let change = |pod: &mut Value| pod["metadata"]["deletionTimestamp"] = now.into();
+        state.objects.change(key, change);
         return;
     }
     let Some(gone) = state.objects.remove(key) else {
         return;
     };
     let uid = &gone["metadata"]["uid"];
-    state
-        .objects
-        .retain(|_, object| object["metadata"]["ownerReferences"][0]["uid"] != *uid);
+    let objects = state.objects.iter();
+    let owned =
+        objects.filter(|(_, object)| object["metadata"]["ownerReferences"][0]["uid"] == *uid);
+    let owned: Vec<Key> = owned.map(|(key, _)| key.clone()).collect();
+    for key in owned {
+        state.objects.remove(&key);
+    }
 }
 
 /// Runs the container of a pod, as a kubelet would.
@@ -608,7 +684,8 @@ fn run(pod: &Value, name: &str, shared: &Arc<Mutex<State>>, machine: &Machine) {
     let secret = secrets.find_map(|volume| volume["secret"]["secretName"].as_str());
     let secret = key("secrets", NAMESPACE, secret.expect("a secret"));
     let found = || lock(shared).objects.get(&secret).cloned();
-    if !wait_until(|| found().is_some() || !lock(shared).objects.contains_key(&pod_key)) {
+    let is_there = || lock(shared).objects.get(&pod_key).is_some();
+    if !wait_until(|| found().is_some() || !is_there()) {
         return;
     }
     let Some(secret) = found() else { return };
@@ -643,10 +720,10 @@ fn run(pod: &Value, name: &str, shared: &Arc<Mutex<State>>, machine: &Machine) {
     let mut child = {
         let mut state = lock(shared);
         let state = &mut *state;
-        let Some(pod) = state.objects.get_mut(&pod_key) else {
+        let runs = |pod: &mut Value| pod["status"] = json!({"phase": "Running"});
+        if !state.objects.change(&pod_key, runs) {
             return;
-        };
-        pod["status"] = json!({"phase": "Running"});
+        }
         let child = command.spawn().unwrap();
         let process = Pid::from_raw(child.id().try_into().unwrap());
         state.processes.insert(name.to_owned(), process);
@@ -658,7 +735,7 @@ fn run(pod: &Value, name: &str, shared: &Arc<Mutex<State>>, machine: &Machine) {
     let state = &mut *state;
     state.processes.remove(name);
     let code = ended.code().or_else(|| Some(128 + ended.signal()?));
-    let Some(pod) = state.objects.get_mut(&pod_key) else {
+    let Some(pod) = state.objects.get(&pod_key) else {
         return;
     };
     if !pod["metadata"]["deletionTimestamp"].is_null() {
@@ -677,8 +754,10 @@ fn run(pod: &Value, name: &str, shared: &Arc<Mutex<State>>, machine: &Machine) {
         } else {
             "Error"
         };
-        pod["status"] = json!({"phase": phase, "containerStatuses": [
+        let status = json!({"phase": phase, "containerStatuses": [
             {"name": name, "state": {"terminated": {"exitCode": code, "reason": reason}}}
         ]});
+        let ends = |pod: &mut Value| pod["status"] = status;
+        state.objects.change(&pod_key, ends);
     }
 }

@@ -11,7 +11,8 @@ use nix::unistd::Pid;
 
 use super::{TestContext, wait_until};
 
-/// Two nodes, `a` in partition `one` and `b` in partition `two`; ended when dropped.
+/// Two nodes, `a` in partition `one` and `b` in partition `two`, and both in `both`; jobs of `urgent`, on `a`, come before the
+/// others, which begin again later. Ended when dropped.
 pub(crate) struct SlurmCluster {
     folder: PathBuf,
     processes: Vec<Child>,
@@ -55,7 +56,12 @@ impl SlurmCluster {
 
     #[track_caller]
     fn wait_until_idle(&self) {
-        let idle = || self.answer("sinfo", &["--Node", "--noheader", "--format=%T"]);
+        let idle = || {
+            self.answer(
+                "sinfo",
+                &["--Node", "--noheader", "--partition=both", "--format=%T"],
+            )
+        };
         let are_idle = || idle().lines().filter(|line| *line == "idle").count() == 2;
         assert!(wait_until(are_idle), "{}", idle());
     }
@@ -66,8 +72,19 @@ impl SlurmCluster {
         let (_, mut daemon) = self.nodes.swap_remove(at.unwrap());
         daemon.kill().unwrap();
         daemon.wait().unwrap();
+        kill_all(&self.of_jobs());
+        let named = format!("nodename={node}");
+        self.answer("scontrol", &["update", &named, "state=down", "reason=test"]);
+        assert!(wait_until(|| is_off(self)));
+        self.start_node(node);
+        self.answer("scontrol", &["update", &named, "state=resume"]);
+        self.wait_until_idle();
+    }
+
+    /// What runs of jobs, and what watches over them.
+    fn of_jobs(&self) -> Vec<i32> {
         let (name, value) = self.variable();
-        let is_of_job = |pid: i32| {
+        let is_of_job = |pid: &i32| {
             let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             let variables = String::from_utf8_lossy(&variables);
             let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -76,16 +93,7 @@ impl SlurmCluster {
         };
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        for pid in pids.filter(|pid| is_of_job(*pid)) {
-            // It may have died with another one.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        let named = format!("nodename={node}");
-        self.answer("scontrol", &["update", &named, "state=down", "reason=test"]);
-        assert!(wait_until(|| is_off(self)));
-        self.start_node(node);
-        self.answer("scontrol", &["update", &named, "state=resume"]);
-        self.wait_until_idle();
+        pids.filter(is_of_job).collect()
     }
 
     /// What programs of Slurm need to find it.
@@ -119,6 +127,15 @@ impl SlurmCluster {
     pub(crate) fn kill_controller(&mut self) {
         if let Some(mut controller) = self.controller.take() {
             controller.kill().unwrap();
+            controller.wait().unwrap();
+        }
+    }
+
+    /// The controller ends as its service manager has it; it writes down what it knows.
+    pub(crate) fn stop_controller(&mut self) {
+        if let Some(mut controller) = self.controller.take() {
+            let pid = Pid::from_raw(controller.id().cast_signed());
+            kill(pid, Signal::SIGTERM).unwrap();
             controller.wait().unwrap();
         }
     }
@@ -170,6 +187,13 @@ fn started(mut command: Command) -> Child {
     })
 }
 
+fn kill_all(pids: &[i32]) {
+    for pid in pids {
+        // It may have died with another one.
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+    }
+}
+
 fn configuration(folder: &Path) -> String {
     let host = nix::unistd::gethostname().unwrap();
     let host = host.to_string_lossy();
@@ -209,6 +233,8 @@ ReturnToService=2
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 KillWait=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 SlurmctldTimeout=10
 SlurmdTimeout=10
 PropagateResourceLimits=NONE
@@ -216,6 +242,8 @@ NodeName=a NodeHostname={host} NodeAddr=127.0.0.1 Port={first} CPUs=2 RealMemory
 NodeName=b NodeHostname={host} NodeAddr=127.0.0.1 Port={second} CPUs=2 RealMemory=500 State=UNKNOWN
 PartitionName=one Nodes=a Default=YES MaxTime=INFINITE State=UP
 PartitionName=two Nodes=b MaxTime=INFINITE State=UP
+PartitionName=both Nodes=a,b MaxTime=INFINITE State=UP
+PartitionName=urgent Nodes=a PriorityTier=10 MaxTime=INFINITE State=UP
 "
     )
 }
@@ -230,5 +258,7 @@ impl Drop for SlurmCluster {
             let _ = process.kill();
             let _ = process.wait();
         }
+        // What was ending when its daemon died waits for it for ever.
+        kill_all(&self.of_jobs());
     }
 }
