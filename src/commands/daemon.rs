@@ -2,6 +2,7 @@
 
 pub(super) use crate::cli::Daemon as Arguments;
 
+use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::background::{self, Waiting};
@@ -15,6 +16,7 @@ use super::{
     slot, unavailable,
 };
 use crate::api::{ApiVersion, Queue, QueueId, Session, WorkerId};
+use crate::process::is_ignored;
 use crate::settings::{AgentSettings, Detected, Settings};
 use crate::storage::{Instance, Places};
 use crate::task::{Devices, RunOptions};
@@ -129,7 +131,7 @@ pub(super) async fn daemon(
         log_file,
         task_runs: connect::leave_outages_to_supervisor,
         crashes_on_exception: agent.crash_on_exception,
-        ignores_hangup: is_detached,
+        ignores_hangup: is_detached || is_ignored(Signal::SIGHUP),
     };
     Ok(exit_status(Box::pin(Daemon::new(options).run()).await?))
 }

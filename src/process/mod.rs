@@ -3,6 +3,7 @@
 mod cgroup;
 mod command;
 mod identity;
+mod ignored;
 mod init;
 mod moment;
 mod output;
@@ -16,6 +17,7 @@ mod variables;
 pub use cgroup::{OwnCgroup, kill_cgroup, outside, remove_empty_cgroups};
 pub use command::{Command, Finished, ProcessError};
 pub use identity::ProcessIdentity;
+pub use ignored::is_ignored;
 pub use init::run_below_first_process;
 pub use moment::{Moment, milliseconds_since_epoch};
 pub use output::Output;

@@ -318,7 +318,12 @@ fn a_task_is_aborted_while_its_code_is_fetched() {
 fn a_signal_ends_the_idle_daemon() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let context = TestContext::new();
-        let mut daemon = context.daemon();
+        let agent = context.command(&[]).get_program().to_owned();
+        let mut command = context.beside_agent("env");
+        // Whoever runs the tests may ignore it.
+        command.arg("--default-signal=HUP").arg(agent);
+        command.args(["daemon", "--queue", "default", "--foreground"]);
+        let mut daemon = context.start_command(command);
         daemon.wait_for_output("No tasks in Queues, sleeping for 0.2 seconds");
         assert_eq!(context.workers(), ["host:0"]);
         assert_eq!(context.leftovers().len(), 1);
@@ -330,6 +335,23 @@ fn a_signal_ends_the_idle_daemon() {
         assert_eq!(context.workers(), Vec::<String>::new());
         assert_eq!(context.requests("workers.unregister").len(), 1);
     }
+}
+
+/// D-298: who starts it by nohup means to close the terminal.
+#[test]
+fn a_daemon_of_nohup_does_not_mind_a_closed_terminal() {
+    let context = TestContext::new();
+    let agent = context.command(&[]).get_program().to_owned();
+    let mut command = context.beside_agent("nohup");
+    command
+        .arg(agent)
+        .args(["daemon", "--queue", "default", "--foreground"]);
+    let mut daemon = context.start_command(command);
+    daemon.wait_for_output("No tasks in Queues");
+    daemon.signal(Signal::SIGHUP);
+    let task = context.enqueue(Script::shell("true"));
+    context.wait_for_status(&task, "completed");
+    assert_eq!(daemon.terminate(), 254);
 }
 
 /// D-303: a server that does not let the worker go does not keep it.
