@@ -1,6 +1,6 @@
 //! `clearml-agent cache`: what is in the store of environments, why a task finds its own or not, what goes.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,7 @@ use super::plan::look_up;
 use super::store;
 use super::{ExitStatus, Failed};
 use crate::cli::{Cache as Arguments, CacheCommand};
+use crate::process::since_epoch;
 use crate::python::{self, Explained, Explanation, Listed, PruneLimits, StoreOptions};
 use crate::settings::Settings;
 use crate::task::RunOptions;
@@ -238,11 +239,7 @@ fn print_explanation(explanation: &Explanation, printer: Printer) {
 
 /// One line for one entry.
 fn shown(entry: &Listed) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let unused = now
-        .unwrap_or_default()
-        .as_secs()
-        .saturating_sub(entry.last_used);
+    let unused = since_epoch().as_secs().saturating_sub(entry.last_used);
     format!(
         "{}  {}, {}, {} files, used {} ago: {}",
         entry.path.display(),

@@ -1,12 +1,13 @@
 //! What is known and counted of every worker, from its start on.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::{QueueStatus, TaskStatus, WorkerStatus};
 use crate::REFERENCE_VERSION;
 use crate::monitor::{Exposition, MetricKind};
+use crate::process::since_epoch;
 
 /// So many status reports may fail before the worker is not well.
 const MISSED_REPORTS: u32 = 3;
@@ -219,8 +220,7 @@ impl Vitals {
                 f64::from(u8::from(self.is_draining())),
             );
         if let Some(contact) = self.contact {
-            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-            let time = since.unwrap_or_default().saturating_sub(contact.elapsed());
+            let time = since_epoch().saturating_sub(contact.elapsed());
             text = text.figure(
                 "clearml_agent_last_server_contact_timestamp_seconds",
                 Gauge,

@@ -3,12 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::cluster::JobId;
 use crate::api::{QueueId, TaskId};
+use crate::process::since_epoch;
 use crate::storage::{FileLock, LockKind, Places, read_private, write_private};
 
 const VERSION: u32 = 1;
@@ -53,7 +53,7 @@ impl Entry {
             task: task.to_string(),
             queue: queue.to_string(),
             phase: Phase::Taken,
-            since: now(),
+            since: since_epoch().as_secs(),
             said: None,
         }
     }
@@ -170,7 +170,7 @@ impl Ledger {
         };
         self.put(Entry {
             phase,
-            since: now(),
+            since: since_epoch().as_secs(),
             ..entry.clone()
         })
     }
@@ -205,11 +205,6 @@ fn read(folder: &Path) -> io::Result<Vec<Entry>> {
     }
     entries.sort_by(|a, b| (a.since, &a.task).cmp(&(b.since, &b.task)));
     Ok(entries)
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

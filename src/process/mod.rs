@@ -19,7 +19,7 @@ pub use command::{Command, Finished, ProcessError};
 pub use identity::ProcessIdentity;
 pub use ignored::is_ignored;
 pub use init::run_below_first_process;
-pub use moment::{Moment, milliseconds_since_epoch};
+pub use moment::{Moment, milliseconds_since_epoch, since_epoch};
 pub use output::Output;
 pub use piped::{PipedProgram, Pipes};
 pub use search::{find_program, has_loader};

@@ -38,10 +38,15 @@ impl Moment {
     }
 }
 
-/// What the calendar says, in milliseconds since the epoch.
-pub fn milliseconds_since_epoch() -> u64 {
+/// What the calendar says, since the epoch; zero where it is set to before that.
+pub fn since_epoch() -> Duration {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+    since.unwrap_or_default()
+}
+
+/// The same, in milliseconds.
+pub fn milliseconds_since_epoch() -> u64 {
+    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

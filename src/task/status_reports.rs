@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::api::{MachineStats, QueueId, Session, StatusReport, TaskId, WorkerId};
 use crate::monitor::{
     Averages, GpuAverages, GpuFractions, GpuTotals, MachineSampler, Sample, Traffic, VisibleGpus,
     watch_gpus,
 };
+use crate::process::since_epoch;
 
 /// Between two samples of the machine. Loads and rates are differences, which are the same however often they are taken.
 const SAMPLING: Duration = Duration::from_secs(5);
@@ -195,11 +196,7 @@ impl StatusReporter {
 
 /// Milliseconds since the epoch, in whole seconds (D-178).
 fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
-        * 1000
+    since_epoch().as_secs() * 1000
 }
 
 fn machine_stats(averages: &Averages, gpus: GpuAverages) -> MachineStats {

@@ -3,9 +3,11 @@
 //! In a container the first steps are those of the agent outside and of the shell; it says so by a variable.
 
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::process::since_epoch;
 
 /// Shorter steps are not in the line.
 const WORTH_SAYING: Duration = Duration::from_millis(10);
@@ -33,7 +35,7 @@ impl Earlier {
     /// For a container that is made now.
     pub(super) fn text(image: Duration, says_timings: bool) -> String {
         let table = if says_timings { " table" } else { "" };
-        let begun = now().as_millis();
+        let begun = since_epoch().as_millis();
         format!("{} {begun}{table}", image.as_millis())
     }
 
@@ -42,18 +44,13 @@ impl Earlier {
         let mut words = text.split(' ');
         let mut time = || words.next()?.parse().ok().map(Duration::from_millis);
         let (image, begun) = (time()?, time()?);
-        let container = now().checked_sub(begun);
+        let container = since_epoch().checked_sub(begun);
         Some(Self {
             image,
             container: container.filter(|took| *took < LONGEST)?,
             says_timings: words.next() == Some("table"),
         })
     }
-}
-
-fn now() -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default()
 }
 
 /// Steps in their order, each from the end of the one before it.
@@ -185,7 +182,7 @@ mod tests {
             "Prepared in 2.50 s: image 1.20, container 0.80, task 0.50"
         );
         // A clock that stands elsewhere, a container that was started again, other texts.
-        let later = now().as_millis() + 60_000;
+        let later = since_epoch().as_millis() + 60_000;
         for text in ["0 0", &format!("0 {later}"), "", "a b"] {
             assert_eq!(Earlier::read(text), None, "{text}");
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::key::{StoreInputs, StoreKey};
+use crate::process::since_epoch;
 use crate::storage::{FileLock, LockKind, write_private};
 
 const DESCRIPTION: &str = "entry.json";
@@ -140,8 +141,5 @@ pub(super) fn files_of(folder: &Path) -> PathBuf {
 }
 
 pub(super) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
+    since_epoch().as_secs()
 }
