@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::QueueId;
+
 /// Version of questions and answers.
 pub(super) const VERSION: u32 = 1;
 /// Longest question in bytes.
@@ -113,6 +115,16 @@ pub struct QueueStatus {
     pub id: String,
     /// Its name when the worker began.
     pub name: Option<String>,
+}
+
+impl QueueStatus {
+    /// Of the queue that had this name.
+    pub fn new(id: &QueueId, name: Option<&str>) -> Self {
+        Self {
+            id: id.to_string(),
+            name: name.map(str::to_owned),
+        }
+    }
 }
 
 /// A task that a worker has.

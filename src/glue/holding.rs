@@ -81,6 +81,9 @@ impl Holding {
 
     /// How each of these tasks stands, in their order.
     pub(super) async fn standings(&self, tasks: &[TaskId]) -> Result<Vec<Standing>, ApiError> {
+        if tasks.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut found = HashMap::with_capacity(tasks.len());
         for ids in tasks.chunks(Page::LARGEST) {
             let filter = TaskFilter {
@@ -91,9 +94,6 @@ impl Holding {
             };
             let tasks = self.session.tasks().all(&filter).await?.into_iter();
             found.extend(tasks.filter_map(|task| Some((task.id.clone()?, task))));
-        }
-        if tasks.is_empty() {
-            return Ok(Vec::new());
         }
         let waiting: HashSet<TaskId> = self.waiting().await?.into_iter().collect();
         let moving = self.moving();

@@ -114,8 +114,9 @@ impl GlueState {
             known.changes += 1;
             let order = known.changes;
             let under_way = known.tasks.entry(entry.task.clone());
-            let under_way = under_way.or_insert_with(|| UnderWay::new(order, entry));
-            under_way.is(entry);
+            under_way
+                .and_modify(|under_way| under_way.is(entry))
+                .or_insert_with(|| UnderWay::new(order, entry));
             known.vitals.has_tasks(true);
         });
         self.tell_news();

@@ -11,10 +11,8 @@ impl Watched for GlueState {
     async fn status(&self) -> WorkerStatus {
         let tasks = self.tasks();
         let about = self.about();
-        let queues = about.queues.iter().map(|(id, name)| QueueStatus {
-            id: id.to_string(),
-            name: Some(name.clone()),
-        });
+        let queues = about.queues.iter();
+        let queues = queues.map(|(id, name)| QueueStatus::new(id, Some(name)));
         let known = self.known();
         let not_asked = || Err("it has not been asked yet".to_owned());
         let cluster = known.cluster.clone().unwrap_or_else(not_asked);

@@ -10,10 +10,8 @@ impl Watched for State {
     async fn status(&self) -> WorkerStatus {
         let tasks = of_journals(self).await;
         let (about, known) = (self.about(), self.known());
-        let queues = about.queues.iter().map(|(id, name)| QueueStatus {
-            id: id.to_string(),
-            name: name.clone(),
-        });
+        let queues = about.queues.iter();
+        let queues = queues.map(|(id, name)| QueueStatus::new(id, name.as_deref()));
         let worker = about.worker.as_str();
         WorkerStatus {
             container_engine: known.engine.map(Into::into),

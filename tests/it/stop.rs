@@ -313,17 +313,22 @@ fn a_task_is_aborted_while_its_code_is_fetched() {
     context.wait_for_no_runs();
 }
 
+/// A daemon that another program, with these words, becomes.
+fn daemon_by(context: &TestContext, words: &[&str]) -> Agent {
+    let daemon = context.command(&["daemon", "--queue", "default", "--foreground"]);
+    let mut command = context.beside_agent(words[0]);
+    command.args(&words[1..]);
+    command.arg(daemon.get_program()).args(daemon.get_args());
+    context.start_command(command)
+}
+
 /// D-294, D-296, D-058, D-133, D-149, D-352
 #[test]
 fn a_signal_ends_the_idle_daemon() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let context = TestContext::new();
-        let agent = context.command(&[]).get_program().to_owned();
-        let mut command = context.beside_agent("env");
         // Whoever runs the tests may ignore it.
-        command.arg("--default-signal=HUP").arg(agent);
-        command.args(["daemon", "--queue", "default", "--foreground"]);
-        let mut daemon = context.start_command(command);
+        let mut daemon = daemon_by(&context, &["env", "--default-signal=HUP"]);
         daemon.wait_for_output("No tasks in Queues, sleeping for 0.2 seconds");
         assert_eq!(context.workers(), ["host:0"]);
         assert_eq!(context.leftovers().len(), 1);
@@ -341,12 +346,7 @@ fn a_signal_ends_the_idle_daemon() {
 #[test]
 fn a_daemon_of_nohup_does_not_mind_a_closed_terminal() {
     let context = TestContext::new();
-    let agent = context.command(&[]).get_program().to_owned();
-    let mut command = context.beside_agent("nohup");
-    command
-        .arg(agent)
-        .args(["daemon", "--queue", "default", "--foreground"]);
-    let mut daemon = context.start_command(command);
+    let mut daemon = daemon_by(&context, &["nohup"]);
     daemon.wait_for_output("No tasks in Queues");
     daemon.signal(Signal::SIGHUP);
     let task = context.enqueue(Script::shell("true"));
